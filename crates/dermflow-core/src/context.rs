@@ -61,6 +61,9 @@ pub trait StageContext: Send {
     /// Where the kind declared no such source.
     fn source_files(&self, parameter: &str) -> Result<Vec<NamedFile>, StageError>;
 
+    /// The external program that [`crate::StageKind::tool`] named, found and hashed into the key.
+    fn tool(&self) -> Option<PathBuf>;
+
     /// Starts an output table with this schema, which must fit the port's type.
     ///
     /// # Errors

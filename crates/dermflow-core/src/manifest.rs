@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::artifact::BlobRef;
 use crate::canonical::{NotCanonical, Value};
 use crate::digest::{Digest, NotADigest};
 
@@ -88,11 +89,10 @@ pub enum SourceDigest {
         /// blake3 of the content.
         digest: Digest,
     },
-    /// The blake3 of a listing in `b3sum` form of the files below a folder, which is kept as
-    /// a blob.
+    /// A listing in `b3sum` form of the files below a folder.
     Folder {
-        /// blake3 of the listing.
-        listing: Digest,
+        /// The listing, kept as a blob so that a later run can say which file changed.
+        listing: BlobRef,
         /// How many files.
         files: u64,
     },

@@ -59,6 +59,7 @@ pub fn sorted(batch: &RecordBatch) -> Result<RecordBatch, StageError> {
 /// Inputs, sources and outputs of one stage, in memory.
 pub struct MemoryContext {
     tables: BTreeMap<String, Vec<RecordBatch>>,
+    table_files: BTreeMap<String, Vec<TableFiles>>,
     models: BTreeMap<String, PathBuf>,
     files: BTreeMap<String, Vec<NamedFile>>,
     sources: BTreeMap<String, (PathBuf, Vec<NamedFile>)>,
@@ -79,6 +80,8 @@ pub struct MemoryContext {
     pub scratch: PathBuf,
     /// Set it to interrupt the stage.
     pub cancel: Arc<AtomicBool>,
+    /// What [`StageContext::tool`] gives.
+    pub tool: Option<PathBuf>,
     /// How many rows a batch has that a reader gives; small values find stages that trust
     /// batch borders.
     pub batch_rows: usize,
@@ -88,6 +91,7 @@ impl Default for MemoryContext {
     fn default() -> MemoryContext {
         MemoryContext {
             tables: BTreeMap::new(),
+            table_files: BTreeMap::new(),
             models: BTreeMap::new(),
             files: BTreeMap::new(),
             sources: BTreeMap::new(),
@@ -100,6 +104,7 @@ impl Default for MemoryContext {
             threads: 1,
             scratch: std::env::temp_dir(),
             cancel: Arc::default(),
+            tool: None,
             batch_rows: 8192,
         }
     }
@@ -109,6 +114,11 @@ impl MemoryContext {
     /// Wires a table to a port; again, for a port that takes many.
     pub fn add_table(&mut self, port: &str, table: RecordBatch) {
         self.tables.entry(port.to_string()).or_default().push(table);
+    }
+
+    /// Gives the tables wired to a port as Parquet files too, for kinds that hand files on.
+    pub fn add_table_files(&mut self, port: &str, files: TableFiles) {
+        self.table_files.entry(port.to_string()).or_default().push(files);
     }
 
     /// Wires a model file to a port.
@@ -171,9 +181,10 @@ impl StageContext for MemoryContext {
     }
 
     fn table_files(&self, port: &str) -> Result<Vec<TableFiles>, StageError> {
-        Err(StageError::new(format!(
-            "the table at `{port}` is in memory, not in files"
-        )))
+        self.table_files
+            .get(port)
+            .cloned()
+            .ok_or_else(|| StageError::new(format!("the table at `{port}` is in memory, not in files")))
     }
 
     fn model(&self, port: &str) -> Result<PathBuf, StageError> {
@@ -205,6 +216,10 @@ impl StageContext for MemoryContext {
             .get(parameter)
             .ok_or_else(|| Self::nothing(parameter))?;
         Ok(source.1.clone())
+    }
+
+    fn tool(&self) -> Option<PathBuf> {
+        self.tool.clone()
     }
 
     fn write_table(&mut self, port: &str, schema: SchemaRef) -> Result<Box<dyn TableWriter>, StageError> {

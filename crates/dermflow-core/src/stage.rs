@@ -241,6 +241,18 @@ pub fn erase<K: StageKind>() -> Arc<dyn Kind> {
     Arc::new(Erased::<K>(std::marker::PhantomData))
 }
 
+/// A place in parameters as paths are written here: `files.0.name`.
+fn dotted(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let steps = path.iter().filter_map(|step| match step {
+        Segment::Seq { index } => Some(index.to_string()),
+        Segment::Map { key } => Some(key.clone()),
+        Segment::Enum { variant } => Some(variant.clone()),
+        Segment::Unknown => None,
+    });
+    steps.collect::<Vec<_>>().join(".")
+}
+
 impl<K: StageKind> Erased<K> {
     fn typed<'a>(&self, parameters: &'a Parameters) -> &'a K::Parameters {
         match parameters.typed.downcast_ref() {
@@ -273,11 +285,12 @@ impl<K: StageKind> Kind for Erased<K> {
     fn parse(&self, with: &serde_yaml::Value) -> Result<Parameters, Problem> {
         let empty = serde_yaml::Value::Mapping(serde_yaml::Mapping::new());
         let with = if with.is_null() { &empty } else { with };
-        let typed: K::Parameters = serde_path_to_error::deserialize(with).map_err(|error| {
-            let path = error.path().to_string();
-            let parameter = if path == "." { String::new() } else { path };
-            Problem::new(parameter, error.inner().to_string())
-        })?;
+        // An enum's variant with content is `{name: content}`, as the JSON Schema has it;
+        // serde_yaml by itself wants a tag.
+        let mut track = serde_path_to_error::Track::new();
+        let reader = serde_path_to_error::Deserializer::new(with, &mut track);
+        let typed: K::Parameters = serde_yaml::with::singleton_map_recursive::deserialize(reader)
+            .map_err(|error| Problem::new(dotted(&track.path()), error.to_string()))?;
         let value = Value::from_serialize(&typed).map_err(|error| Problem::new("", error.to_string()))?;
         Ok(Parameters {
             typed: Arc::new(typed),

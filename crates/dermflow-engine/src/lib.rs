@@ -1,1 +1,56 @@
+//! Plan and execute: from a checked pipeline and a store to results.
+//!
+//! [`plan`] says for every stage hit, miss or waits, and why. [`run`] computes what is missing
+//! on one pool of threads, stages and partitions together, and tells [`Event`]s.
+//!
+//! This crate must not know of YAML text, of any stage kind, or of how things are shown.
+//!
+//! ```
+//! use dermflow_core::Registry;
+//! use dermflow_engine::{Interrupt, Options, Sources, run};
+//! use dermflow_graph::{CellSelection, Request, load};
+//! use dermflow_store::Store;
+//!
+//! let folder = tempfile::tempdir().unwrap();
+//! let file = folder.path().join("empty.yaml");
+//! std::fs::write(&file, "name: empty\nstages: {}\n").unwrap();
+//! let registry = Registry::new();
+//! let request = Request { file: &file, registry: &registry, overrides: &[], cells: CellSelection::Base };
+//! let pipelines = load(&request).unwrap().pipelines;
+//! let store = Store::open(folder.path().join(".dermflow")).unwrap();
+//! let sources = Sources::new(&store, false);
+//! let summary = run(&pipelines, &store, &sources, &Options::default(), &|_| {}, &Interrupt::new()).unwrap();
+//! assert_eq!((summary.executed, summary.failed), (0, 0));
+//! ```
 
+mod action;
+mod context;
+mod event;
+mod executor;
+mod history;
+mod interrupt;
+mod map;
+mod plan;
+mod publish;
+mod reason;
+mod remote;
+mod run;
+mod scheduler;
+mod slots;
+mod sources;
+mod takeover;
+mod whole;
+mod worker;
+mod workshop;
+
+pub use action::{Action, BoundInput, Finished, Unbound};
+pub use event::{Event, Sink, StageLabel, Summary};
+pub use executor::{ActionFile, Capabilities, Executor, LineSink, ProcessExecutor, Submission};
+pub use history::{History, JournalLine, cell_digest};
+pub use interrupt::Interrupt;
+pub use plan::{Outlook, PlannedStage, plan};
+pub use publish::{Published, export, published};
+pub use reason::Reason;
+pub use remote::execute;
+pub use run::{Options, run};
+pub use sources::{BoundSource, Sources};

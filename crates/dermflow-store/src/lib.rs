@@ -1,1 +1,52 @@
+//! Artifacts on disk: blobs, tables, records, journals, source digests, and their clean-up.
+//!
+//! Immutable files are the truth; every index can be thrown away. Files land by rename, a
+//! record last, after what it names: a kill at any instant loses unfinished work, never an
+//! answer, and nothing half-written is ever trusted.
+//!
+//! This crate must not know of YAML, stages or scheduling.
+//!
+//! ```
+//! use dermflow_core::memory::batch;
+//! use dermflow_store::{Store, TableReader, TableWriter};
+//!
+//! let folder = tempfile::tempdir().unwrap();
+//! let store = Store::open(folder.path().join(".dermflow")).unwrap();
+//!
+//! let rows = batch(&["b", "a"], []);
+//! let mut writer = TableWriter::new(&store, "Table", rows.schema()).unwrap();
+//! writer.write(&rows).unwrap();
+//! let table = writer.finish().unwrap();
+//!
+//! let reader = TableReader::open(&store, &table, None).unwrap();
+//! assert_eq!(reader.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 2);
+//! ```
 
+mod blob;
+mod committer;
+mod disk;
+mod error;
+mod family;
+mod find;
+pub mod gc;
+mod journal;
+mod lock;
+mod record;
+mod source;
+mod store;
+
+pub mod table;
+
+#[cfg(test)]
+mod testing;
+
+pub use blob::BlobWriter;
+pub use committer::Ticket;
+pub use error::StoreError;
+pub use find::Found;
+pub use journal::{Journal, JournalName};
+pub use lock::KeyLock;
+pub use record::PutOutcome;
+pub use source::{SourceIndex, walk};
+pub use store::Store;
+pub use table::{SampleRows, TableReader, TableWriter, assemble, take_samples};

@@ -1,0 +1,271 @@
+//! [`Action`]: a stage with its inputs fixed, ready to be looked up or run.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dermflow_core::{
+    Ancestor, Artifact, InputDigest, InputSizes, InputTypes, Inputs, Key, Kind, Manifest, OutputPort, Parameters,
+    PortType, Reads, Record, StageError, Take,
+};
+use dermflow_core::canonical::Value;
+use dermflow_graph::Pipeline;
+
+use crate::event::StageLabel;
+use crate::sources::{BoundSource, Sources};
+
+/// A result: the record of an action, under its key.
+#[derive(Debug)]
+pub struct Finished {
+    /// The action.
+    pub key: Key,
+    /// What it gave.
+    pub record: Record,
+}
+
+impl Finished {
+    /// The artifact at an output port.
+    ///
+    /// # Errors
+    /// Where a record from disk lacks a port that its kind promises.
+    pub fn output(&self, port: &str) -> Result<&Artifact, StageError> {
+        let found = self.record.outputs.get(port);
+        found.ok_or_else(|| StageError::new(format!("the record {} has no output `{port}`", self.key)))
+    }
+}
+
+/// An input artifact: an output of something finished.
+#[derive(Clone, Debug)]
+pub struct BoundInput {
+    /// Whose output.
+    pub from: Arc<Finished>,
+    /// Which output.
+    pub output: String,
+    /// Which columns may be read; `None` means all.
+    pub reads: Option<Vec<String>>,
+}
+
+impl BoundInput {
+    /// The artifact.
+    ///
+    /// # Errors
+    /// As [`Finished::output`].
+    pub fn artifact(&self) -> Result<&Artifact, StageError> {
+        self.from.output(&self.output)
+    }
+}
+
+/// A stage with its inputs fixed.
+pub struct Action {
+    /// Which stage, for people.
+    pub label: StageLabel,
+    /// The hash of the manifest.
+    pub key: Key,
+    /// All that the result depends on.
+    pub manifest: Manifest,
+    /// The kind that does it.
+    pub kind: Arc<dyn Kind>,
+    /// Its parameters.
+    pub parameters: Parameters,
+    /// What is wired to each port.
+    pub inputs: BTreeMap<String, Vec<BoundInput>>,
+    /// Its sources by parameter.
+    pub sources: BTreeMap<String, Arc<BoundSource>>,
+    /// Its external program.
+    pub tool: Option<PathBuf>,
+}
+
+/// A stage whose inputs are at hand, before anything of it was looked at.
+pub struct Unbound {
+    /// Which stage, for people.
+    pub label: StageLabel,
+    /// The kind.
+    pub kind: Arc<dyn Kind>,
+    /// Its parameters.
+    pub parameters: Parameters,
+    /// What is wired to each port, in order: whose output, and which.
+    pub inputs: Vec<(String, Arc<Finished>, String)>,
+    /// Where each source lies, by parameter.
+    pub sources: Vec<(String, PathBuf, Take)>,
+    /// What a program's relative path starts from.
+    pub folder: PathBuf,
+    /// The seed, used if the kind is random.
+    pub seed: u64,
+    /// The salt.
+    pub salt: Option<String>,
+}
+
+impl Unbound {
+    /// A stage of a pipeline with the results of the stages before it.
+    pub fn of(pipeline: &Pipeline, at: usize, result_of: &dyn Fn(usize) -> Arc<Finished>) -> Unbound {
+        let stage = &pipeline.stages[at];
+        let inputs = stage.inputs.iter();
+        let sources = stage.sources.iter();
+        Unbound {
+            label: StageLabel::of(pipeline, at),
+            kind: stage.kind.clone(),
+            parameters: stage.parameters.clone(),
+            inputs: inputs.map(|wire| (wire.port.clone(), result_of(wire.from), wire.output.clone())).collect(),
+            sources: sources
+                .map(|found| (found.source.parameter.clone(), found.path.clone(), found.source.take.clone()))
+                .collect(),
+            folder: stage.place.file.parent().map(Path::to_path_buf).unwrap_or_default(),
+            seed: stage.seed,
+            salt: stage.salt.clone(),
+        }
+    }
+}
+
+impl Action {
+    /// Binds a stage to its inputs and to the sources as they are.
+    ///
+    /// # Errors
+    /// Where a source or the external program can't be read.
+    pub fn bind(stage: Unbound, sources: &Sources) -> Result<Action, StageError> {
+        let ports = stage.kind.inputs(&stage.parameters);
+        let mut inputs: BTreeMap<String, Vec<BoundInput>> = BTreeMap::new();
+        for (port, from, output) in stage.inputs {
+            let reads = declared_reads(&ports, &port);
+            inputs.entry(port).or_default().push(BoundInput { from, output, reads });
+        }
+        let mut bound = BTreeMap::new();
+        for (parameter, path, take) in stage.sources {
+            bound.insert(parameter, sources.bind(&path, &take)?);
+        }
+        let tool = match stage.kind.tool(&stage.parameters) {
+            Some(name) => Some(sources.tool(&name, &stage.folder)?),
+            None => None,
+        };
+        let manifest = Manifest {
+            kind: stage.kind.name().to_string(),
+            version: stage.kind.version(),
+            parameters: without_source_paths(&stage.parameters, bound.keys()),
+            seed: stage.kind.random().then_some(stage.seed),
+            inputs: input_digests(&inputs)?,
+            sources: bound.iter().map(|(name, source)| (name.clone(), source.digest.clone())).collect(),
+            tool: tool.as_ref().map(|(_, digest)| *digest),
+            salt: stage.salt,
+        };
+        Ok(Action {
+            label: stage.label,
+            key: key_of(&manifest)?,
+            manifest,
+            kind: stage.kind,
+            parameters: stage.parameters,
+            inputs,
+            sources: bound,
+            tool: tool.map(|(path, _)| path),
+        })
+    }
+
+    /// The output ports, from what is really wired in.
+    ///
+    /// # Errors
+    /// What the kind refuses now that types are known in full.
+    pub fn output_ports(&self) -> Result<Vec<OutputPort>, StageError> {
+        let mut types = InputTypes::new();
+        for (port, inputs) in &self.inputs {
+            let of = |input: &BoundInput| -> Result<PortType, StageError> {
+                Ok(match input.artifact()? {
+                    Artifact::Table(table) => PortType::Table(table.table_type()),
+                    Artifact::Model(_) => PortType::Model(None),
+                    Artifact::Files(_) => PortType::Files,
+                })
+            };
+            types.insert(port.clone(), inputs.iter().map(of).collect::<Result<_, _>>()?);
+        }
+        self.kind.outputs(&self.parameters, &types).map_err(|problem| {
+            let place = if problem.parameter.is_empty() { String::new() } else { format!("{}: ", problem.parameter) };
+            let error = StageError::new(format!("{place}{}", problem.message));
+            match problem.help {
+                Some(help) => error.with_help(help),
+                None => error,
+            }
+        })
+    }
+
+    /// Where the inputs came from, for the record.
+    ///
+    /// # Errors
+    /// As [`Finished::output`].
+    pub fn ancestry(&self) -> Result<BTreeMap<String, Vec<Ancestor>>, StageError> {
+        let mut ancestry = BTreeMap::new();
+        for (port, inputs) in &self.inputs {
+            let of = |input: &BoundInput| -> Result<Ancestor, StageError> {
+                Ok(Ancestor {
+                    artifact: input.artifact()?.name(),
+                    action: Some(input.from.key),
+                    port: input.output.clone(),
+                })
+            };
+            ancestry.insert(port.clone(), inputs.iter().map(of).collect::<Result<_, _>>()?);
+        }
+        Ok(ancestry)
+    }
+
+    /// How much is wired in.
+    pub fn sizes(&self) -> InputSizes {
+        let mut sizes = InputSizes::default();
+        for input in self.inputs.values().flatten() {
+            if let Ok(artifact) = input.artifact() {
+                sizes.rows += artifact.rows();
+                sizes.bytes += artifact.bytes();
+            }
+        }
+        sizes
+    }
+}
+
+/// The key of a manifest that was made here.
+pub(crate) fn key_of(manifest: &Manifest) -> Result<Key, StageError> {
+    manifest.key().map_err(|error| StageError::new(error.to_string()))
+}
+
+fn declared_reads(ports: &Inputs, name: &str) -> Option<Vec<String>> {
+    let port = ports.ports.iter().find(|port| port.name == name)?;
+    match &port.reads {
+        Reads::All => None,
+        Reads::Columns(columns) => Some(columns.clone()),
+    }
+}
+
+fn without_source_paths<'a>(parameters: &Parameters, sources: impl Iterator<Item = &'a String>) -> Value {
+    let mut value = parameters.value().clone();
+    for parameter in sources {
+        if let Some(place) = value.at_mut(parameter.split('.')) {
+            *place = Value::Source;
+        }
+    }
+    value
+}
+
+fn input_digests(
+    inputs: &BTreeMap<String, Vec<BoundInput>>,
+) -> Result<BTreeMap<String, Vec<InputDigest>>, StageError> {
+    let mut digests = BTreeMap::new();
+    for (port, inputs) in inputs {
+        let of = |input: &BoundInput| Ok::<_, StageError>(input_digest(input.artifact()?, &input.reads));
+        digests.insert(port.clone(), inputs.iter().map(of).collect::<Result<_, _>>()?);
+    }
+    Ok(digests)
+}
+
+/// What counts of an artifact for a reader of these columns.
+pub(crate) fn input_digest(artifact: &Artifact, reads: &Option<Vec<String>>) -> InputDigest {
+    match artifact {
+        Artifact::Table(table) => InputDigest::Table(read_digests(table.digests_by_name(None), reads)),
+        Artifact::Model(_) => InputDigest::Model(artifact.name()),
+        Artifact::Files(_) => InputDigest::Files(artifact.name()),
+    }
+}
+
+/// Of all column digests, those of the sample id and of the columns that are read.
+pub(crate) fn read_digests(
+    mut digests: BTreeMap<String, dermflow_core::Digest>,
+    reads: &Option<Vec<String>>,
+) -> BTreeMap<String, dermflow_core::Digest> {
+    if let Some(columns) = reads {
+        digests.retain(|name, _| name == dermflow_core::SAMPLE_ID || columns.contains(name));
+    }
+    digests
+}

@@ -1,0 +1,375 @@
+//! [`StoreContext`]: what a stage that runs here sees of the store. Only what the action's
+//! manifest covers can be reached through it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use dermflow_core::{
+    Artifact, FILES_PORT, NamedFile, OutputPort, PortType, SAMPLE_ID, StageContext, StageError, TableFiles,
+    TableManifest, TableReader, TableType, TableWriter,
+};
+use dermflow_store::{Store, TableReader as StoredTableReader, TableWriter as StoredTableWriter};
+
+use crate::action::{Action, BoundInput};
+use crate::event::{Event, Sink};
+use crate::interrupt::Interrupt;
+
+/// The rows of the input that a map is cut over, for one call of its kind.
+#[derive(Clone)]
+pub enum Rows {
+    /// A table in the store.
+    Stored(TableManifest),
+    /// Batches in memory.
+    Loaded(SchemaRef, Vec<RecordBatch>),
+}
+
+/// What calls of one action share: outputs as they come, figures, progress.
+pub struct StoreContext<'a> {
+    store: &'a Store,
+    action: &'a Action,
+    over: Option<(String, Rows)>,
+    declared: Vec<OutputPort>,
+    outputs: Arc<Mutex<BTreeMap<String, Artifact>>>,
+    metrics: BTreeMap<String, f64>,
+    scratch: PathBuf,
+    threads: usize,
+    interrupt: &'a Interrupt,
+    sink: &'a Sink<'a>,
+    quiet: bool,
+}
+
+/// What the call of a kind left behind.
+pub struct Produced {
+    /// The artifact at each output port that was written.
+    pub outputs: BTreeMap<String, Artifact>,
+    /// Reported figures.
+    pub metrics: BTreeMap<String, f64>,
+}
+
+impl<'a> StoreContext<'a> {
+    /// A context for one call of an action's kind.
+    ///
+    /// # Errors
+    /// What the kind says of its outputs, now that the inputs are known in full.
+    pub fn new(
+        store: &'a Store,
+        action: &'a Action,
+        scratch: PathBuf,
+        threads: usize,
+        interrupt: &'a Interrupt,
+        sink: &'a Sink<'a>,
+    ) -> Result<StoreContext<'a>, StageError> {
+        Ok(StoreContext {
+            store,
+            action,
+            over: None,
+            declared: action.output_ports()?,
+            outputs: Arc::default(),
+            metrics: BTreeMap::new(),
+            scratch,
+            threads,
+            interrupt,
+            sink,
+            quiet: false,
+        })
+    }
+
+    /// The same, with only these rows of the input `port`. The engine tells the progress of
+    /// the whole map, so the kind's own is not told.
+    pub fn over(mut self, port: &str, rows: Rows) -> StoreContext<'a> {
+        self.over = Some((port.to_string(), rows));
+        self.quiet = true;
+        self
+    }
+
+    /// Ends the call: every declared output must be there.
+    ///
+    /// # Errors
+    /// Names the output that the kind did not write.
+    pub fn finish(self) -> Result<Produced, StageError> {
+        let outputs = std::mem::take(&mut *self.outputs.lock().unwrap_or_else(PoisonError::into_inner));
+        for port in &self.declared {
+            if !outputs.contains_key(&port.name) {
+                return Err(StageError::new(format!(
+                    "the kind `{}` ended without writing its output `{}`",
+                    self.action.kind.name(),
+                    port.name
+                )));
+            }
+        }
+        Ok(Produced {
+            outputs,
+            metrics: self.metrics,
+        })
+    }
+
+    fn inputs(&self, port: &str) -> Result<&'a [BoundInput], StageError> {
+        let inputs = self.action.inputs.get(port).map(Vec::as_slice);
+        inputs.ok_or_else(|| StageError::new(format!("nothing is wired to the input `{port}`")))
+    }
+
+    fn one<T>(port: &str, mut all: Vec<T>) -> Result<T, StageError> {
+        match all.len() {
+            1 => Ok(all.remove(0)),
+            many => Err(StageError::new(format!("{many} artifacts are wired to the input `{port}`, one is expected"))),
+        }
+    }
+
+    fn declared(&self, port: &str) -> Result<&OutputPort, StageError> {
+        let found = self.declared.iter().find(|output| output.name == port);
+        found.ok_or_else(|| StageError::new(format!("the kind `{}` declares no output `{port}`", self.action.kind.name())))
+    }
+
+    fn keep(&self, port: &str, artifact: Artifact) {
+        let mut outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
+        outputs.insert(port.to_string(), artifact);
+    }
+
+    fn blob_file(&self, name: &str, blob: &dermflow_core::BlobRef) -> Result<NamedFile, StageError> {
+        Ok(NamedFile {
+            name: name.to_string(),
+            path: self.store.blob_path(blob)?,
+        })
+    }
+}
+
+fn wrong_sort(port: &str, wanted: &str, found: &Artifact) -> StageError {
+    StageError::new(format!("the input `{port}` holds a {}, not {wanted}", found.sort()))
+}
+
+/// The columns of `table` that may be read, as a schema.
+fn readable(table: &TableManifest, reads: &Option<Vec<String>>) -> SchemaRef {
+    let may = |name: &str| name == SAMPLE_ID || reads.as_ref().is_none_or(|columns| columns.iter().any(|c| c == name));
+    let columns = table.columns.iter().filter(|column| may(&column.name));
+    Arc::new(Schema::new(columns.map(dermflow_core::Column::field).collect::<Vec<_>>()))
+}
+
+/// The names of a schema's columns: what a reader is asked for.
+fn names(schema: &SchemaRef) -> Vec<String> {
+    schema.fields().iter().map(|field| field.name().clone()).collect()
+}
+
+/// A reader of a stored table that gives only the columns that may be read.
+pub(crate) fn read_table(
+    store: &Store,
+    table: &TableManifest,
+    reads: &Option<Vec<String>>,
+) -> Result<Box<dyn TableReader>, StageError> {
+    let columns = names(&readable(table, reads));
+    Ok(Box::new(StoredTableReader::open(store, table, Some(&columns))?))
+}
+
+impl StageContext for StoreContext<'_> {
+    fn has_input(&self, port: &str) -> bool {
+        self.action.inputs.contains_key(port) || self.over.as_ref().is_some_and(|(over, _)| over == port)
+    }
+
+    fn table(&self, port: &str) -> Result<Box<dyn TableReader>, StageError> {
+        Self::one(port, self.tables(port)?)
+    }
+
+    fn tables(&self, port: &str) -> Result<Vec<Box<dyn TableReader>>, StageError> {
+        if let Some((over, rows)) = &self.over
+            && over == port
+        {
+            let reads = self.action.inputs.get(port).and_then(|inputs| inputs.first()?.reads.clone());
+            return Ok(vec![match rows {
+                Rows::Stored(table) => read_table(self.store, table, &reads)?,
+                Rows::Loaded(schema, batches) => Box::new(LoadedReader::new(schema.clone(), batches.clone())),
+            }]);
+        }
+        let read = |input: &BoundInput| match input.artifact()? {
+            Artifact::Table(table) => read_table(self.store, table, &input.reads),
+            other => Err(wrong_sort(port, "a table", other)),
+        };
+        self.inputs(port)?.iter().map(read).collect()
+    }
+
+    fn table_files(&self, port: &str) -> Result<Vec<TableFiles>, StageError> {
+        let files = |input: &BoundInput| match input.artifact()? {
+            Artifact::Table(table) => {
+                let paths = table.partitions.iter().map(|partition| self.store.blob_path(&partition.blob));
+                Ok(TableFiles {
+                    schema: readable(table, &input.reads),
+                    parquet: paths.collect::<Result<_, _>>()?,
+                    rows: table.rows,
+                })
+            }
+            other => Err(wrong_sort(port, "a table", other)),
+        };
+        self.inputs(port)?.iter().map(files).collect()
+    }
+
+    fn model(&self, port: &str) -> Result<PathBuf, StageError> {
+        let model = |input: &BoundInput| match input.artifact()? {
+            Artifact::Model(blob) => Ok(self.store.blob_path(blob)?),
+            other => Err(wrong_sort(port, "a model", other)),
+        };
+        Self::one(port, self.inputs(port)?.iter().map(model).collect::<Result<_, _>>()?)
+    }
+
+    fn files(&self, port: &str) -> Result<Vec<NamedFile>, StageError> {
+        let files = |input: &BoundInput| match input.artifact()? {
+            Artifact::Files(files) => {
+                files.iter().map(|(name, blob)| self.blob_file(name, blob)).collect::<Result<Vec<_>, _>>()
+            }
+            other => Err(wrong_sort(port, "files", other)),
+        };
+        Self::one(port, self.inputs(port)?.iter().map(files).collect::<Result<_, _>>()?)
+    }
+
+    fn wired(&self) -> Vec<(String, &'static str)> {
+        let sort = |inputs: &[BoundInput]| inputs.first().and_then(|input| Some(input.artifact().ok()?.sort()));
+        let all = self.action.inputs.iter();
+        all.filter_map(|(port, inputs)| Some((port.clone(), sort(inputs)?))).collect()
+    }
+
+    fn source(&self, parameter: &str) -> Result<PathBuf, StageError> {
+        let source = self.action.sources.get(parameter);
+        let source = source.ok_or_else(|| StageError::new(format!("the kind declares no source `{parameter}`")))?;
+        Ok(source.path.clone())
+    }
+
+    fn source_files(&self, parameter: &str) -> Result<Vec<NamedFile>, StageError> {
+        let source = self.action.sources.get(parameter);
+        let source = source.ok_or_else(|| StageError::new(format!("the kind declares no source `{parameter}`")))?;
+        Ok(source.named_files())
+    }
+
+    fn tool(&self) -> Option<PathBuf> {
+        self.action.tool.clone()
+    }
+
+    fn write_table(&mut self, port: &str, schema: SchemaRef) -> Result<Box<dyn TableWriter>, StageError> {
+        let declared = self.declared(port)?;
+        let PortType::Table(wanted) = &declared.port_type else {
+            return Err(StageError::new(format!("the output `{port}` is declared as {}", declared.port_type)));
+        };
+        let given = TableType::from_schema(&wanted.contract, &schema)
+            .map_err(|why| StageError::new(format!("the output `{port}`: {why}")))?;
+        wanted
+            .accepts(&given)
+            .map_err(|why| StageError::new(format!("the output `{port}` does not fit {}: {why}", wanted.contract)))?;
+        Ok(Box::new(OutputWriter {
+            port: port.to_string(),
+            writer: StoredTableWriter::new(self.store, &wanted.contract, schema)?,
+            outputs: self.outputs.clone(),
+        }))
+    }
+
+    fn write_model(&mut self, port: &str, path: &Path) -> Result<(), StageError> {
+        self.declared(port)?;
+        let blob = self.store.put_file(path)?;
+        self.keep(port, Artifact::Model(blob));
+        Ok(())
+    }
+
+    fn write_files(&mut self, port: &str, files: &[NamedFile]) -> Result<(), StageError> {
+        self.declared(port)?;
+        let mut blobs = BTreeMap::new();
+        for file in files {
+            dermflow_core::artifact::safe_relative_path(&file.name).map_err(StageError::new)?;
+            blobs.insert(file.name.clone(), self.store.put_file(&file.path)?);
+        }
+        self.keep(port, Artifact::Files(blobs));
+        Ok(())
+    }
+
+    fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
+    fn seed(&self) -> u64 {
+        self.action.manifest.stage_seed()
+    }
+
+    fn threads(&self) -> usize {
+        self.threads
+    }
+
+    fn progress(&self, done: u64, total: Option<u64>) {
+        if !self.quiet {
+            let label = self.action.label.clone();
+            (self.sink)(&Event::StageProgress { label, done, total });
+        }
+    }
+
+    fn log(&self, line: &str) {
+        (self.sink)(&Event::StageLog {
+            label: self.action.label.clone(),
+            line: line.to_string(),
+        });
+    }
+
+    fn metric(&mut self, name: &str, value: f64) {
+        self.metrics.insert(name.to_string(), value);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.interrupt.asked()
+    }
+}
+
+/// The port that [`dermflow_core::Shape::MapFiles`] is cut over, or the one that `Map` names.
+pub(crate) fn map_port(shape: &dermflow_core::Shape) -> Option<&str> {
+    match shape {
+        dermflow_core::Shape::Whole => None,
+        dermflow_core::Shape::Map { over } => Some(over),
+        dermflow_core::Shape::MapFiles => Some(FILES_PORT),
+    }
+}
+
+struct OutputWriter {
+    port: String,
+    writer: StoredTableWriter,
+    outputs: Arc<Mutex<BTreeMap<String, Artifact>>>,
+}
+
+impl TableWriter for OutputWriter {
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), StageError> {
+        Ok(self.writer.write(batch)?)
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), StageError> {
+        let table = self.writer.finish()?;
+        let mut outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
+        outputs.insert(self.port, Artifact::Table(table));
+        Ok(())
+    }
+}
+
+struct LoadedReader {
+    schema: SchemaRef,
+    rows: u64,
+    batches: std::vec::IntoIter<RecordBatch>,
+}
+
+impl LoadedReader {
+    fn new(schema: SchemaRef, batches: Vec<RecordBatch>) -> LoadedReader {
+        LoadedReader {
+            schema,
+            rows: batches.iter().map(|batch| batch.num_rows() as u64).sum(),
+            batches: batches.into_iter(),
+        }
+    }
+}
+
+impl Iterator for LoadedReader {
+    type Item = Result<RecordBatch, StageError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.batches.next().map(Ok)
+    }
+}
+
+impl TableReader for LoadedReader {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+    fn rows(&self) -> u64 {
+        self.rows
+    }
+}

@@ -1,0 +1,126 @@
+//! [`History`]: what each stage's last result was, read from the journals of earlier runs.
+//! Only asked where a stage is a miss, so an unchanged pipeline never pays for it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use dermflow_core::{Artifact, Digest, Key, Record};
+use dermflow_graph::Stage;
+use dermflow_store::Store;
+use serde::{Deserialize, Serialize};
+
+use crate::action::Action;
+use crate::event::StageLabel;
+use crate::reason::{Reason, changed_columns, differences};
+use crate::sources::listing_change;
+use crate::workshop::listing_blob;
+
+/// One stage of a run, as its journal tells it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JournalLine {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The variant or matrix cell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cell: Option<String>,
+    /// The stage's name.
+    pub stage: String,
+    /// The kind's name.
+    pub kind: String,
+    /// The action.
+    pub key: Key,
+    /// `hit` or `executed`.
+    pub outcome: String,
+}
+
+/// Names a pipeline's cell among the store's pointers to newest journals.
+pub fn cell_digest(pipeline: &str, cell: Option<&str>) -> Digest {
+    let text = format!("{}\n{pipeline}\n{}", pipeline.len(), cell.unwrap_or_default());
+    Digest::derive("dermflow pipeline cell v1", text.as_bytes())
+}
+
+type Stages = BTreeMap<String, Key>;
+
+/// Reads journals when first asked, and each once.
+pub struct History<'a> {
+    store: &'a Store,
+    cells: Mutex<BTreeMap<(String, Option<String>), Stages>>,
+}
+
+impl<'a> History<'a> {
+    /// The history that a store holds.
+    pub fn new(store: &'a Store) -> History<'a> {
+        History {
+            store,
+            cells: Mutex::default(),
+        }
+    }
+
+    /// The action that was last used for a stage: in its own cell, else in the base pipeline.
+    pub fn last_key(&self, label: &StageLabel) -> Option<Key> {
+        let own = self.in_cell(&label.pipeline, label.cell.as_deref(), &label.stage);
+        own.or_else(|| self.in_cell(&label.pipeline, None, &label.stage))
+    }
+
+    fn in_cell(&self, pipeline: &str, cell: Option<&str>, stage: &str) -> Option<Key> {
+        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = (pipeline.to_string(), cell.map(str::to_string));
+        let stages = cells.entry(name).or_insert_with(|| self.read(pipeline, cell));
+        stages.get(stage).copied()
+    }
+
+    fn read(&self, pipeline: &str, cell: Option<&str>) -> Stages {
+        let Some(journal) = self.store.get_latest(&cell_digest(pipeline, cell)) else {
+            return Stages::new();
+        };
+        let lines = self.store.read_journal(&journal).unwrap_or_default();
+        let lines = lines.into_iter().filter_map(|line| serde_json::from_value::<JournalLine>(line).ok());
+        let ours = lines.filter(|line| line.pipeline == pipeline && line.cell.as_deref() == cell);
+        ours.map(|line| (line.stage, line.key)).collect()
+    }
+
+    /// Why an action has no result: how it differs from the stage's last one.
+    pub fn reasons(&self, action: &Action, stage: &Stage) -> Vec<Reason> {
+        let Some(key) = self.last_key(&action.label) else {
+            return vec![Reason::NeverRun];
+        };
+        let Ok(Some(last)) = self.store.get_record(&key) else {
+            return vec![Reason::RecordGone];
+        };
+        let input = |port: &str, at: usize| self.input_change(&last, action, port, at);
+        let source = |parameter: &str| self.source_change(&last, action, parameter);
+        let reasons = differences(&last.manifest, &action.manifest, stage, &input, &source);
+        if reasons.is_empty() { vec![Reason::RecordGone] } else { reasons }
+    }
+
+    /// `.pixels: 3 of 40 partitions`, where both tables are known.
+    fn input_change(&self, last: &Record, action: &Action, port: &str, at: usize) -> Option<String> {
+        let before = last.manifest.inputs.get(port)?.get(at)?;
+        let columns = changed_columns(before, action.manifest.inputs.get(port)?.get(at)?);
+        let ancestor = last.ancestry.get(port)?.get(at)?;
+        let earlier = self.store.get_record(ancestor.action.as_ref()?).ok()??;
+        let (Artifact::Table(before), Artifact::Table(now)) =
+            (earlier.outputs.get(&ancestor.port)?, action.inputs.get(port)?.get(at)?.artifact().ok()?)
+        else {
+            return None;
+        };
+        let told = columns.iter().filter_map(|name| {
+            let at = |columns: &[dermflow_core::Column]| columns.iter().position(|column| column.name == *name);
+            let (old, new) = (at(&before.columns)?, at(&now.columns)?);
+            let known: std::collections::BTreeSet<_> =
+                before.partitions.iter().map(|partition| partition.digests[old]).collect();
+            let changed = now.partitions.iter().filter(|partition| !known.contains(&partition.digests[new])).count();
+            Some(format!(".{name}: {changed} of {} partitions", now.partitions.len()))
+        });
+        let told: Vec<String> = told.collect();
+        (told.len() == columns.len()).then(|| told.join(", "))
+    }
+
+    /// Which files of a folder changed, where the earlier listing is still there.
+    fn source_change(&self, last: &Record, action: &Action, parameter: &str) -> Option<String> {
+        let listing = listing_blob(last.manifest.sources.get(parameter)?)?;
+        let before = String::from_utf8(self.store.read_blob(&listing).ok()?).ok()?;
+        let now = action.sources.get(parameter)?.listing()?;
+        Some(listing_change(&before, &now))
+    }
+}

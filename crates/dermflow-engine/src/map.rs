@@ -1,0 +1,331 @@
+//! Maps: kinds whose output rows of a sample depend on that sample alone (and on side inputs
+//! whole). Their work is cut into the partitions of one input; each partition is an action
+//! with a key of its own, so a change costs the partitions it falls in, and inside those only
+//! the samples that changed (see [`crate::takeover`]).
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use arrow::array::{Int64Array, RecordBatch, StringArray};
+use dermflow_core::{
+    Ancestor, Artifact, Contract, Digest, FILES_PORT, InputDigest, Key, Manifest, PortType, Record, SampleId, StageError,
+    TableManifest, TableType,
+};
+use dermflow_store::{Store, TableWriter as StoredTableWriter, assemble};
+
+use crate::action::{Action, Finished, key_of, read_digests};
+use crate::context::{Rows, StoreContext};
+use crate::event::Event;
+use crate::sources::BoundSource;
+use crate::takeover::{self, Takeover};
+use crate::workshop::{How, Lookup, Made, Workshop, look_up, making};
+
+/// Where the record of a map over files keeps the list of files that it saw. No kind's port
+/// starts with a dot.
+pub const LISTING_OUTPUT: &str = ".files";
+
+/// A map being computed.
+pub(crate) struct MapWork {
+    pub action: Arc<Action>,
+    /// The input port that is cut.
+    pub over: String,
+    /// Its table.
+    pub driver: TableManifest,
+    pub parts: Vec<Part>,
+    /// All actions that differ from this one only in the driver.
+    pub family: Digest,
+    pub forced: bool,
+    started: SystemTime,
+    rows_done: AtomicU64,
+    previous: OnceLock<Option<takeover::Previous>>,
+}
+
+/// One partition of a map.
+pub(crate) struct Part {
+    pub key: Key,
+    manifest: Manifest,
+    /// The driver's table with this partition alone.
+    table: TableManifest,
+    pub result: OnceLock<Arc<Finished>>,
+}
+
+impl MapWork {
+    /// Cuts a map into its partitions and looks each up in the store.
+    pub fn prepare(store: &Store, action: Arc<Action>, forced: bool) -> Result<MapWork, StageError> {
+        let shape = action.kind.shape(&action.parameters);
+        let over = crate::context::map_port(&shape).unwrap_or_default().to_string();
+        let driver = driver_table(store, &action, &over)?;
+        let mut parts = Vec::with_capacity(driver.partitions.len());
+        for partition in &driver.partitions {
+            let columns = driver.columns.clone();
+            let table = TableManifest::new(driver.contract.clone(), columns, vec![partition.clone()]);
+            let manifest = part_manifest(&action, &over, driver.digests_by_name(Some(partition)));
+            let key = key_of(&manifest)?;
+            let result = OnceLock::new();
+            if !forced && let Lookup::Complete(record) = look_up(store, &key)? {
+                let _ = result.set(Arc::new(Finished { key, record }));
+            }
+            parts.push(Part {
+                key,
+                manifest,
+                table,
+                result,
+            });
+        }
+        let family = part_manifest(&action, &over, BTreeMap::new()).family(&over);
+        let family = family.map_err(|error| StageError::new(error.to_string()))?;
+        let done = parts.iter().filter(|part| part.result.get().is_some()).map(|part| part.table.rows).sum();
+        Ok(MapWork {
+            action,
+            over,
+            driver,
+            parts,
+            family,
+            forced,
+            started: SystemTime::now(),
+            rows_done: AtomicU64::new(done),
+            previous: OnceLock::new(),
+        })
+    }
+
+    /// The partitions that the store has no result of.
+    pub fn missing(&self) -> Vec<usize> {
+        (0..self.parts.len()).filter(|part| self.parts[*part].result.get().is_none()).collect()
+    }
+
+    /// The table of a map over files, where it found none.
+    pub fn empty_listing(&self) -> Option<&TableManifest> {
+        (self.over == FILES_PORT && !self.action.inputs.contains_key(FILES_PORT)).then_some(&self.driver)
+    }
+}
+
+/// The manifest of one partition: that of the whole, with the driver's digests of that
+/// partition. The files of a map over files stand in its table, so the folder does not count.
+fn part_manifest(action: &Action, over: &str, digests: BTreeMap<String, Digest>) -> Manifest {
+    let mut manifest = action.manifest.clone();
+    if !manifest.inputs.contains_key(over) {
+        manifest.sources.clear();
+    }
+    let reads = action.inputs.get(over).and_then(|inputs| inputs.first()?.reads.clone());
+    let digest = InputDigest::Table(read_digests(digests, &reads));
+    manifest.inputs.insert(over.to_string(), vec![digest]);
+    manifest
+}
+
+fn driver_table(store: &Store, action: &Action, over: &str) -> Result<TableManifest, StageError> {
+    match action.inputs.get(over).map(Vec::as_slice) {
+        Some([input]) => match input.artifact()? {
+            Artifact::Table(table) => Ok(table.clone()),
+            other => Err(StageError::new(format!("the input `{over}` holds a {}, not a table", other.sort()))),
+        },
+        Some(_) => Err(StageError::new(format!("a map runs over one table, and `{over}` has several"))),
+        None => {
+            let mut sources = action.sources.values();
+            match (sources.next(), sources.next()) {
+                (Some(source), None) => list_files(store, source),
+                _ => Err(StageError::new("a map over files needs exactly one source".to_string())),
+            }
+        }
+    }
+}
+
+/// A source's files as a `FileList` table.
+fn list_files(store: &Store, source: &BoundSource) -> Result<TableManifest, StageError> {
+    // The contract is one of the crate's own, so it is there.
+    let contract = Contract::named("FileList").unwrap_or(&dermflow_core::CONTRACTS[0]);
+    let schema = TableType::of(contract).schema();
+    let mut writer = StoredTableWriter::new(store, contract.name, schema.clone())?;
+    for files in source.files.chunks(8192) {
+        let ids: Vec<SampleId> = files.iter().map(|(_, blob)| SampleId::of_content_digest(blob.digest)).collect();
+        let names = StringArray::from_iter_values(files.iter().map(|(name, _)| name));
+        let bytes = Int64Array::from_iter_values(files.iter().map(|(_, blob)| blob.bytes as i64));
+        let columns = vec![dermflow_core::memory::sample_ids(&ids), Arc::new(names) as _, Arc::new(bytes) as _];
+        writer.write(&RecordBatch::try_new(schema.clone(), columns)?)?;
+    }
+    Ok(writer.finish()?)
+}
+
+/// Computes one partition, taking over the samples that did not change.
+pub(crate) fn run_part(workshop: &Workshop<'_>, work: &MapWork, at: usize) -> Result<Made, StageError> {
+    let part = &work.parts[at];
+    let lock = workshop.lock(&part.key)?;
+    if !work.forced && let Lookup::Complete(record) = look_up(workshop.store, &part.key)? {
+        lock.done()?;
+        let finished = Arc::new(Finished { key: part.key, record });
+        return Ok(finish_part(workshop, work, at, finished, How::Found));
+    }
+    let started = SystemTime::now();
+    let taken = match work.forced {
+        true => None,
+        false => {
+            let previous = work.previous.get_or_init(|| takeover::previous(workshop.store, work));
+            previous.as_ref().and_then(|previous| takeover::compare(workshop.store, work, &part.table, previous))
+        }
+    };
+    let (computed, reused) = match &taken {
+        None => (part.table.rows, 0),
+        Some(taken) => (taken.rows_to_compute(), part.table.rows - taken.rows_to_compute()),
+    };
+    let scratch = lock.folder().to_path_buf();
+    let (outputs, metrics) = compute_part(workshop, work, part, taken.as_ref(), scratch)?;
+    let mut making = making(started, metrics);
+    (making.rows_computed, making.rows_reused) = (computed, reused);
+    let record = Record {
+        manifest: part.manifest.clone(),
+        outputs,
+        ancestry: work.action.ancestry()?,
+        making,
+    };
+    let made = workshop.settle(&work.action, record, part.key, lock, None)?;
+    let commit = made.commit;
+    Ok(Made {
+        commit,
+        ..finish_part(workshop, work, at, made.finished, made.how)
+    })
+}
+
+type Outputs = (BTreeMap<String, Artifact>, BTreeMap<String, f64>);
+
+fn compute_part(
+    workshop: &Workshop<'_>,
+    work: &MapWork,
+    part: &Part,
+    taken: Option<&Takeover>,
+    scratch: std::path::PathBuf,
+) -> Result<Outputs, StageError> {
+    let rows = match taken {
+        None => Rows::Stored(part.table.clone()),
+        Some(taken) => Rows::Loaded(taken.schema.clone(), taken.changed.clone()),
+    };
+    let missing = work.missing().len().max(1);
+    let threads = (workshop.jobs / missing).max(1);
+    let (store, action) = (workshop.store, &work.action);
+    let context = StoreContext::new(store, action, scratch, threads, workshop.interrupt, workshop.sink)?;
+    let mut context = context.over(&work.over, rows);
+    workshop.call(action, &mut context)?;
+    let produced = context.finish()?;
+    let mut outputs = produced.outputs;
+    if let Some(taken) = taken {
+        for (port, artifact) in &mut outputs {
+            *artifact = taken.unite(store, port, artifact)?;
+        }
+    }
+    for (port, artifact) in &outputs {
+        inside_range(port, artifact, &part.table)?;
+    }
+    Ok((outputs, produced.metrics))
+}
+
+/// A map that writes rows of samples it was not given would break the order of its table.
+fn inside_range(port: &str, artifact: &Artifact, given: &TableManifest) -> Result<(), StageError> {
+    let Artifact::Table(table) = artifact else {
+        return Err(StageError::new(format!("a map writes tables only, and `{port}` holds a {}", artifact.sort())));
+    };
+    let range = |table: &TableManifest| Some((table.partitions.first()?.first, table.partitions.last()?.last));
+    match (range(table), range(given)) {
+        (Some((first, last)), Some((from, to))) if first < from || last > to => Err(StageError::new(format!(
+            "the output `{port}` of a map has rows of samples that it was not given"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn finish_part(workshop: &Workshop<'_>, work: &MapWork, at: usize, finished: Arc<Finished>, how: How) -> Made {
+    let part = &work.parts[at];
+    let _ = part.result.set(finished.clone());
+    let done = work.rows_done.fetch_add(part.table.rows, Ordering::Relaxed) + part.table.rows;
+    (workshop.sink)(&Event::StageProgress {
+        label: work.action.label.clone(),
+        done,
+        total: Some(work.driver.rows),
+    });
+    Made {
+        finished,
+        how,
+        commit: None,
+    }
+}
+
+/// Unites the results of all partitions. `computed` are those that this run computed.
+pub(crate) fn finish_map(workshop: &Workshop<'_>, work: &MapWork, computed: &[usize]) -> Result<Made, StageError> {
+    let (store, action) = (workshop.store, &work.action);
+    let lock = workshop.lock(&action.key)?;
+    if !work.forced && let Lookup::Complete(record) = look_up(store, &action.key)? {
+        lock.done()?;
+        let finished = Arc::new(Finished { key: action.key, record });
+        return Ok(Made {
+            finished,
+            how: How::Found,
+            commit: None,
+        });
+    }
+    workshop.confirm_sources(action)?;
+    let results: Vec<&Arc<Finished>> = work.parts.iter().filter_map(|part| part.result.get()).collect();
+    let mut outputs = BTreeMap::new();
+    for port in action.output_ports()? {
+        let PortType::Table(declared) = &port.port_type else {
+            return Err(StageError::new(format!("a map writes tables only, and `{}` is none", port.name)));
+        };
+        let mut fragments = Vec::with_capacity(results.len());
+        for result in &results {
+            match result.output(&port.name)? {
+                Artifact::Table(table) => fragments.push(table.clone()),
+                other => return Err(StageError::new(format!("`{}` came as a {}", port.name, other.sort()))),
+            }
+        }
+        outputs.insert(port.name.clone(), Artifact::Table(unite(store, &port.name, &declared.contract, fragments)?));
+    }
+    let mut making = making(work.started, BTreeMap::new());
+    for (at, result) in results.iter().enumerate() {
+        let part = &result.record.making;
+        match computed.contains(&at) {
+            true => (making.rows_computed, making.rows_reused) =
+                (making.rows_computed + part.rows_computed, making.rows_reused + part.rows_reused),
+            false => making.rows_reused += work.parts[at].table.rows,
+        }
+        making.partitions.push(result.key);
+        making.metrics.extend(part.metrics.clone());
+    }
+    if work.empty_listing().is_some() {
+        outputs.insert(LISTING_OUTPUT.to_string(), Artifact::Table(work.driver.clone()));
+    }
+    let record = Record {
+        manifest: action.manifest.clone(),
+        outputs,
+        ancestry: action.ancestry()?,
+        making,
+    };
+    workshop.settle(action, record, action.key, lock, Some(work.family))
+}
+
+/// One table of the results of all partitions.
+fn unite(
+    store: &Store,
+    port: &str,
+    contract: &str,
+    fragments: Vec<TableManifest>,
+) -> Result<TableManifest, StageError> {
+    let columns = fragments.first().map(|fragment| fragment.columns.clone()).unwrap_or_default();
+    if fragments.iter().any(|fragment| fragment.columns != columns) {
+        return Err(StageError::new(format!(
+            "the output `{port}` has other columns in some partitions than in others: the columns that a map writes \
+             must not depend on which rows it is given"
+        )));
+    }
+    Ok(assemble(store, contract, &columns, &fragments)?)
+}
+
+/// The driver's table behind a record of an earlier member of a family.
+pub(crate) fn driver_of(store: &Store, record: &Record, over: &str) -> Option<TableManifest> {
+    if let Some(Artifact::Table(listing)) = record.outputs.get(LISTING_OUTPUT) {
+        return Some(listing.clone());
+    }
+    let Ancestor { action, port, .. } = record.ancestry.get(over)?.first()?;
+    let before = store.get_record(action.as_ref()?).ok()??;
+    match before.outputs.get(port)? {
+        Artifact::Table(table) => Some(table.clone()),
+        _ => None,
+    }
+}

@@ -1,0 +1,191 @@
+//! [`run`]: executes pipelines. Sets up workers, lets the scheduler decide, commits records,
+//! writes the journal and lays out results.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam::channel::{Receiver, unbounded};
+use dermflow_core::StageError;
+use dermflow_graph::Pipeline;
+use dermflow_store::{Journal, Store};
+use serde_json::json;
+
+use crate::event::{Event, Sink, StageLabel, Summary};
+use crate::executor::Executor;
+use crate::history::{History, cell_digest};
+use crate::interrupt::Interrupt;
+use crate::publish::publish;
+use crate::scheduler::{Answer, Channels, Errand, Manners, Ran, Scheduler};
+use crate::slots::{Slots, usual_memory};
+use crate::sources::Sources;
+use crate::worker::Bench;
+use crate::workshop::{Commit, Workshop};
+
+/// How to run.
+#[derive(Clone)]
+pub struct Options {
+    /// How many threads; 0 means as many as the machine has.
+    pub jobs: usize,
+    /// Bytes of memory that running stages may claim together; `None` means four fifths of
+    /// the machine's.
+    pub memory: Option<u64>,
+    /// Whether to go on with what does not depend on a failed stage.
+    pub keep_going: bool,
+    /// Only these stages and what they need; all, if empty.
+    pub until: Vec<String>,
+    /// Stages to compute though the store has their results.
+    pub force: Vec<String>,
+    /// Runs actions elsewhere; `None` means in this process.
+    pub executor: Option<Arc<dyn Executor>>,
+    /// Where named outputs are laid; `None` means nowhere.
+    pub results: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            jobs: 0,
+            memory: None,
+            keep_going: false,
+            until: Vec::new(),
+            force: Vec::new(),
+            executor: None,
+            results: None,
+        }
+    }
+}
+
+impl Options {
+    /// How many threads that is on this machine.
+    pub fn jobs(&self) -> usize {
+        match self.jobs {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            jobs => jobs,
+        }
+    }
+}
+
+/// Runs all cells in one graph over one store.
+///
+/// # Errors
+/// Only where the run as a whole can't be kept (the journal can't be written); a stage that
+/// fails is told as an event and counted in the summary.
+pub fn run(
+    pipelines: &[Pipeline],
+    store: &Store,
+    sources: &Sources,
+    options: &Options,
+    sink: &Sink<'_>,
+    interrupt: &Interrupt,
+) -> Result<Summary, StageError> {
+    let started = Instant::now();
+    let jobs = options.jobs();
+    let (errand_sender, errands) = unbounded::<Errand>();
+    let (answers, answer_receiver) = unbounded::<Answer>();
+    let (commit_sender, commits) = unbounded::<(StageLabel, Commit)>();
+    let manners = Manners {
+        keep_going: options.keep_going,
+        force: options.force.clone(),
+        until: options.until.clone(),
+    };
+    let channels = Channels { errands: errand_sender, answers: answer_receiver, commits: commit_sender };
+    let slots = Slots::new(jobs, options.memory.unwrap_or_else(usual_memory));
+    let header = json!({"pipelines": pipelines.iter().map(|pipeline| json!({
+        "name": pipeline.name, "cell": pipeline.cell, "file": pipeline.file.display().to_string()
+    })).collect::<Vec<_>>()});
+    let journal = Journal::start(store, header)?;
+    let scheduler = Scheduler::new(pipelines, slots, manners, channels, journal, sink, interrupt);
+    sink(&Event::RunStarted { stages: scheduler.stages(), jobs });
+    let bench = Bench {
+        workshop: Workshop { store, sources, sink, interrupt, jobs },
+        pipelines,
+        history: History::new(store),
+        executor: options.executor.as_deref(),
+    };
+    let (mut ran, uncommitted) = std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            let (errands, answers, bench) = (errands.clone(), answers.clone(), &bench);
+            scope.spawn(move || work(bench, &errands, &answers));
+        }
+        // Dropped, so that the scheduler notices if every worker is gone.
+        drop((errands, answers));
+        let committer = scope.spawn(|| commit_all(store, commits));
+        let ran = scheduler.run();
+        // The scheduler took its channels with it, so workers and committer end.
+        (ran, committer.join().unwrap_or_default())
+    });
+    for (label, error) in uncommitted {
+        ran.summary.failed += 1;
+        ran.summary.executed = ran.summary.executed.saturating_sub(1);
+        let message = format!("its result could not be kept: {}", error.message);
+        sink(&Event::StageFailed { label, message, help: error.help });
+    }
+    if let Some(results) = &options.results
+        && !ran.summary.interrupted
+    {
+        lay_out(pipelines, store, &mut ran, results, sink);
+    }
+    let mut summary = ran.summary;
+    if let Some(error) = ran.journal_error {
+        return Err(error);
+    }
+    let journal = ran.journal.name().clone();
+    ran.journal.seal(json!({"summary": summary}))?;
+    for pipeline in pipelines {
+        store.set_latest(&cell_digest(&pipeline.name, pipeline.cell.as_deref()), &journal)?;
+    }
+    sources.save()?;
+    summary.seconds = started.elapsed().as_secs_f64();
+    sink(&Event::RunFinished(summary.clone()));
+    Ok(summary)
+}
+
+fn work(bench: &Bench<'_>, errands: &Receiver<Errand>, answers: &crossbeam::channel::Sender<Answer>) {
+    for Errand { node, generation, claim, task } in errands {
+        let outcome = bench.perform(task);
+        if answers.send(Answer { node, generation, claim, outcome }).is_err() {
+            return;
+        }
+    }
+}
+
+/// Waits for every record to be on disk; locks are let go one by one as they are.
+fn commit_all(store: &Store, commits: Receiver<(StageLabel, Commit)>) -> Vec<(StageLabel, StageError)> {
+    let done = commits.iter().map(|(label, commit)| commit.complete(store).map_err(|error| (label, error)));
+    done.filter_map(Result::err).collect()
+}
+
+fn lay_out(
+    pipelines: &[Pipeline],
+    store: &Store,
+    ran: &mut Ran,
+    results: &std::path::Path,
+    sink: &Sink<'_>,
+) {
+    for (at, pipeline) in pipelines.iter().enumerate() {
+        let mut folder = results.join(&pipeline.name);
+        if let Some(cell) = &pipeline.cell {
+            folder = folder.join(cell);
+        }
+        for output in &pipeline.outputs {
+            let Some(finished) = ran.finished(at, output.stage) else { continue };
+            let written = finished
+                .output(&output.port)
+                .and_then(|artifact| publish(store, &folder, &output.name, (finished.key, &output.port), artifact));
+            match written {
+                Ok((path, true)) => {
+                    let path = path.display().to_string();
+                    sink(&Event::OutputPublished { name: output.name.clone(), path });
+                }
+                Ok((_, false)) => {}
+                Err(error) => {
+                    ran.summary.failed += 1;
+                    let label = StageLabel::of(pipeline, output.stage);
+                    let message = format!("its output `{}` could not be laid out: {}", output.name, error.message);
+                    sink(&Event::StageFailed { label, message, help: error.help });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,575 @@
+//! The scheduler: one thread that holds the graph, and workers that do tasks. It starts what
+//! is ready and fits, and decides what a failure, a damaged blob or an interruption means.
+//!
+//! Stages of all cells stand in one graph. Two that turn out to be the same action (the same
+//! key) are computed once: the second waits for the first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
+use dermflow_core::{Cause, Digest, Key, Resources, StageError};
+use dermflow_graph::Pipeline;
+use dermflow_store::Journal;
+
+use crate::action::Finished;
+use crate::history::JournalLine;
+use crate::event::{Event, Sink, StageLabel, Summary};
+use crate::interrupt::Interrupt;
+use crate::slots::{Claim, Slots};
+use crate::worker::{Outcome, Task, Work};
+use crate::workshop::{Commit, How};
+
+/// How often a stage is tried again after a damaged blob or a changed source.
+const MOST_TRIES: u32 = 4;
+
+/// A stage of one pipeline, on its way to a result.
+struct Node {
+    pipeline: usize,
+    stage: usize,
+    label: StageLabel,
+    downstream: Vec<usize>,
+    upstream: Vec<usize>,
+    /// Stages before it that are not finished.
+    waiting: usize,
+    state: State,
+    /// Raised when the node starts anew, so that answers to older tasks are not believed.
+    generation: u32,
+    forced: bool,
+    work: Option<Arc<Work>>,
+    computed_parts: Vec<usize>,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    /// Stages before it, or another node with the same action, are not finished.
+    Waiting,
+    /// A task of it is queued or running.
+    Busy,
+    Done { finished: Arc<Finished>, executed: bool },
+    Failed,
+    Skipped,
+}
+
+/// Order of the queue: what frees memory and finishes stages comes first.
+type Priority = (u8, usize, usize);
+
+/// A task as it travels to a worker and back.
+pub(crate) struct Errand {
+    pub node: usize,
+    pub generation: u32,
+    pub claim: Claim,
+    pub task: Task,
+}
+
+/// A worker's answer.
+pub(crate) struct Answer {
+    pub node: usize,
+    pub generation: u32,
+    pub claim: Claim,
+    pub outcome: Result<Outcome, StageError>,
+}
+
+/// What the scheduler works with.
+pub(crate) struct Channels {
+    pub errands: Sender<Errand>,
+    pub answers: Receiver<Answer>,
+    pub commits: Sender<(StageLabel, Commit)>,
+}
+
+/// How a run behaves.
+#[derive(Clone, Debug)]
+pub(crate) struct Manners {
+    pub keep_going: bool,
+    pub force: Vec<String>,
+    pub until: Vec<String>,
+}
+
+pub(crate) struct Scheduler<'a> {
+    nodes: Vec<Node>,
+    first_node: Vec<usize>,
+    queue: BTreeMap<Priority, (usize, u32, Task, Resources)>,
+    slots: Slots,
+    running: usize,
+    /// Actions being computed: the node that does it, and those that wait for it.
+    computing: BTreeMap<Key, (usize, Vec<usize>)>,
+    made: BTreeMap<Key, Arc<Finished>>,
+    stopped: Vec<bool>,
+    tries: BTreeMap<usize, u32>,
+    manners: Manners,
+    channels: Channels,
+    sink: &'a Sink<'a>,
+    interrupt: &'a Interrupt,
+    journal: Journal,
+    journal_error: Option<StageError>,
+    rows_computed: u64,
+    rows_reused: u64,
+}
+
+impl<'a> Scheduler<'a> {
+    /// A graph of all stages that are wanted.
+    pub fn new(
+        pipelines: &[Pipeline],
+        slots: Slots,
+        manners: Manners,
+        channels: Channels,
+        journal: Journal,
+        sink: &'a Sink<'a>,
+        interrupt: &'a Interrupt,
+    ) -> Scheduler<'a> {
+        let mut nodes = Vec::new();
+        let mut first_node = Vec::new();
+        for (at, pipeline) in pipelines.iter().enumerate() {
+            first_node.push(nodes.len());
+            let wanted = wanted(pipeline, &manners.until);
+            add_nodes(&mut nodes, at, pipeline, &wanted, &manners.force);
+        }
+        Scheduler {
+            nodes,
+            first_node,
+            queue: BTreeMap::new(),
+            slots,
+            running: 0,
+            computing: BTreeMap::new(),
+            made: BTreeMap::new(),
+            stopped: vec![false; pipelines.len()],
+            tries: BTreeMap::new(),
+            manners,
+            channels,
+            sink,
+            interrupt,
+            journal,
+            journal_error: None,
+            rows_computed: 0,
+            rows_reused: 0,
+        }
+    }
+
+    /// How many stages are wanted.
+    pub fn stages(&self) -> usize {
+        self.nodes.iter().filter(|node| !matches!(node.state, State::Skipped)).count()
+    }
+
+    /// Runs until nothing is left to do.
+    pub fn run(mut self) -> Ran {
+        let wanted = self.stages();
+        for node in 0..self.nodes.len() {
+            if matches!(self.nodes[node].state, State::Waiting) && self.nodes[node].waiting == 0 {
+                self.queue_preparation(node);
+            }
+        }
+        loop {
+            self.start_what_fits();
+            if self.running == 0 {
+                break;
+            }
+            match self.channels.answers.recv_timeout(Duration::from_millis(100)) {
+                Ok(answer) => self.take_answer(answer),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.skip_the_rest();
+        let mut summary = Summary {
+            rows_computed: self.rows_computed,
+            rows_reused: self.rows_reused,
+            interrupted: self.interrupt.asked(),
+            ..Summary::default()
+        };
+        let mut finished = Vec::with_capacity(self.nodes.len());
+        for node in self.nodes {
+            finished.push(match node.state {
+                State::Done { finished, executed } => {
+                    *(if executed { &mut summary.executed } else { &mut summary.hit }) += 1;
+                    Some(finished)
+                }
+                State::Failed => {
+                    summary.failed += 1;
+                    None
+                }
+                _ => None,
+            });
+        }
+        summary.skipped = wanted - summary.executed - summary.hit - summary.failed;
+        Ran {
+            finished,
+            first_node: self.first_node,
+            summary,
+            journal: self.journal,
+            journal_error: self.journal_error,
+        }
+    }
+
+    fn start_what_fits(&mut self) {
+        if self.interrupt.asked() {
+            return;
+        }
+        while !self.slots.full() {
+            let fitting = self.queue.iter().find_map(|(priority, (.., needs))| {
+                let claim = self.slots.claim(*needs);
+                self.slots.take(claim).then_some((*priority, claim))
+            });
+            let Some((priority, claim)) = fitting else { return };
+            let Some((node, generation, task, _)) = self.queue.remove(&priority) else { return };
+            if self.is_dropped(node, generation) {
+                self.slots.give_back(claim);
+                continue;
+            }
+            self.running += 1;
+            let errand = Errand { node, generation, claim, task };
+            if self.channels.errands.send(errand).is_err() {
+                // All workers are gone; the loop in `run` ends on their closed channel.
+                self.running -= 1;
+                return;
+            }
+        }
+    }
+
+    /// Whether a queued task is no longer wanted: its node began anew, or its pipeline
+    /// stopped and nobody else waits for it.
+    fn is_dropped(&mut self, node: usize, generation: u32) -> bool {
+        if self.nodes[node].generation != generation {
+            return true;
+        }
+        let stopped = self.stopped[self.nodes[node].pipeline];
+        let key = self.nodes[node].work.as_ref().map(|work| work.action.key);
+        let others = key.and_then(|key| self.computing.get(&key)).is_some_and(|(_, waiting)| {
+            waiting.iter().any(|other| !self.stopped[self.nodes[*other].pipeline])
+        });
+        if !stopped || others {
+            return false;
+        }
+        if let Some(key) = key {
+            self.computing.remove(&key);
+        }
+        self.nodes[node].generation += 1;
+        self.skip(node);
+        true
+    }
+
+    fn queue(&mut self, class: u8, node: usize, part: usize, task: Task, needs: Resources) {
+        let generation = self.nodes[node].generation;
+        self.nodes[node].state = State::Busy;
+        self.queue.insert((class, node, part), (node, generation, task, needs));
+    }
+
+    fn queue_preparation(&mut self, node: usize) {
+        let Node { pipeline, stage, forced, .. } = self.nodes[node];
+        let first = self.first_node[pipeline];
+        let mut inputs = BTreeMap::new();
+        for upstream in &self.nodes[node].upstream {
+            if let State::Done { finished, .. } = &self.nodes[*upstream].state {
+                inputs.insert(upstream - first, finished.clone());
+            }
+        }
+        let task = Task::Prepare { inputs, pipeline, stage, forced };
+        self.queue(3, node, 0, task, Resources { memory: 0, threads: 1 });
+    }
+
+    fn take_answer(&mut self, answer: Answer) {
+        self.running -= 1;
+        self.slots.give_back(answer.claim);
+        let node = answer.node;
+        let stale = self.nodes[node].generation != answer.generation;
+        match answer.outcome {
+            Ok(outcome) => self.take_outcome(node, outcome, stale),
+            Err(_) if stale => {}
+            Err(error) => self.take_error(node, error),
+        }
+    }
+
+    fn take_outcome(&mut self, node: usize, outcome: Outcome, stale: bool) {
+        match outcome {
+            Outcome::Hit(finished) if !stale => self.hit(node, finished, false),
+            Outcome::Miss(work, reasons) if !stale => self.miss(node, work, reasons),
+            Outcome::Made(made) => {
+                self.commit(node, made.commit);
+                if !stale {
+                    self.computed(node, made.finished, made.how);
+                }
+            }
+            Outcome::Part(at, made) => {
+                self.commit(node, made.commit);
+                if !stale {
+                    self.part_done(node, at, made.how);
+                }
+            }
+            Outcome::Hit(_) | Outcome::Miss(..) => {}
+        }
+    }
+
+    fn commit(&mut self, node: usize, commit: Option<Commit>) {
+        if let Some(commit) = commit {
+            // The committing thread lives until this sender is dropped.
+            let _ = self.channels.commits.send((self.nodes[node].label.clone(), commit));
+        }
+    }
+
+    fn hit(&mut self, node: usize, finished: Arc<Finished>, shared: bool) {
+        let (label, key) = (self.nodes[node].label.clone(), finished.key);
+        self.note(&label, key, "hit");
+        (self.sink)(&Event::StageHit { label, key, shared });
+        self.done(node, finished, false);
+    }
+
+    fn miss(&mut self, node: usize, work: Arc<Work>, reasons: Vec<crate::reason::Reason>) {
+        let key = work.action.key;
+        if let Some(finished) = self.made.get(&key).cloned() {
+            return self.hit(node, finished, true);
+        }
+        if let Some((_, waiting)) = self.computing.get_mut(&key) {
+            waiting.push(node);
+            self.nodes[node].state = State::Waiting;
+            return;
+        }
+        self.computing.insert(key, (node, Vec::new()));
+        let missing = work.map.as_ref().map(|map| (map.parts.len(), map.missing()));
+        (self.sink)(&Event::StageStarted {
+            label: self.nodes[node].label.clone(),
+            key,
+            reasons,
+            partitions: missing.as_ref().map(|(parts, missing)| (*parts, parts - missing.len())),
+        });
+        self.nodes[node].work = Some(work.clone());
+        let (needs, forced) = (work.needs, self.nodes[node].forced);
+        match missing {
+            None => self.queue(2, node, 0, Task::Whole { work, forced }, needs),
+            Some((_, missing)) if missing.is_empty() => {
+                self.queue(0, node, 0, Task::Finish { work, computed: Vec::new() }, needs);
+            }
+            Some((_, missing)) => {
+                for at in missing {
+                    self.queue(1, node, at, Task::Part { work: work.clone(), at }, needs);
+                }
+            }
+        }
+    }
+
+    fn part_done(&mut self, node: usize, at: usize, how: How) {
+        if how == How::Computed {
+            self.nodes[node].computed_parts.push(at);
+        }
+        let Some(work) = self.nodes[node].work.clone() else { return };
+        if work.map.as_ref().is_some_and(|map| map.missing().is_empty()) {
+            let computed = std::mem::take(&mut self.nodes[node].computed_parts);
+            let needs = work.needs;
+            self.queue(0, node, 0, Task::Finish { work, computed }, needs);
+        }
+    }
+
+    fn computed(&mut self, node: usize, finished: Arc<Finished>, how: How) {
+        let key = finished.key;
+        self.made.insert(key, finished.clone());
+        let waiting = self.computing.remove(&key).map(|(_, waiting)| waiting).unwrap_or_default();
+        match how {
+            How::Found => self.hit(node, finished.clone(), false),
+            How::Computed => {
+                let making = &finished.record.making;
+                self.rows_computed += making.rows_computed;
+                self.rows_reused += making.rows_reused;
+                let label = self.nodes[node].label.clone();
+                self.note(&label, key, "executed");
+                (self.sink)(&Event::StageExecuted {
+                    label,
+                    key,
+                    seconds: making.seconds,
+                    rows_computed: making.rows_computed,
+                    rows_reused: making.rows_reused,
+                });
+                self.done(node, finished.clone(), true);
+            }
+        }
+        for other in waiting {
+            self.hit(other, finished.clone(), true);
+        }
+    }
+
+    fn done(&mut self, node: usize, finished: Arc<Finished>, executed: bool) {
+        self.nodes[node].state = State::Done { finished, executed };
+        self.nodes[node].work = None;
+        for next in self.nodes[node].downstream.clone() {
+            self.nodes[next].waiting -= 1;
+            if self.nodes[next].waiting == 0 && matches!(self.nodes[next].state, State::Waiting) {
+                self.queue_preparation(next);
+            }
+        }
+    }
+
+    fn take_error(&mut self, node: usize, error: StageError) {
+        let tries = self.tries.entry(node).or_insert(0);
+        *tries += 1;
+        let again = *tries < MOST_TRIES;
+        match error.cause {
+            Cause::DamagedBlob(digest) if again => self.heal(node, digest, &error),
+            Cause::SourceChanged if again => self.begin_anew(node),
+            Cause::Cancelled if self.interrupt.asked() => self.give_up(node),
+            _ => self.fail(node, &error),
+        }
+    }
+
+    /// A blob of an input (or of an earlier partition) is damaged: it was set aside when it
+    /// was read, so the stages whose results name it are incomplete, and run again.
+    fn heal(&mut self, node: usize, digest: Digest, error: &StageError) {
+        let label = self.nodes[node].label.clone();
+        (self.sink)(&Event::Damaged { label, message: error.message.clone() });
+        let names_it = |upstream: &&usize| match &self.nodes[**upstream].state {
+            State::Done { finished, .. } => {
+                let mut blobs = finished.record.outputs.values().flat_map(|artifact| artifact.blobs());
+                blobs.any(|blob| blob.digest == digest)
+            }
+            _ => false,
+        };
+        let culprits: Vec<usize> = self.nodes[node].upstream.iter().filter(names_it).copied().collect();
+        self.begin_anew(node);
+        for culprit in culprits {
+            if let State::Done { finished, .. } = &self.nodes[culprit].state {
+                self.made.remove(&finished.key);
+            }
+            for next in self.nodes[culprit].downstream.clone() {
+                self.nodes[next].waiting += 1;
+                if next == node {
+                    self.nodes[node].state = State::Waiting;
+                    self.nodes[node].generation += 1;
+                }
+            }
+            self.begin_anew(culprit);
+        }
+    }
+
+    /// Forgets what a node was doing and prepares it again, with those that waited for it.
+    fn begin_anew(&mut self, node: usize) {
+        let waiting = self.forget_work(node);
+        for node in std::iter::once(node).chain(waiting) {
+            self.nodes[node].generation += 1;
+            self.nodes[node].computed_parts.clear();
+            self.queue_preparation(node);
+        }
+    }
+
+    fn forget_work(&mut self, node: usize) -> Vec<usize> {
+        let key = self.nodes[node].work.take().map(|work| work.action.key);
+        let owned = key.filter(|key| self.computing.get(key).is_some_and(|(owner, _)| *owner == node));
+        owned.and_then(|key| self.computing.remove(&key)).map(|(_, waiting)| waiting).unwrap_or_default()
+    }
+
+    /// An interrupted node: its checkpoints stay, and so does what waits for it.
+    fn give_up(&mut self, node: usize) {
+        self.nodes[node].generation += 1;
+        for node in std::iter::once(node).chain(self.forget_work(node)) {
+            self.nodes[node].state = State::Waiting;
+        }
+    }
+
+    fn fail(&mut self, node: usize, error: &StageError) {
+        let waiting = self.forget_work(node);
+        for node in std::iter::once(node).chain(waiting) {
+            self.nodes[node].generation += 1;
+            self.nodes[node].state = State::Failed;
+            (self.sink)(&Event::StageFailed {
+                label: self.nodes[node].label.clone(),
+                message: error.message.clone(),
+                help: error.help.clone(),
+            });
+            self.skip_downstream(node);
+            if !self.manners.keep_going {
+                self.stopped[self.nodes[node].pipeline] = true;
+            }
+        }
+    }
+
+    fn skip_downstream(&mut self, node: usize) {
+        for next in self.nodes[node].downstream.clone() {
+            if matches!(self.nodes[next].state, State::Waiting) {
+                self.skip(next);
+            }
+        }
+    }
+
+    fn skip(&mut self, node: usize) {
+        self.nodes[node].state = State::Skipped;
+        let label = self.nodes[node].label.clone();
+        (self.sink)(&Event::StageSkipped { label });
+        self.skip_downstream(node);
+    }
+
+    fn skip_the_rest(&mut self) {
+        for node in 0..self.nodes.len() {
+            if matches!(self.nodes[node].state, State::Waiting | State::Busy) {
+                self.skip(node);
+            }
+        }
+    }
+
+    fn note(&mut self, label: &StageLabel, key: Key, outcome: &str) {
+        let line = JournalLine {
+            pipeline: label.pipeline.clone(),
+            cell: label.cell.clone(),
+            stage: label.stage.clone(),
+            kind: label.kind.clone(),
+            key,
+            outcome: outcome.to_string(),
+        };
+        if let Err(error) = self.journal.append(&line) {
+            self.journal_error.get_or_insert(error.into());
+        }
+    }
+}
+
+/// What is left when the scheduler is through.
+pub(crate) struct Ran {
+    finished: Vec<Option<Arc<Finished>>>,
+    first_node: Vec<usize>,
+    pub summary: Summary,
+    pub journal: Journal,
+    pub journal_error: Option<StageError>,
+}
+
+impl Ran {
+    /// The result of a pipeline's stage, where there is one.
+    pub fn finished(&self, pipeline: usize, stage: usize) -> Option<&Arc<Finished>> {
+        self.finished.get(self.first_node[pipeline] + stage)?.as_ref()
+    }
+}
+
+/// Which stages of a pipeline `--until` asks for; all, where it asks for none.
+fn wanted(pipeline: &Pipeline, until: &[String]) -> BTreeSet<usize> {
+    if until.is_empty() {
+        return (0..pipeline.stages.len()).collect();
+    }
+    let mut wanted = BTreeSet::new();
+    // Stages are in topological order, so one pass from the end finds all ancestors.
+    for (at, stage) in pipeline.stages.iter().enumerate().rev() {
+        if until.contains(&stage.name) || wanted.contains(&at) {
+            wanted.insert(at);
+            wanted.extend(stage.inputs.iter().map(|wire| wire.from));
+        }
+    }
+    wanted
+}
+
+fn add_nodes(nodes: &mut Vec<Node>, at: usize, pipeline: &Pipeline, wanted: &BTreeSet<usize>, force: &[String]) {
+    let first = nodes.len();
+    for (index, stage) in pipeline.stages.iter().enumerate() {
+        let upstream: BTreeSet<usize> = stage.inputs.iter().map(|wire| first + wire.from).collect();
+        let is_wanted = wanted.contains(&index);
+        if is_wanted {
+            for before in &upstream {
+                nodes[*before].downstream.push(first + index);
+            }
+        }
+        nodes.push(Node {
+            pipeline: at,
+            stage: index,
+            label: StageLabel::of(pipeline, index),
+            downstream: Vec::new(),
+            waiting: upstream.len(),
+            upstream: upstream.into_iter().collect(),
+            state: if is_wanted { State::Waiting } else { State::Skipped },
+            generation: 0,
+            forced: force.contains(&stage.name),
+            work: None,
+            computed_parts: Vec::new(),
+        });
+    }
+}

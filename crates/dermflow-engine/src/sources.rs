@@ -1,0 +1,225 @@
+//! Sources: files on disk that pipelines name. Finds them, hashes them through the store's
+//! source index, and looks again after they were read.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dermflow_core::{BlobRef, Cause, Digest, NamedFile, SourceDigest, StageError, Take};
+use dermflow_store::{SourceIndex, Store, walk};
+
+/// A source as it was found: where it lies and what is in it.
+#[derive(Debug)]
+pub struct BoundSource {
+    /// Where it lies on this machine.
+    pub path: PathBuf,
+    /// Its files by relative path (a single file by its own name), in order, with digests.
+    pub files: Vec<(String, BlobRef)>,
+    /// What enters the manifest.
+    pub digest: SourceDigest,
+    folder: bool,
+    take: Take,
+}
+
+impl BoundSource {
+    /// Every file with the place where it lies.
+    pub fn named_files(&self) -> Vec<NamedFile> {
+        let place = |name: &String| if self.folder { self.path.join(name) } else { self.path.clone() };
+        let named = |(name, _): &(String, BlobRef)| NamedFile {
+            name: name.clone(),
+            path: place(name),
+        };
+        self.files.iter().map(named).collect()
+    }
+
+    /// The listing of a folder in `b3sum` form: what [`SourceDigest::Folder`] is the hash of.
+    pub fn listing(&self) -> Option<String> {
+        self.folder.then(|| listing(&self.files))
+    }
+}
+
+fn listing(files: &[(String, BlobRef)]) -> String {
+    files.iter().map(|(name, blob)| format!("{}  {name}\n", blob.digest)).collect()
+}
+
+/// How the files of two listings differ, in words.
+pub fn listing_change(before: &str, now: &str) -> String {
+    let parse = |text: &str| -> BTreeMap<String, String> {
+        let lines = text.lines().filter_map(|line| line.split_once("  "));
+        lines.map(|(digest, name)| (name.to_string(), digest.to_string())).collect()
+    };
+    let (before, now) = (parse(before), parse(now));
+    let added: Vec<&String> = now.keys().filter(|name| !before.contains_key(*name)).collect();
+    let removed: Vec<&String> = before.keys().filter(|name| !now.contains_key(*name)).collect();
+    let changed: Vec<&String> =
+        now.iter().filter(|(name, digest)| before.get(*name).is_some_and(|old| old != *digest)).map(|(name, _)| name).collect();
+    let count = |what: &str, names: &[&String]| match names {
+        [] => None,
+        [one] => Some(format!("{what} `{one}`")),
+        [first, ..] => Some(format!("{what} {} files (`{first}`, …)", names.len())),
+    };
+    let parts = [count("added", &added), count("removed", &removed), count("changed", &changed)];
+    let told: Vec<String> = parts.into_iter().flatten().collect();
+    format!("{}; {} files now", told.join(", "), now.len())
+}
+
+/// Looks sources up once a run, however many stages name them.
+pub struct Sources {
+    index: SourceIndex,
+    bound: Mutex<BTreeMap<(PathBuf, String), Arc<BoundSource>>>,
+    tools: Mutex<BTreeMap<PathBuf, (PathBuf, Digest)>>,
+}
+
+impl Sources {
+    /// With what the store knows of files; `rehash` believes none of it.
+    pub fn new(store: &Store, rehash: bool) -> Sources {
+        Sources {
+            index: SourceIndex::load(store).with_rehash(rehash),
+            bound: Mutex::default(),
+            tools: Mutex::default(),
+        }
+    }
+
+    /// Keeps what was learned for the next run.
+    ///
+    /// # Errors
+    /// Where the store can't be written.
+    pub fn save(&self) -> Result<(), StageError> {
+        Ok(self.index.save()?)
+    }
+
+    /// The source as it is now.
+    ///
+    /// # Errors
+    /// Where it is missing, unreadable, or neither file nor folder as asked.
+    pub fn bind(&self, path: &Path, take: &Take) -> Result<Arc<BoundSource>, StageError> {
+        let identity = (path.to_path_buf(), format!("{take:?}"));
+        let known = self.bound.lock().unwrap_or_else(PoisonError::into_inner).get(&identity).cloned();
+        if let Some(bound) = known {
+            return Ok(bound);
+        }
+        let bound = Arc::new(self.look(path, take)?);
+        let mut all = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(all.entry(identity).or_insert(bound).clone())
+    }
+
+    fn look(&self, path: &Path, take: &Take) -> Result<BoundSource, StageError> {
+        let found = std::fs::metadata(path).map_err(|error| {
+            StageError::io("reading the source", path, &error)
+                .with_help("paths are relative to the pipeline file that writes them")
+        })?;
+        let folder = match take {
+            Take::File if found.is_dir() => {
+                return Err(StageError::new(format!("{} is a folder, a file is expected", path.display())));
+            }
+            Take::Folder { .. } if !found.is_dir() => {
+                return Err(StageError::new(format!("{} is a file, a folder is expected", path.display())));
+            }
+            Take::File | Take::FileOrFolder => found.is_dir(),
+            Take::Folder { .. } => true,
+        };
+        let (files, digest) = match folder {
+            false => self.one_file(path)?,
+            true => self.folder(path, take)?,
+        };
+        Ok(BoundSource {
+            path: path.to_path_buf(),
+            files,
+            digest,
+            folder,
+            take: take.clone(),
+        })
+    }
+
+    fn one_file(&self, path: &Path) -> Result<(Vec<(String, BlobRef)>, SourceDigest), StageError> {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or_else(|| StageError::new(format!("{} has no name in UTF-8", path.display())))?;
+        let blob = blob(self.index.digest_file(path)?);
+        let digest = SourceDigest::File {
+            name: name.to_string(),
+            digest: blob.digest,
+        };
+        Ok((vec![(name.to_string(), blob)], digest))
+    }
+
+    fn folder(&self, path: &Path, take: &Take) -> Result<(Vec<(String, BlobRef)>, SourceDigest), StageError> {
+        let everything = Vec::new();
+        let matching = match take {
+            Take::Folder { matching } => matching,
+            _ => &everything,
+        };
+        let names = walk(path, matching)?;
+        let paths: Vec<PathBuf> = names.iter().map(|name| path.join(name)).collect();
+        let blobs = self.index.digest_files(&paths)?.into_iter().map(blob);
+        let files: Vec<(String, BlobRef)> = names.into_iter().zip(blobs).collect();
+        let text = listing(&files);
+        let digest = SourceDigest::Folder {
+            listing: blob((Digest::of(text.as_bytes()), text.len() as u64)),
+            files: files.len() as u64,
+        };
+        Ok((files, digest))
+    }
+
+    /// Looks at a source again after it was read.
+    ///
+    /// # Errors
+    /// With [`Cause::SourceChanged`] where it is not what the manifest says.
+    pub fn confirm(&self, bound: &BoundSource) -> Result<(), StageError> {
+        let now = self.look(&bound.path, &bound.take)?;
+        if now.digest == bound.digest {
+            return Ok(());
+        }
+        let mut all = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(path, _), _| *path != bound.path);
+        let message = format!("{} changed while it was read", bound.path.display());
+        Err(StageError::new(message).with_cause(Cause::SourceChanged))
+    }
+
+    /// The program `name` (looked up in `PATH` where it has no `/`, else relative to
+    /// `folder`), and the digest of its file.
+    ///
+    /// # Errors
+    /// Where there is no such program.
+    pub fn tool(&self, name: &Path, folder: &Path) -> Result<(PathBuf, Digest), StageError> {
+        let by_path = name.components().count() > 1;
+        let wanted = if by_path { folder.join(name) } else { name.to_path_buf() };
+        let mut tools = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = tools.get(&wanted) {
+            return Ok(known.clone());
+        }
+        let found = match by_path {
+            true => Some(wanted.clone()).filter(|path| path.is_file()),
+            false => search_path(name),
+        };
+        let found = found.ok_or_else(|| {
+            StageError::new(format!("the program `{}` was not found", name.display()))
+                .with_help("write a path relative to the pipeline file, or a name that is in PATH")
+        })?;
+        let (digest, _) = self.index.digest_file(&found)?;
+        tools.insert(wanted, (found.clone(), digest));
+        Ok((found, digest))
+    }
+}
+
+fn blob((digest, bytes): (Digest, u64)) -> BlobRef {
+    BlobRef { digest, bytes }
+}
+
+fn search_path(name: &Path) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_a_folder_is_told_by_file() {
+        let before = "aa  1.jpg\nbb  2.jpg\n";
+        assert_eq!(listing_change(before, "aa  1.jpg\ncc  2.jpg\n"), "changed `2.jpg`; 2 files now");
+        assert_eq!(listing_change(before, "aa  1.jpg\n"), "removed `2.jpg`; 1 files now");
+        let more = "aa  1.jpg\nbb  2.jpg\nbb  3.jpg\nbb  4.jpg\n";
+        assert_eq!(listing_change(before, more), "added 2 files (`3.jpg`, …); 4 files now");
+    }
+}

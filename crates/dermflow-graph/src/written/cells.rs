@@ -1,0 +1,217 @@
+//! Which pipelines a file stands for: itself, its variants, and each combination of a matrix.
+
+use super::node::{Key, Node, Value, shorten};
+use super::overrides::{self, Assignment};
+use super::pipeline::{self, WrittenPipeline};
+use crate::place::Span;
+use crate::report::{Report, Reporter};
+
+/// More combinations than this are a slip of the pen.
+const MOST_CELLS: usize = 10_000;
+
+/// Which pipelines of a file are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CellSelection {
+    /// The pipeline without any variant.
+    Base,
+    /// One variant by name.
+    Variant(String),
+    /// Every cell of one matrix by name, or one cell by its label.
+    Matrix(String),
+    /// The pipeline itself, every variant and every cell of every matrix.
+    All,
+}
+
+/// One pipeline of a file.
+#[derive(Clone, Debug)]
+pub(crate) struct Cell {
+    /// `None` for the pipeline itself.
+    pub label: Option<String>,
+    pub changes: Vec<Assignment>,
+}
+
+/// The cells that are asked for. All variants and matrices are checked, whatever is asked for.
+pub(crate) fn select(
+    reporter: &mut Reporter,
+    pipeline: &WrittenPipeline,
+    selection: &CellSelection,
+) -> Vec<Cell> {
+    let base = Cell {
+        label: None,
+        changes: Vec::new(),
+    };
+    let mut variants = Vec::new();
+    for (key, node) in &pipeline.variants.entries {
+        let changes = overrides::of_variant(reporter, &key.text, node);
+        dry_run(reporter, pipeline, &changes);
+        variants.push(Cell {
+            label: Some(key.text.clone()),
+            changes,
+        });
+    }
+    let mut matrices = Vec::new();
+    for (key, node) in &pipeline.matrix.entries {
+        let cells = of_matrix(reporter, key, node);
+        if let Some(first) = cells.first() {
+            dry_run(reporter, pipeline, &first.changes);
+        }
+        matrices.push((key.text.as_str(), cells));
+    }
+    match selection {
+        CellSelection::Base => vec![base],
+        CellSelection::All => {
+            let cells = matrices.into_iter().flat_map(|(_, cells)| cells);
+            std::iter::once(base).chain(variants).chain(cells).collect()
+        }
+        CellSelection::Variant(name) => {
+            variants.retain(|cell| cell.label.as_ref() == Some(name));
+            if variants.is_empty() {
+                unknown(
+                    reporter,
+                    "unknown-variant",
+                    "variant",
+                    name,
+                    pipeline.variants.names(),
+                );
+            }
+            variants
+        }
+        CellSelection::Matrix(name) => {
+            let labelled = |cell: &Cell| cell.label.as_ref() == Some(name);
+            let known = pipeline.matrix.get(name).is_some();
+            let mut cells: Vec<Cell> = matrices
+                .into_iter()
+                .filter(|(matrix, _)| !known || matrix == name)
+                .flat_map(|(_, cells)| cells)
+                .collect();
+            cells.retain(|cell| known || labelled(cell));
+            if cells.is_empty() && !known {
+                unknown(
+                    reporter,
+                    "unknown-matrix",
+                    "matrix",
+                    name,
+                    pipeline.matrix.names(),
+                );
+            }
+            cells
+        }
+    }
+}
+
+/// Paths that lead nowhere are told even where the variant is not asked for.
+fn dry_run(reporter: &mut Reporter, pipeline: &WrittenPipeline, changes: &[Assignment]) {
+    let mut scratch = pipeline.clone();
+    changes
+        .iter()
+        .for_each(|change| change.apply(reporter, &mut scratch));
+}
+
+fn unknown<'a>(
+    reporter: &mut Reporter,
+    code: &'static str,
+    what: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+) {
+    let help = reporter.suggest(name, what, known);
+    let file = Span {
+        file: 0,
+        line: 1,
+        column: 1,
+        length: 0,
+    };
+    let message = format!("the pipeline has no {what} `{name}`");
+    reporter.add(Report::error(code, file, message).maybe_help(help));
+}
+
+/// The cartesian product, the last list turning fastest.
+fn of_matrix(reporter: &mut Reporter, name: &Key, node: &Node) -> Vec<Cell> {
+    let what = format!("matrix `{}`", name.text);
+    let help = "a matrix is `name: {param: [values], stages.NAME.with.PARAMETER: [values]}`";
+    let before = reporter.errors();
+    let axes = pipeline::entries(reporter, node.clone(), &what, help);
+    let axes: Vec<(Key, Vec<Node>)> = axes
+        .into_iter()
+        .filter_map(|(key, values)| Some((key.clone(), axis(reporter, &key, values)?)))
+        .collect();
+    if reporter.errors() > before {
+        return Vec::new();
+    }
+    let count = axes
+        .iter()
+        .try_fold(1_usize, |count, (_, values)| count.checked_mul(values.len()));
+    if axes.is_empty() || count.is_none_or(|count| count > MOST_CELLS) {
+        let message = match axes.is_empty() {
+            true => format!("{what} has no list of values"),
+            false => format!("{what} has more than {MOST_CELLS} combinations"),
+        };
+        let code = if axes.is_empty() {
+            "empty-matrix"
+        } else {
+            "matrix-too-large"
+        };
+        reporter.add(Report::error(code, name.span, message).help(help));
+        return Vec::new();
+    }
+    (0..count.unwrap_or(0))
+        .map(|number| combination(&name.text, &axes, number))
+        .collect()
+}
+
+fn axis(reporter: &mut Reporter, key: &Key, values: Node) -> Option<Vec<Node>> {
+    let described = values.describe();
+    let Value::List(elements) = values.value else {
+        let message = format!(
+            "`{}` must be a list of values in a matrix, and is {described}",
+            key.text
+        );
+        reporter.add(Report::error("wrong-shape", values.span, message));
+        return None;
+    };
+    if elements.is_empty() {
+        let message = format!("`{}` has no values, so the matrix has no cells", key.text);
+        reporter.add(Report::error("empty-matrix", values.span, message));
+        return None;
+    }
+    let mut labels: Vec<(String, Span)> = elements.iter().map(|node| (label(node), node.span)).collect();
+    labels.sort();
+    for pair in labels.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+        let message = format!("the value {} stands twice", pair[1].0);
+        reporter
+            .add(Report::error("repeated-value", pair[1].1, message).note(pair[0].1, "it stands here first"));
+    }
+    Some(elements)
+}
+
+fn combination(name: &str, axes: &[(Key, Vec<Node>)], number: usize) -> Cell {
+    let mut rest = number;
+    let mut chosen: Vec<(&Key, &Node)> = Vec::with_capacity(axes.len());
+    for (key, values) in axes.iter().rev() {
+        chosen.push((key, &values[rest % values.len()]));
+        rest /= values.len();
+    }
+    chosen.reverse();
+    let parts: Vec<String> = chosen
+        .iter()
+        .map(|(key, value)| format!("{}={}", key.text, label(value)))
+        .collect();
+    Cell {
+        label: Some(format!("{name}[{}]", parts.join(","))),
+        changes: chosen
+            .into_iter()
+            .map(|(key, value)| Assignment::new(key, value.clone()))
+            .collect(),
+    }
+}
+
+/// A value in a cell's name.
+fn label(node: &Node) -> String {
+    match &node.value {
+        Value::Null => "null".to_string(),
+        Value::Boolean(truth) => truth.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::Text(text) => shorten(text),
+        _ => shorten(&serde_json::to_string(&node.to_yaml()).unwrap_or_default()),
+    }
+}

@@ -1,0 +1,103 @@
+//! `import-table`: a CSV, TSV, JSON-lines or Parquet file as a table.
+//!
+//! Every row of the file ends in one of the two outputs: `table`, or `rejects` with the
+//! reason. Types are declared, or inferred from the **whole** file: a prefix would make the
+//! type of a column depend on where its odd value stands. Streams in bounded memory (with
+//! `unique: true`, 32 bytes a row besides). Must not know what the rows are about.
+
+mod assemble;
+mod infer;
+mod parameters;
+mod parquet_rows;
+mod plan;
+#[cfg(test)]
+mod tests;
+mod text_rows;
+
+use dermflow_core::{
+    Contract, InputTypes, Inputs, OutputPort, PortType, Problem, Source, StageContext, StageError, StageKind,
+    TableType, Take,
+};
+
+use assemble::Outputs;
+pub use parameters::ImportTableParameters;
+use parameters::KnownFormat;
+
+/// See the module.
+pub struct ImportTable;
+
+impl StageKind for ImportTable {
+    type Parameters = ImportTableParameters;
+    const NAME: &'static str = "import-table";
+    const VERSION: u32 = 1;
+    const ABOUT: &'static str =
+        "Reads a CSV, TSV, JSON-lines or Parquet file as a table; rows that don't fit become rejects.";
+    const EXAMPLE: &'static str = "\
+name: import-table-example
+stages:
+  labels:
+    kind: import-table
+    with:
+      path: labels.csv
+      format: csv
+      key: image
+      contract: Labels
+      columns:
+        label: {type: text, from: diagnosis}
+        age: {type: integer, nullable: true}
+      'null': ['', NA]
+      delimiter: ';'
+      unique: true
+outputs:
+  labels: labels.table
+  refused: labels.rejects
+";
+
+    fn inputs(_: &ImportTableParameters) -> Inputs {
+        Inputs::default()
+    }
+
+    fn outputs(parameters: &ImportTableParameters, _: &InputTypes) -> Result<Vec<OutputPort>, Problem> {
+        // The contract is in the constant list of contracts; `any` only keeps this total.
+        let mut rejects = Contract::named("Rejects").map_or_else(TableType::any, TableType::of);
+        rejects.open = false;
+        let table = PortType::Table(parameters.promised()?);
+        Ok(vec![
+            OutputPort::new("table", table, "the rows that fit"),
+            OutputPort::new(
+                "rejects",
+                PortType::Table(rejects),
+                "the rows that don't, and why",
+            ),
+        ])
+    }
+
+    fn check(parameters: &ImportTableParameters) -> Vec<Problem> {
+        parameters.problems()
+    }
+
+    fn sources(parameters: &ImportTableParameters) -> Vec<Source> {
+        vec![Source {
+            parameter: "path".to_string(),
+            path: parameters.path.clone(),
+            take: Take::File,
+        }]
+    }
+
+    fn run(parameters: &ImportTableParameters, context: &mut dyn StageContext) -> Result<(), StageError> {
+        let path = context.source("path")?;
+        let format = parameters.known_format().map_err(crate::columns::failure)?;
+        let plan = match format {
+            KnownFormat::Parquet => parquet_rows::plan(parameters, &path)?,
+            KnownFormat::Text(format) => text_rows::plan(parameters, &path, format, context)?,
+        };
+        let mut outputs = Outputs::open(parameters, &path, plan.table.schema(), context)?;
+        match format {
+            KnownFormat::Parquet => parquet_rows::read(&plan, &path, &mut outputs, context)?,
+            KnownFormat::Text(format) => {
+                text_rows::read(parameters, &plan, &path, format, &mut outputs, context)?
+            }
+        }
+        outputs.finish(context)
+    }
+}

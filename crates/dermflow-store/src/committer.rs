@@ -1,0 +1,276 @@
+//! The committer: makes blobs durable, then writes the records that name them.
+//!
+//! One thread takes whatever is queued as a group, so that a thousand small results cost a few
+//! synchronisations, not thousands.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+use dermflow_core::{BlobRef, Digest, Key, Record, SourceDigest};
+
+use crate::Store;
+use crate::disk::Disk;
+use crate::error::StoreError;
+use crate::record::{PutOutcome, place_record};
+
+/// Most records in a group, so that the first of many doesn't wait for the last.
+const GROUP: usize = 256;
+
+impl Store {
+    /// Hands a record over to be written once its blobs are durable, and returns at once.
+    ///
+    /// # Errors
+    /// Where the record has no key (see [`dermflow_core::Manifest::key`]).
+    pub fn commit(&self, record: Record) -> Result<Ticket, StoreError> {
+        let key = record
+            .manifest
+            .key()
+            .map_err(|error| StoreError::invalid(format!("a record has no key: {error}")))?;
+        let (reply, answer) = bounded(1);
+        let record = Box::new(record);
+        self.committer().send(Job::Record { key, record, reply });
+        Ok(Ticket { answer })
+    }
+
+    /// Writes a record and waits until it is there.
+    ///
+    /// # Errors
+    /// Where the disk is full or can't be written.
+    pub fn put_record(&self, record: &Record) -> Result<PutOutcome, StoreError> {
+        self.commit(record.clone())?.wait()
+    }
+
+    /// Waits until everything that was committed is written and would outlive a power cut.
+    ///
+    /// # Errors
+    /// Where the disk can't be written.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        let Some(committer) = self.running_committer() else {
+            return Ok(());
+        };
+        let (reply, answer) = bounded(1);
+        committer.send(Job::Flush { reply });
+        answer.recv().unwrap_or_else(|_| Err(stopped()))
+    }
+}
+
+/// A record on its way to the disk.
+#[derive(Debug)]
+pub struct Ticket {
+    answer: Receiver<Result<PutOutcome, StoreError>>,
+}
+
+impl Ticket {
+    /// Waits until the record is in its place and its blobs are durable.
+    ///
+    /// # Errors
+    /// Where the disk is full or can't be written; the record is not there then.
+    pub fn wait(self) -> Result<PutOutcome, StoreError> {
+        self.answer.recv().unwrap_or_else(|_| Err(stopped()))
+    }
+}
+
+fn stopped() -> StoreError {
+    StoreError::invalid("the store's writer stopped before it was done")
+}
+
+enum Job {
+    Record {
+        key: Key,
+        record: Box<Record>,
+        reply: Sender<Result<PutOutcome, StoreError>>,
+    },
+    Flush {
+        reply: Sender<Result<(), StoreError>>,
+    },
+}
+
+/// The thread and the way to it.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Committer {
+    pub(crate) fn start(disk: Arc<Disk>) -> Committer {
+        let (jobs, queue) = unbounded();
+        let spawn = std::thread::Builder::new().name("store committer".to_string());
+        // Where no thread can be had, every ticket answers that the writer stopped.
+        let thread = spawn.spawn(move || work(&disk, &queue)).ok();
+        Committer {
+            jobs: Some(jobs),
+            thread,
+        }
+    }
+
+    fn send(&self, job: Job) {
+        if let Some(jobs) = &self.jobs {
+            // If the thread is gone, the job's reply channel closes, and the ticket says so.
+            let _ = jobs.send(job);
+        }
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there was told on its own; the records that are missing are only work lost.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn work(disk: &Disk, queue: &Receiver<Job>) {
+    let mut syncer = Syncer::default();
+    // Records that are in place but that a power cut could still take.
+    let mut placed: Vec<PathBuf> = Vec::new();
+    while let Ok(first) = queue.recv() {
+        let mut records = Vec::new();
+        let mut flushes = Vec::new();
+        for job in std::iter::once(first).chain(queue.try_iter().take(GROUP - 1)) {
+            match job {
+                Job::Record { key, record, reply } => records.push((key, record, reply)),
+                Job::Flush { reply } => flushes.push(reply),
+            }
+        }
+        let durable = make_durable(disk, &mut syncer, records.iter().map(|(_, record, _)| &**record));
+        for (key, record, reply) in records {
+            let outcome = match &durable {
+                Ok(()) => place_record(disk, &key, &record),
+                Err(error) => Err(error.clone()),
+            };
+            if matches!(outcome, Ok(PutOutcome::New | PutOutcome::Different(_))) {
+                placed.push(disk.sharded("actions", &key.digest(), ".json"));
+            }
+            // Nobody has to wait for a ticket.
+            let _ = reply.send(outcome);
+        }
+        if !flushes.is_empty() {
+            let outcome = syncer.sync(disk.root(), &placed);
+            if outcome.is_ok() {
+                placed.clear();
+            }
+            for reply in flushes {
+                let _ = reply.send(outcome.clone());
+            }
+        }
+    }
+    // The store is being closed: what can be made durable is, and what can't is only work lost.
+    let _ = syncer.sync(disk.root(), &placed);
+}
+
+/// Makes those blobs durable that the records name and that this process wrote.
+fn make_durable<'a>(
+    disk: &Disk,
+    syncer: &mut Syncer,
+    records: impl Iterator<Item = &'a Record>,
+) -> Result<(), StoreError> {
+    let named: BTreeSet<Digest> = records.flat_map(blobs_of).collect();
+    let unsynced = || {
+        disk.unsynced
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    };
+    let wanted: Vec<Digest> = {
+        let unsynced = unsynced();
+        named
+            .into_iter()
+            .filter(|digest| unsynced.contains(digest))
+            .collect()
+    };
+    let paths: Vec<PathBuf> = wanted
+        .iter()
+        .map(|digest| {
+            disk.blob_path(&BlobRef {
+                digest: *digest,
+                bytes: 0,
+            })
+        })
+        .collect();
+    syncer.sync(disk.root(), &paths)?;
+    let mut unsynced = unsynced();
+    wanted.iter().for_each(|digest| {
+        unsynced.remove(digest);
+    });
+    Ok(())
+}
+
+/// The digests of all blobs that a record names: of its outputs, and listings of its sources.
+pub(crate) fn blobs_of(record: &Record) -> Vec<Digest> {
+    let outputs = record.outputs.values().flat_map(|artifact| artifact.blobs());
+    let listings = record
+        .manifest
+        .sources
+        .values()
+        .filter_map(|source| match source {
+            SourceDigest::Folder { listing, .. } => Some(listing.digest),
+            SourceDigest::File { .. } => None,
+        });
+    outputs.map(|blob| blob.digest).chain(listings).collect()
+}
+
+/// Two ways to make files durable, each by its measured cost: one call for each file, or one
+/// for the file system, which also writes what other programs left behind.
+struct Syncer {
+    seconds_for_file: f64,
+    seconds_for_all: f64,
+}
+
+impl Default for Syncer {
+    fn default() -> Syncer {
+        Syncer {
+            seconds_for_file: 0.000_4,
+            seconds_for_all: 0.004,
+        }
+    }
+}
+
+impl Syncer {
+    fn sync(&mut self, root: &Path, paths: &[PathBuf]) -> Result<(), StoreError> {
+        if paths.is_empty() {
+            return Ok(());
+        }
+        // A file's name lies in its folder, and a new folder's name in the folder above.
+        let mut folders: BTreeMap<&Path, ()> = BTreeMap::new();
+        for folder in paths.iter().flat_map(|path| path.ancestors().skip(1).take(2)) {
+            folders.insert(folder, ());
+        }
+        let calls = (paths.len() + folders.len()) as f64;
+        let start = Instant::now();
+        if calls * self.seconds_for_file <= self.seconds_for_all {
+            let files = paths.iter().map(PathBuf::as_path);
+            for path in files.chain(folders.into_keys()) {
+                sync_one(path).map_err(|error| StoreError::io("making durable", path, error))?;
+            }
+            blend(&mut self.seconds_for_file, start.elapsed().as_secs_f64() / calls);
+            // The way not taken grows cheaper in the books, so that it is tried again.
+            self.seconds_for_all *= 0.95;
+        } else {
+            let sync = File::open(root).and_then(|folder| Ok(rustix::fs::syncfs(&folder)?));
+            sync.map_err(|error| StoreError::io("making durable", root, error))?;
+            blend(&mut self.seconds_for_all, start.elapsed().as_secs_f64());
+            self.seconds_for_file *= 0.95;
+        }
+        Ok(())
+    }
+}
+
+fn blend(estimate: &mut f64, measured: f64) {
+    *estimate = 0.7 * *estimate + 0.3 * measured;
+}
+
+fn sync_one(path: &Path) -> io::Result<()> {
+    match File::open(path).and_then(|file| file.sync_all()) {
+        // Set aside meanwhile: the record will be found incomplete.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,121 @@
+//! What `ARTIFACT` means on the command line: `stage.port` (or `stage`) of the newest run, a
+//! digest prefix, or the path of a result file.
+
+use std::path::Path;
+
+use dermflow_core::{Artifact, Key, Record};
+use dermflow_engine::{JournalLine, published};
+use dermflow_store::{Found, Store};
+
+use crate::exit::Failure;
+
+/// An artifact with the action that made it.
+pub struct Located {
+    /// The action.
+    pub key: Key,
+    /// Its record.
+    pub record: Record,
+    /// The output port.
+    pub port: String,
+}
+
+impl Located {
+    /// The artifact.
+    pub fn artifact(&self) -> Result<&Artifact, Failure> {
+        let found = self.record.outputs.get(&self.port);
+        found.ok_or_else(|| Failure::new(format!("the action {} has no output `{}`", self.key, self.port)))
+    }
+}
+
+/// Finds an artifact by any of its names.
+pub fn locate(store: &Store, name: &str) -> Result<Located, Failure> {
+    if Path::new(name).is_file() || Path::new(name).is_dir() && name.contains('/') {
+        return by_path(store, Path::new(name));
+    }
+    if let Some(located) = by_stage(store, name)? {
+        return Ok(located);
+    }
+    by_digest(store, name)
+}
+
+fn by_path(store: &Store, path: &Path) -> Result<Located, Failure> {
+    let held = published(path).ok_or_else(|| {
+        Failure::Failed(
+            dermflow_core::StageError::new(format!("{} is not a result that a run laid out", path.display()))
+                .with_help("results lie under results/<pipeline>/; `dermflow ls` lists artifacts by digest"),
+        )
+    })?;
+    open(store, held.action, held.port)
+}
+
+fn open(store: &Store, key: Key, port: String) -> Result<Located, Failure> {
+    let record = store.get_record(&key)?;
+    let record = record.ok_or_else(|| Failure::new(format!("the record {key} is not in the store")))?;
+    Ok(Located { key, record, port })
+}
+
+/// `stage`, `stage.port`, `cell:stage` or `cell:stage.port` in the newest run that has it.
+fn by_stage(store: &Store, name: &str) -> Result<Option<Located>, Failure> {
+    let (cell, rest) = match name.rsplit_once(':') {
+        Some((cell, rest)) => (Some(cell), rest),
+        None => (None, name),
+    };
+    let (stage, port) = match rest.split_once('.') {
+        Some((stage, port)) => (stage, Some(port)),
+        None => (rest, None),
+    };
+    let mut journals = store.list_journals();
+    journals.reverse();
+    for journal in journals {
+        let lines = store.read_journal(&journal)?;
+        let lines = lines.into_iter().filter_map(|line| serde_json::from_value::<JournalLine>(line).ok());
+        let mut of_stage = lines.filter(|line| line.stage == stage && line.cell.as_deref() == cell);
+        let Some(line) = of_stage.next() else { continue };
+        let record = open(store, line.key, String::new())?.record;
+        let ports: Vec<String> = record.outputs.keys().filter(|port| !port.starts_with('.')).cloned().collect();
+        let port = match (port, ports.as_slice()) {
+            (Some(port), _) if ports.iter().any(|known| known == port) => port.to_string(),
+            (None, [only]) => only.clone(),
+            _ => {
+                let which = ports.join("`, `");
+                return Err(Failure::new(format!("the stage `{stage}` has the outputs `{which}`: name one of them")));
+            }
+        };
+        return open(store, line.key, port).map(Some);
+    }
+    Ok(None)
+}
+
+fn by_digest(store: &Store, prefix: &str) -> Result<Located, Failure> {
+    if prefix.len() < 4 || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        let message = format!("`{prefix}` is no stage of a run here, no digest and no result file");
+        return Err(Failure::new(message));
+    }
+    let mut found: Vec<(Key, String)> = Vec::new();
+    for one in store.find_artifact(prefix)? {
+        match one {
+            Found::Artifact { key, port, .. } => found.push((key, port)),
+            Found::Action(key) => {
+                let ports = open(store, key, String::new())?.record.outputs.into_keys();
+                found.extend(ports.filter(|port| !port.starts_with('.')).map(|port| (key, port)));
+            }
+            Found::Blob(_) => {}
+        }
+    }
+    found.sort();
+    found.dedup();
+    match found.as_slice() {
+        [] => Err(Failure::new(format!("nothing in the store has a digest that starts with `{prefix}`"))),
+        // The same content may have been made by several actions: any of them stands for it.
+        [(key, port), rest @ ..] => {
+            let first = open(store, *key, port.clone())?;
+            let name = first.artifact()?.name();
+            for (key, port) in rest {
+                if open(store, *key, port.clone())?.artifact()?.name() != name {
+                    return Err(Failure::new(format!("`{prefix}` fits several artifacts: give more digits")));
+                }
+            }
+            Ok(first)
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Options that several verbs share: which pipeline, which cells, which store.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use dermflow_core::Registry;
+use dermflow_graph::{CellSelection, Loaded, Request, load};
+use dermflow_store::Store;
+
+use crate::exit::Failure;
+
+/// Which pipeline, and how it is changed from the command line.
+#[derive(Args)]
+pub struct PipelineOptions {
+    /// The pipeline file.
+    #[arg(default_value = "dermflow.yaml")]
+    pub file: PathBuf,
+
+    /// Overrides a value: `prior=0`, `stages.train.with.epochs=3`. May be repeated.
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub overrides: Vec<String>,
+
+    /// Takes this variant instead of the file's base.
+    #[arg(long, value_name = "NAME", group = "cells")]
+    pub variant: Option<String>,
+
+    /// Takes every cell of this matrix.
+    #[arg(long, value_name = "NAME", group = "cells")]
+    pub matrix: Option<String>,
+
+    /// Takes the base, every variant and every cell of every matrix.
+    #[arg(long, group = "cells")]
+    pub all_variants: bool,
+}
+
+impl PipelineOptions {
+    /// Reads and checks the file. Warnings are told at once.
+    pub fn load(&self, registry: &Registry) -> Result<Loaded, Failure> {
+        let loaded = load(&Request {
+            file: &self.file,
+            registry,
+            overrides: &self.overrides,
+            cells: self.cells(),
+        })?;
+        eprint!("{}", loaded.warnings.render(crate::text::stderr_has_colour()));
+        Ok(loaded)
+    }
+
+    fn cells(&self) -> CellSelection {
+        match (&self.variant, &self.matrix) {
+            (Some(variant), _) => CellSelection::Variant(variant.clone()),
+            (_, Some(matrix)) => CellSelection::Matrix(matrix.clone()),
+            _ if self.all_variants => CellSelection::All,
+            _ => CellSelection::Base,
+        }
+    }
+}
+
+/// Which store.
+#[derive(Args)]
+pub struct StoreOptions {
+    /// The store's folder.
+    #[arg(long, value_name = "FOLDER", env = "DERMFLOW_STORE", default_value = ".dermflow")]
+    pub store: PathBuf,
+}
+
+impl StoreOptions {
+    /// Opens the store, and makes it if there is none.
+    pub fn open(&self) -> Result<Store, Failure> {
+        Ok(Store::open(&self.store)?)
+    }
+
+    /// Opens a store that must be there.
+    pub fn open_existing(&self) -> Result<Store, Failure> {
+        Ok(Store::open_existing(&self.store)?)
+    }
+
+    /// Where named outputs are laid: `results` beside the store.
+    pub fn results(&self) -> PathBuf {
+        let folder = self.store.parent().filter(|folder| !folder.as_os_str().is_empty());
+        folder.unwrap_or(Path::new(".")).join("results")
+    }
+}

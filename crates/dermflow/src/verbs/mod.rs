@@ -1,0 +1,17 @@
+//! One file per verb.
+
+pub mod check;
+pub mod completions;
+pub mod exec;
+pub mod export;
+pub mod gc;
+pub mod graph;
+pub mod init;
+pub mod lineage;
+pub mod ls;
+pub mod plan;
+pub mod run;
+pub mod schema;
+pub mod show;
+pub mod stages;
+pub mod why;

@@ -1,0 +1,113 @@
+//! `stages`: the kinds that this program knows, and one of them in full.
+
+use clap::Args;
+use dermflow_core::{Arity, Kind, Problem, Reads};
+use dermflow_stages::registry;
+use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
+use serde_json::{Value, json};
+
+use crate::exit::{Done, Failure};
+use crate::text;
+
+/// Lists the stage kinds, or shows one with its ports, parameters, defaults and an example.
+#[derive(Args)]
+pub struct Arguments {
+    /// One kind.
+    kind: Option<String>,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is shown comes from the kinds' own structs.
+pub fn run(arguments: &Arguments) -> Done {
+    let registry = registry();
+    if let Some(name) = &arguments.kind {
+        let kind = registry.get(name);
+        let kind = kind.ok_or_else(|| Failure::new(format!("there is no kind `{name}`; `dermflow stages` lists them")))?;
+        match arguments.json {
+            true => println!("{:#}", as_json(kind.as_ref())),
+            false => print!("{}", in_full(kind.as_ref())),
+        }
+        return Ok(());
+    }
+    if arguments.json {
+        println!("{:#}", registry.iter().map(|kind| as_json(kind.as_ref())).collect::<Value>());
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = registry
+        .iter()
+        .map(|kind| vec![kind.name().to_string(), format!("v{}", kind.version()), kind.about().to_string()])
+        .collect();
+    print!("{}", text::table(&["kind", "", "what it does"], &rows));
+    Ok(())
+}
+
+fn schema(kind: &dyn Kind) -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let mut generator = SchemaGenerator::from(settings);
+    kind.schema(&mut generator).to_value()
+}
+
+fn as_json(kind: &dyn Kind) -> Value {
+    json!({"kind": kind.name(), "version": kind.version(), "about": kind.about(), "random": kind.random(),
+        "parameters": schema(kind), "inputs": inputs(kind).unwrap_or_default(), "example": kind.example()})
+}
+
+/// The input ports with parameters at their defaults, where those are enough to tell.
+fn inputs(kind: &dyn Kind) -> Result<Vec<String>, Problem> {
+    let parameters = kind.parse(&serde_yaml::Value::Null)?;
+    let ports = kind.inputs(&parameters);
+    let mut lines: Vec<String> = ports
+        .ports
+        .iter()
+        .map(|port| {
+            let arity = match port.arity {
+                Arity::One => "",
+                Arity::Optional => ", optional",
+                Arity::Many => ", one or more",
+            };
+            let reads = match &port.reads {
+                Reads::All => String::new(),
+                Reads::Columns(columns) => format!(", reads {}", columns.join(", ")),
+            };
+            format!("{}: {}{arity}{reads}. {}", port.name, port.port_type, port.about)
+        })
+        .collect();
+    if ports.open {
+        lines.push("any other name: anything".to_string());
+    }
+    Ok(lines)
+}
+
+fn in_full(kind: &dyn Kind) -> String {
+    let mut out = format!("{} (version {})\n{}\n", kind.name(), kind.version(), kind.about());
+    if kind.random() {
+        out += "Random: the pipeline's seed counts.\n";
+    }
+    match inputs(kind) {
+        Ok(lines) if lines.is_empty() => {}
+        Ok(lines) => {
+            out += "\ninputs\n";
+            lines.iter().for_each(|line| out += &format!("  {line}\n"));
+        }
+        Err(_) => out += "\ninputs depend on the parameters: see the example\n",
+    }
+    let schema = schema(kind);
+    let required: Vec<&str> =
+        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    out += "\nparameters\n";
+    for (name, parameter) in schema["properties"].as_object().into_iter().flatten() {
+        let default = match (&parameter["default"], required.contains(&name.as_str())) {
+            (_, true) => "required".to_string(),
+            (Value::Null, _) => "optional".to_string(),
+            (default, _) => format!("default {default}"),
+        };
+        out += &format!("  {name} ({default})\n");
+        for line in parameter["description"].as_str().unwrap_or_default().lines() {
+            out += &format!("      {line}\n");
+        }
+    }
+    out + "\nexample\n" + &kind.example().lines().map(|line| format!("  {line}\n")).collect::<String>()
+}
