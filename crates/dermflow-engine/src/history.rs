@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use dermflow_core::{Artifact, Digest, Key, Record};
 use dermflow_graph::Stage;
-use dermflow_store::Store;
+use dermflow_store::{JournalName, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::action::Action;
@@ -39,12 +39,32 @@ pub fn cell_digest(pipeline: &str, cell: Option<&str>) -> Digest {
     Digest::derive("dermflow pipeline cell v1", text.as_bytes())
 }
 
-type Stages = BTreeMap<String, Key>;
+/// How many journals before the newest of a cell are looked through for a stage.
+const MOST_JOURNALS: usize = 30;
+
+/// What journals have told of one cell so far.
+struct Known {
+    stages: BTreeMap<String, Key>,
+    /// Journals that were not read yet; the newest is the last.
+    unread: Vec<JournalName>,
+}
+
+impl Known {
+    fn start(store: &Store, pipeline: &str, cell: Option<&str>) -> Known {
+        let Some(newest) = store.get_latest(&cell_digest(pipeline, cell)) else {
+            return Known { stages: BTreeMap::new(), unread: Vec::new() };
+        };
+        let mut unread = store.list_journals();
+        unread.truncate(unread.iter().position(|name| *name == newest).unwrap_or_default() + 1);
+        unread.drain(..unread.len().saturating_sub(MOST_JOURNALS));
+        Known { stages: BTreeMap::new(), unread }
+    }
+}
 
 /// Reads journals when first asked, and each once.
 pub struct History<'a> {
     store: &'a Store,
-    cells: Mutex<BTreeMap<(String, Option<String>), Stages>>,
+    cells: Mutex<BTreeMap<(String, Option<String>), Known>>,
 }
 
 impl<'a> History<'a> {
@@ -65,18 +85,23 @@ impl<'a> History<'a> {
     fn in_cell(&self, pipeline: &str, cell: Option<&str>, stage: &str) -> Option<Key> {
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         let name = (pipeline.to_string(), cell.map(str::to_string));
-        let stages = cells.entry(name).or_insert_with(|| self.read(pipeline, cell));
-        stages.get(stage).copied()
+        let known = cells.entry(name).or_insert_with(|| Known::start(self.store, pipeline, cell));
+        loop {
+            if let Some(key) = known.stages.get(stage) {
+                return Some(*key);
+            }
+            // A run with --until, or one that failed early, has no line for some stages.
+            let journal = known.unread.pop()?;
+            for line in self.lines(&journal, pipeline, cell) {
+                known.stages.entry(line.stage).or_insert(line.key);
+            }
+        }
     }
 
-    fn read(&self, pipeline: &str, cell: Option<&str>) -> Stages {
-        let Some(journal) = self.store.get_latest(&cell_digest(pipeline, cell)) else {
-            return Stages::new();
-        };
-        let lines = self.store.read_journal(&journal).unwrap_or_default();
+    fn lines(&self, journal: &JournalName, pipeline: &str, cell: Option<&str>) -> Vec<JournalLine> {
+        let lines = self.store.read_journal(journal).unwrap_or_default();
         let lines = lines.into_iter().filter_map(|line| serde_json::from_value::<JournalLine>(line).ok());
-        let ours = lines.filter(|line| line.pipeline == pipeline && line.cell.as_deref() == cell);
-        ours.map(|line| (line.stage, line.key)).collect()
+        lines.filter(|line| line.pipeline == pipeline && line.cell.as_deref() == cell).collect()
     }
 
     /// Why an action has no result: how it differs from the stage's last one.

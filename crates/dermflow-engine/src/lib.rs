@@ -6,21 +6,27 @@
 //! This crate must not know of YAML text, of any stage kind, or of how things are shown.
 //!
 //! ```
-//! use dermflow_core::Registry;
 //! use dermflow_engine::{Interrupt, Options, Sources, run};
 //! use dermflow_graph::{CellSelection, Request, load};
 //! use dermflow_store::Store;
 //!
 //! let folder = tempfile::tempdir().unwrap();
-//! let file = folder.path().join("empty.yaml");
-//! std::fs::write(&file, "name: empty\nstages: {}\n").unwrap();
-//! let registry = Registry::new();
+//! let file = folder.path().join("files.yaml");
+//! std::fs::write(folder.path().join("a.txt"), "a lesion").unwrap();
+//! std::fs::write(&file, "name: files\nstages: {all: {kind: list-files, with: {path: .}}}").unwrap();
+//! let registry = dermflow_stages::registry();
 //! let request = Request { file: &file, registry: &registry, overrides: &[], cells: CellSelection::Base };
 //! let pipelines = load(&request).unwrap().pipelines;
-//! let store = Store::open(folder.path().join(".dermflow")).unwrap();
+//!
+//! let store = tempfile::tempdir().unwrap();
+//! let store = Store::open(store.path().join(".dermflow")).unwrap();
 //! let sources = Sources::new(&store, false);
-//! let summary = run(&pipelines, &store, &sources, &Options::default(), &|_| {}, &Interrupt::new()).unwrap();
-//! assert_eq!((summary.executed, summary.failed), (0, 0));
+//! let mut counts = Vec::new();
+//! for _ in 0..2 {
+//!     let summary = run(&pipelines, &store, &sources, &Options::default(), &|_| {}, &Interrupt::new()).unwrap();
+//!     counts.push((summary.executed, summary.hit));
+//! }
+//! assert_eq!(counts, [(1, 0), (0, 1)]);
 //! ```
 
 mod action;

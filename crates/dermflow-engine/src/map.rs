@@ -64,8 +64,8 @@ impl MapWork {
             let manifest = part_manifest(&action, &over, driver.digests_by_name(Some(partition)));
             let key = key_of(&manifest)?;
             let result = OnceLock::new();
-            if !forced && let Lookup::Complete(record) = look_up(store, &key)? {
-                let _ = result.set(Arc::new(Finished { key, record }));
+            if !forced && let Lookup::Complete(finished) = look_up(store, &key)? {
+                let _ = result.set(finished);
             }
             parts.push(Part {
                 key,
@@ -151,9 +151,8 @@ fn list_files(store: &Store, source: &BoundSource) -> Result<TableManifest, Stag
 pub(crate) fn run_part(workshop: &Workshop<'_>, work: &MapWork, at: usize) -> Result<Made, StageError> {
     let part = &work.parts[at];
     let lock = workshop.lock(&part.key)?;
-    if !work.forced && let Lookup::Complete(record) = look_up(workshop.store, &part.key)? {
+    if !work.forced && let Lookup::Complete(finished) = look_up(workshop.store, &part.key)? {
         lock.done()?;
-        let finished = Arc::new(Finished { key: part.key, record });
         return Ok(finish_part(workshop, work, at, finished, How::Found));
     }
     let started = SystemTime::now();
@@ -252,9 +251,8 @@ fn finish_part(workshop: &Workshop<'_>, work: &MapWork, at: usize, finished: Arc
 pub(crate) fn finish_map(workshop: &Workshop<'_>, work: &MapWork, computed: &[usize]) -> Result<Made, StageError> {
     let (store, action) = (workshop.store, &work.action);
     let lock = workshop.lock(&action.key)?;
-    if !work.forced && let Lookup::Complete(record) = look_up(store, &action.key)? {
+    if !work.forced && let Lookup::Complete(finished) = look_up(store, &action.key)? {
         lock.done()?;
-        let finished = Arc::new(Finished { key: action.key, record });
         return Ok(Made {
             finished,
             how: How::Found,

@@ -8,7 +8,7 @@ use dermflow_core::{Cause, Digest, Key, Registry, StageError};
 use dermflow_store::Store;
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, Finished};
+use crate::action::Action;
 use crate::event::{Event, Sink};
 use crate::executor::{ActionFile, Executor};
 use crate::interrupt::Interrupt;
@@ -115,11 +115,7 @@ pub(crate) fn run_remote(
         });
     }
     match look_up(workshop.store, &action.key)? {
-        Lookup::Complete(record) => Ok(Made {
-            finished: Arc::new(Finished { key: action.key, record }),
-            how: How::Computed,
-            commit: None,
-        }),
+        Lookup::Complete(finished) => Ok(Made { finished, how: How::Computed, commit: None }),
         _ => Err(StageError::new("the executor says that the action is done, but its record is not in the store")),
     }
 }

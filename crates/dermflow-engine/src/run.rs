@@ -22,8 +22,8 @@ use crate::sources::Sources;
 use crate::worker::Bench;
 use crate::workshop::{Commit, Workshop};
 
-/// How to run.
-#[derive(Clone)]
+/// How to run. The default uses the whole machine and lays no results out.
+#[derive(Clone, Default)]
 pub struct Options {
     /// How many threads; 0 means as many as the machine has.
     pub jobs: usize,
@@ -40,20 +40,6 @@ pub struct Options {
     pub executor: Option<Arc<dyn Executor>>,
     /// Where named outputs are laid; `None` means nowhere.
     pub results: Option<PathBuf>,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            jobs: 0,
-            memory: None,
-            keep_going: false,
-            until: Vec::new(),
-            force: Vec::new(),
-            executor: None,
-            results: None,
-        }
-    }
 }
 
 impl Options {
@@ -152,8 +138,7 @@ fn work(bench: &Bench<'_>, errands: &Receiver<Errand>, answers: &crossbeam::chan
 
 /// Waits for every record to be on disk; locks are let go one by one as they are.
 fn commit_all(store: &Store, commits: Receiver<(StageLabel, Commit)>) -> Vec<(StageLabel, StageError)> {
-    let done = commits.iter().map(|(label, commit)| commit.complete(store).map_err(|error| (label, error)));
-    done.filter_map(Result::err).collect()
+    commits.iter().filter_map(|(label, commit)| Some((label, commit.complete(store).err()?))).collect()
 }
 
 fn lay_out(

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use dermflow_core::{Artifact, Record, StageError, TableManifest};
 
-use crate::action::{Action, Finished};
+use crate::action::Action;
 use crate::context::{Rows, StoreContext};
 use crate::map::LISTING_OUTPUT;
 use crate::workshop::{How, Lookup, Made, Workshop, look_up, making, table_rows};
@@ -18,14 +18,9 @@ pub(crate) fn run_whole(
     forced: bool,
 ) -> Result<Made, StageError> {
     let lock = workshop.lock(&action.key)?;
-    if !forced && let Lookup::Complete(record) = look_up(workshop.store, &action.key)? {
+    if !forced && let Lookup::Complete(finished) = look_up(workshop.store, &action.key)? {
         lock.done()?;
-        let key = action.key;
-        return Ok(Made {
-            finished: std::sync::Arc::new(Finished { key, record }),
-            how: How::Found,
-            commit: None,
-        });
+        return Ok(Made { finished, how: How::Found, commit: None });
     }
     let started = SystemTime::now();
     let (store, threads) = (workshop.store, workshop.threads(action));

@@ -93,10 +93,7 @@ impl Bench<'_> {
         let reasons = match forced {
             true => vec![Reason::Forced],
             false => match look_up(store, &action.key)? {
-                Lookup::Complete(record) => {
-                    let key = action.key;
-                    return Ok(Outcome::Hit(Arc::new(Finished { key, record })));
-                }
+                Lookup::Complete(finished) => return Ok(Outcome::Hit(finished)),
                 Lookup::Incomplete(what) => vec![Reason::Incomplete(what)],
                 Lookup::Absent => self.history.reasons(&action, stage),
             },

@@ -56,7 +56,9 @@ impl Commit {
         if let Some(family) = self.family {
             store.set_family(&family, &self.key)?;
         }
-        self.lock.done()?;
+        // The record is there. A folder that can't be removed (a program left one that is
+        // read-only) is in nobody's way, and `gc` tries again.
+        let _ = self.lock.done();
         Ok(())
     }
 }
@@ -66,7 +68,7 @@ pub(crate) enum Lookup {
     /// Nothing.
     Absent,
     /// A record with all that it names.
-    Complete(Record),
+    Complete(Arc<Finished>),
     /// A record of which something is gone; it was set aside.
     Incomplete(String),
 }
@@ -77,7 +79,7 @@ pub(crate) fn look_up(store: &Store, key: &Key) -> Result<Lookup, StageError> {
         return Ok(Lookup::Absent);
     };
     if store.is_complete(&record) {
-        return Ok(Lookup::Complete(record));
+        return Ok(Lookup::Complete(Arc::new(Finished { key: *key, record })));
     }
     let missing = missing_blob(store, &record);
     store.invalidate_record(key, &missing);

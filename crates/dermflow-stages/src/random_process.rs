@@ -23,10 +23,12 @@ stages:
   draws:
     kind: random-process
     with:
-      command: 'sed -n \"s/.*\\\"seed\\\": *//p\" \"$DERMFLOW_CONTEXT\" > outputs/seed/seed.txt'
-      outputs: {seed: files}
+      # It starts with: random.seed(json.load(open(os.environ['DERMFLOW_CONTEXT']))['seed'])
+      command: [python3, draw.py]
+      files: [draw.py]
+      outputs: {draw: files}
 outputs:
-  seed: draws.seed
+  draw: draws.draw
 ";
     const RANDOM: bool = true;
 

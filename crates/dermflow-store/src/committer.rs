@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use dermflow_core::{BlobRef, Digest, Key, Record, SourceDigest};
@@ -21,6 +21,10 @@ use crate::record::{PutOutcome, place_record};
 
 /// Most records in a group, so that the first of many doesn't wait for the last.
 const GROUP: usize = 256;
+
+/// How long a record waits for others, unless it is in a hurry: each synchronisation holds up
+/// every other write to the file system.
+const PATIENCE: Duration = Duration::from_millis(15);
 
 impl Store {
     /// Hands a record over to be written once its blobs are durable, and returns at once.
@@ -38,12 +42,14 @@ impl Store {
         Ok(Ticket { answer })
     }
 
-    /// Writes a record and waits until it is there.
+    /// Writes a record at once and waits until it is there.
     ///
     /// # Errors
     /// Where the disk is full or can't be written.
     pub fn put_record(&self, record: &Record) -> Result<PutOutcome, StoreError> {
-        self.commit(record.clone())?.wait()
+        let ticket = self.commit(record.clone())?;
+        self.committer().send(Job::Hurry);
+        ticket.wait()
     }
 
     /// Waits until everything that was committed is written and would outlive a power cut.
@@ -67,7 +73,8 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// Waits until the record is in its place and its blobs are durable.
+    /// Waits until the record is in its place and its blobs are durable: a few hundredths of a
+    /// second, in which others join it. [`Store::flush`] doesn't wait for others.
     ///
     /// # Errors
     /// Where the disk is full or can't be written; the record is not there then.
@@ -80,21 +87,72 @@ fn stopped() -> StoreError {
     StoreError::invalid("the store's writer stopped before it was done")
 }
 
+/// The way back to a ticket.
+type Reply = Sender<Result<PutOutcome, StoreError>>;
+
 enum Job {
     Record {
         key: Key,
         record: Box<Record>,
-        reply: Sender<Result<PutOutcome, StoreError>>,
+        reply: Reply,
     },
     Flush {
         reply: Sender<Result<(), StoreError>>,
     },
+    /// What is queued shall not wait for more.
+    Hurry,
+    /// The store is being closed.
+    Stop,
+}
+
+/// What is done at once.
+#[derive(Default)]
+struct Group {
+    records: Vec<(Key, Box<Record>, Reply)>,
+    flushes: Vec<Sender<Result<(), StoreError>>>,
+    hurry: bool,
+    stop: bool,
+}
+
+impl Group {
+    /// Waits for a first record, then a moment for others.
+    fn collect(queue: &Receiver<Job>) -> Group {
+        let mut group = Group::default();
+        let mut until: Option<Instant> = None;
+        while group.records.len() < GROUP {
+            let next = match until {
+                _ if group.hurry => queue.try_recv().ok(),
+                Some(until) => queue.recv_deadline(until).ok(),
+                None => queue.recv().ok().or(Some(Job::Stop)),
+            };
+            match next {
+                Some(job) => group.add(job),
+                None => break,
+            }
+            if !group.records.is_empty() && until.is_none() {
+                until = Some(Instant::now() + PATIENCE);
+            }
+        }
+        group
+    }
+
+    fn add(&mut self, job: Job) {
+        match job {
+            Job::Record { key, record, reply } => self.records.push((key, record, reply)),
+            Job::Flush { reply } => {
+                self.flushes.push(reply);
+                self.hurry = true;
+            }
+            Job::Hurry => self.hurry = true,
+            Job::Stop => (self.stop, self.hurry) = (true, true),
+        }
+    }
 }
 
 /// The thread and the way to it.
 #[derive(Debug)]
 pub(crate) struct Committer {
-    jobs: Option<Sender<Job>>,
+    jobs: Sender<Job>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -104,23 +162,18 @@ impl Committer {
         let spawn = std::thread::Builder::new().name("store committer".to_string());
         // Where no thread can be had, every ticket answers that the writer stopped.
         let thread = spawn.spawn(move || work(&disk, &queue)).ok();
-        Committer {
-            jobs: Some(jobs),
-            thread,
-        }
+        Committer { jobs, thread }
     }
 
     fn send(&self, job: Job) {
-        if let Some(jobs) = &self.jobs {
-            // If the thread is gone, the job's reply channel closes, and the ticket says so.
-            let _ = jobs.send(job);
-        }
+        // If the thread is gone, the job's reply channel closes, and whoever waits is told.
+        let _ = self.jobs.send(job);
     }
 }
 
 impl Drop for Committer {
     fn drop(&mut self) {
-        self.jobs = None;
+        self.send(Job::Stop);
         if let Some(thread) = self.thread.take() {
             // A panic there was told on its own; the records that are missing are only work lost.
             let _ = thread.join();
@@ -132,15 +185,13 @@ fn work(disk: &Disk, queue: &Receiver<Job>) {
     let mut syncer = Syncer::default();
     // Records that are in place but that a power cut could still take.
     let mut placed: Vec<PathBuf> = Vec::new();
-    while let Ok(first) = queue.recv() {
-        let mut records = Vec::new();
-        let mut flushes = Vec::new();
-        for job in std::iter::once(first).chain(queue.try_iter().take(GROUP - 1)) {
-            match job {
-                Job::Record { key, record, reply } => records.push((key, record, reply)),
-                Job::Flush { reply } => flushes.push(reply),
-            }
-        }
+    loop {
+        let Group {
+            records,
+            flushes,
+            stop,
+            ..
+        } = Group::collect(queue);
         let durable = make_durable(disk, &mut syncer, records.iter().map(|(_, record, _)| &**record));
         for (key, record, reply) in records {
             let outcome = match &durable {
@@ -161,6 +212,10 @@ fn work(disk: &Disk, queue: &Receiver<Job>) {
             for reply in flushes {
                 let _ = reply.send(outcome.clone());
             }
+        }
+        // A ticket can't be taken any more, so nothing comes after this.
+        if stop && queue.is_empty() {
+            break;
         }
     }
     // The store is being closed: what can be made durable is, and what can't is only work lost.

@@ -176,16 +176,23 @@ impl Temporary {
     }
 
     /// Renames it to `place` unless something is there; `false` if so.
-    pub(crate) fn place_new(self, place: &Path) -> Result<bool, StoreError> {
+    pub(crate) fn place_new(mut self, place: &Path) -> Result<bool, StoreError> {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
         use rustix::io::Errno;
         let rename = || match renameat_with(CWD, &self.0, CWD, place, RenameFlags::NOREPLACE) {
             // Network file systems may lack it; a hard link is as atomic.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => fs::hard_link(&self.0, place),
-            other => Ok(other?),
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                fs::hard_link(&self.0, place).map(|()| false)
+            }
+            other => Ok(other.map(|()| true)?),
         };
         match with_parent(place, rename) {
-            Ok(()) => Ok(true),
+            Ok(renamed) => {
+                if renamed {
+                    self.0.clear();
+                }
+                Ok(true)
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(StoreError::io("placing", place, error)),
         }

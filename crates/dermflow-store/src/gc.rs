@@ -190,8 +190,13 @@ fn remove_leftover(disk: &Disk, path: &Path) -> Result<(), StoreError> {
         return Ok(());
     };
     if path.parent() == Some(&disk.at("work")) {
-        return match crate::lock::try_lock_folder(path)? {
-            Some(_lock) => crate::lock::remove_locked(disk, path),
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        let name = name.strip_suffix(".lock").unwrap_or(name);
+        return match crate::lock::try_lock(disk, name)? {
+            Some(lock) => lock.done(),
             None => Ok(()),
         };
     }

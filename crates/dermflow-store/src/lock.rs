@@ -1,10 +1,11 @@
-//! One lock a key, so that processes that share a store don't do the same work twice. The
-//! lock's folder is also the action's scratch.
+//! One lock a key, so that processes that share a store don't do the same work twice.
+//!
+//! The lock is the file `work/<key>.lock`, the action's scratch the folder `work/<key>/`: most
+//! actions never use theirs, and making a folder costs more than all else that they do here.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use dermflow_core::Key;
@@ -17,9 +18,8 @@ use crate::error::StoreError;
 /// with the checkpoints in it, for the next attempt.
 #[derive(Debug)]
 pub struct KeyLock {
-    disk: Arc<Disk>,
-    folder: PathBuf,
     scratch: PathBuf,
+    path: PathBuf,
     /// Unlocked when it is closed.
     _file: File,
 }
@@ -49,48 +49,29 @@ impl Store {
     /// # Errors
     /// Where the disk can't be written.
     pub fn try_lock_key(&self, key: &Key) -> Result<Option<KeyLock>, StoreError> {
-        let folder = self.disk().at("work").join(key.hex());
-        let scratch = folder.join("scratch");
-        loop {
-            let Some(file) = try_lock_folder(&folder)? else {
-                return Ok(None);
-            };
-            match fs::create_dir(&scratch) {
-                // The folder was taken away between the check and here; its lock is void.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                    return Err(StoreError::io("creating", &scratch, error));
-                }
-                _ => {}
-            }
-            return Ok(Some(KeyLock {
-                disk: self.disk().clone(),
-                folder,
-                scratch,
-                _file: file,
-            }));
-        }
+        try_lock(self.disk(), &key.hex())
     }
 }
 
-/// Locks `folder/lock`, made if it is missing; `None` if another holds it.
-pub(crate) fn try_lock_folder(folder: &Path) -> Result<Option<File>, StoreError> {
-    let path = folder.join("lock");
+/// The lock of the scratch folder with this name; `None` if another holds it.
+pub(crate) fn try_lock(disk: &Disk, name: &str) -> Result<Option<KeyLock>, StoreError> {
+    let path = disk.at("work").join(format!("{name}.lock"));
     let open = || {
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true).open(&path)
     };
     loop {
-        let file = match with_parent(&path, open) {
-            Ok(file) => file,
-            // The holder took the folder away between making it and opening the file.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(StoreError::io("opening", &path, error)),
-        };
+        let file = with_parent(&path, open).map_err(|error| StoreError::io("opening", &path, error))?;
         match file.try_lock() {
-            Ok(()) if is_still_at(&file, &path) => return Ok(Some(file)),
-            // The holder before us removed the folder: a lock on a file without a name
-            // keeps nobody out.
+            Ok(()) if is_still_at(&file, &path) => {
+                return Ok(Some(KeyLock {
+                    scratch: disk.at("work").join(name),
+                    path,
+                    _file: file,
+                }));
+            }
+            // The holder before us removed the file: a lock on one without a name keeps
+            // nobody out.
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(StoreError::io("locking", &path, error)),
@@ -106,8 +87,16 @@ fn is_still_at(file: &File, path: &Path) -> bool {
 }
 
 impl KeyLock {
-    /// A folder of this action alone. A killed attempt's files are still in it.
+    /// A folder of this action alone; it is made if it isn't there. A killed attempt's files
+    /// are still in it.
     pub fn folder(&self) -> &Path {
+        // Where it can't be made, whoever writes to it is told why.
+        let _ = fs::create_dir_all(&self.scratch);
+        &self.scratch
+    }
+
+    /// Where that folder is, made or not: for those who make it when it is first used.
+    pub fn folder_path(&self) -> &Path {
         &self.scratch
     }
 
@@ -116,17 +105,19 @@ impl KeyLock {
     /// # Errors
     /// Where it can't be removed.
     pub fn done(self) -> Result<(), StoreError> {
-        remove_locked(&self.disk, &self.folder)
+        let wrong = |path: &Path, error| StoreError::io("removing", path, error);
+        match fs::remove_dir_all(&self.scratch) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(wrong(&self.scratch, error));
+            }
+            _ => {}
+        }
+        // Last, and still locked: whoever waits for it finds that it has no name any more.
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(wrong(&self.path, error)),
+            _ => Ok(()),
+        }
     }
-}
-
-/// Removes a work folder whose lock the caller holds. It is renamed first: whoever locks the
-/// key next gets a new folder, never one that is being emptied.
-pub(crate) fn remove_locked(disk: &Disk, folder: &Path) -> Result<(), StoreError> {
-    let away = disk.at("tmp").join(disk.unique());
-    with_parent(&away, || fs::rename(folder, &away))
-        .and_then(|()| fs::remove_dir_all(&away))
-        .map_err(|error| StoreError::io("removing", folder, error))
 }
 
 #[cfg(test)]
@@ -148,6 +139,10 @@ mod tests {
         assert_eq!(fs::read(lock.folder().join("checkpoint")).unwrap(), b"epoch 3");
         lock.done().unwrap();
         assert!(!store.root().join("work").join(key(1).hex()).exists());
+        assert_eq!(
+            crate::find::names_in(&store.root().join("work")),
+            [format!("{}.lock", key(2))]
+        );
         let lock = store.try_lock_key(&key(1)).unwrap().unwrap();
         assert_eq!(fs::read_dir(lock.folder()).unwrap().count(), 0);
     }

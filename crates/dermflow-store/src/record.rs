@@ -100,9 +100,10 @@ fn read(path: &Path) -> Result<Vec<u8>, Unread> {
     if metadata.len() > LARGEST {
         return Err(Unread::Refused(format!("it has {} bytes", metadata.len())));
     }
-    let mut bytes = Vec::with_capacity(metadata.len() as usize + 1);
-    let limited = file.by_ref().take(LARGEST).read_to_end(&mut bytes);
-    limited.map_err(|error| Unread::Error(StoreError::io("reading", path, error)))?;
+    // Records are never changed in place, so the size says how much there is to read.
+    let mut bytes = vec![0; metadata.len() as usize];
+    let filled = file.read_exact(&mut bytes);
+    filled.map_err(|error| Unread::Error(StoreError::io("reading", path, error)))?;
     Ok(bytes)
 }
 

@@ -15,6 +15,7 @@ mod exit;
 mod lookup;
 mod options;
 mod show_run;
+mod signals;
 mod text;
 mod verbs;
 

@@ -41,7 +41,7 @@ pub(crate) fn check(rules: &Rules, kind: &str, with: &Node) -> Vec<Fault> {
 }
 
 /// The way to a parameter; built only where something is wrong.
-struct Path<'a>(Option<&'a Path<'a>>, &'a str);
+pub(super) struct Path<'a>(pub(super) Option<&'a Path<'a>>, pub(super) &'a str);
 
 impl Path<'_> {
     fn text(&self) -> String {
@@ -62,10 +62,10 @@ impl Path<'_> {
     }
 }
 
-struct Check<'a> {
-    rules: &'a Rules,
+pub(super) struct Check<'a> {
+    pub(super) rules: &'a Rules,
     kind: &'a str,
-    faults: Vec<Fault>,
+    pub(super) faults: Vec<Fault>,
 }
 
 impl<'a> Check<'a> {
@@ -80,14 +80,14 @@ impl<'a> Check<'a> {
         });
     }
 
-    fn value(&mut self, rule: &'a Rule, node: &Node, path: &Path) {
+    pub(super) fn value(&mut self, rule: &'a Rule, node: &Node, path: &Path) {
         if !rule.types.is_empty() && !rule.types.iter().any(|wanted| is(*wanted, node)) {
             return self.wrong_type(rule, node, path);
         }
         if let Some(choices) = &rule.choices
             && !choices.iter().any(|choice| equals(choice, node))
         {
-            return self.wrong_choice(&choices.iter().collect::<Vec<_>>(), node, path);
+            return self.wrong_choice(&names(choices), node, path);
         }
         match &node.value {
             Value::Number(number) => self.number(rule, number, node, path),
@@ -125,11 +125,7 @@ impl<'a> Check<'a> {
         self.fault("parameter-type", node, message, help);
     }
 
-    fn wrong_choice(&mut self, choices: &[&Json], node: &Node, path: &Path) {
-        let names: Vec<String> = choices
-            .iter()
-            .map(|choice| choice.as_str().map_or_else(|| choice.to_string(), str::to_string))
-            .collect();
+    pub(super) fn wrong_choice(&mut self, names: &[String], node: &Node, path: &Path) {
         let near = node
             .text()
             .and_then(|text| suggest::nearest(text, names.iter().map(String::as_str)));
@@ -140,33 +136,31 @@ impl<'a> Check<'a> {
             "must be one of"
         };
         let message = format!("{} is {}, and {must} {listed}", path.quoted(), node.describe());
-        self.fault(
-            "parameter-value",
-            node,
-            message,
-            near.map(|name| format!("did you mean `{name}`?")),
-        );
+        let help = near.map(|name| format!("did you mean `{name}`?"));
+        self.fault("parameter-value", node, message, help);
     }
 
     fn number(&mut self, rule: &Rule, number: &serde_yaml::Number, node: &Node, path: &Path) {
         let value = number.as_f64().unwrap_or(f64::NAN);
+        // No limit holds for NaN.
+        let unordered = value.is_nan();
         let limits = &rule.limits;
         let must = [
             limits
                 .least
-                .filter(|least| !(value >= *least))
+                .filter(|least| unordered || value < *least)
                 .map(|least| format!("at least {least}")),
             limits
                 .most
-                .filter(|most| !(value <= *most))
+                .filter(|most| unordered || value > *most)
                 .map(|most| format!("at most {most}")),
             limits
                 .above
-                .filter(|above| !(value > *above))
+                .filter(|above| unordered || value <= *above)
                 .map(|above| format!("more than {above}")),
             limits
                 .below
-                .filter(|below| !(value < *below))
+                .filter(|below| unordered || value >= *below)
                 .map(|below| format!("less than {below}")),
             limits
                 .multiple_of
@@ -252,6 +246,16 @@ impl<'a> Check<'a> {
         }
     }
 
+    pub(super) fn faults_of(&self, rule: &'a Rule, node: &Node, path: &Path) -> Vec<Fault> {
+        let mut check = Check {
+            rules: self.rules,
+            kind: self.kind,
+            faults: Vec::new(),
+        };
+        check.value(rule, node, path);
+        check.faults
+    }
+
     fn description(&self, rule: &'a Rule) -> Option<&'a str> {
         let own = rule.description.as_deref();
         own.or_else(|| {
@@ -279,97 +283,14 @@ impl<'a> Check<'a> {
             via: None,
         });
     }
+}
 
-    /// One of several forms. What is told is what is wrong with the form that was meant.
-    fn any_of(&mut self, forms: &'a [Rule], node: &Node, path: &Path) {
-        let mut best: Option<Vec<Fault>> = None;
-        let mut meant = None;
-        for form in forms {
-            let faults = self.faults_of(form, node, path);
-            if faults.is_empty() {
-                return;
-            }
-            if meant.is_none() && self.is_meant(form, node) {
-                meant = Some(faults);
-            } else if best.as_ref().is_none_or(|best| faults.len() < best.len()) {
-                best = Some(faults);
-            }
-        }
-        if let Some(faults) = meant {
-            return self.faults.extend(faults);
-        }
-        let choices: Vec<&Json> = forms.iter().flat_map(|form| self.choices(form)).collect();
-        let tags: Vec<&Json> = forms
-            .iter()
-            .filter_map(|form| self.tag(form))
-            .map(|(_, choice)| choice)
-            .collect();
-        let tag = forms.iter().find_map(|form| self.tag(form)).map(|(name, _)| name);
-        match (tag.and_then(|tag| Some((tag, node.entry(tag)?))), &node.value) {
-            (Some((tag, (_, chosen))), _) => self.wrong_choice(&tags, chosen, &Path(Some(path), tag)),
-            (None, Value::Text(_)) if !choices.is_empty() => self.wrong_choice(&choices, node, path),
-            _ => self.faults.extend(best.unwrap_or_default()),
-        }
-    }
+pub(super) fn name(choice: &Json) -> String {
+    choice.as_str().map_or_else(|| choice.to_string(), str::to_string)
+}
 
-    fn faults_of(&self, rule: &'a Rule, node: &Node, path: &Path) -> Vec<Fault> {
-        let mut check = Check {
-            rules: self.rules,
-            kind: self.kind,
-            faults: Vec::new(),
-        };
-        check.value(rule, node, path);
-        check.faults
-    }
-
-    fn followed(&self, rule: &'a Rule) -> &'a Rule {
-        let definition = rule
-            .reference
-            .filter(|_| rule.properties.is_empty() && rule.types.is_empty());
-        definition.map_or(rule, |at| &self.rules.definitions[at])
-    }
-
-    /// All texts that a form allows, if it is nothing but a choice of texts.
-    fn choices(&self, form: &'a Rule) -> Vec<&'a Json> {
-        let form = self.followed(form);
-        match &form.choices {
-            Some(choices) => choices.iter().collect(),
-            // A form may be a choice itself: `Option` of a choice.
-            None => form
-                .any_of
-                .iter()
-                .filter_map(|each| each.choices.as_ref())
-                .flatten()
-                .collect(),
-        }
-    }
-
-    /// The property of a form that must have one value: an enum's tag.
-    fn tag(&self, form: &'a Rule) -> Option<(&'a str, &'a Json)> {
-        let form = self.followed(form);
-        form.properties
-            .iter()
-            .find_map(|(name, rule)| match rule.choices.as_deref() {
-                Some([only]) if form.required.contains(name) => Some((name.as_str(), only)),
-                _ => None,
-            })
-    }
-
-    /// Whether a value looks as if this form was meant.
-    fn is_meant(&self, form: &'a Rule, node: &Node) -> bool {
-        let form = self.followed(form);
-        let Some(entries) = node.map() else {
-            let plain = form.choices.is_none() && form.any_of.is_empty() && !form.types.is_empty();
-            return plain && form.types.iter().any(|wanted| is(*wanted, node));
-        };
-        if let Some((name, choice)) = self.tag(form) {
-            return node.entry(name).is_some_and(|(_, value)| equals(choice, value));
-        }
-        match (form.required.as_slice(), entries) {
-            ([only], [(key, _)]) if form.properties.len() == 1 => key.text == *only,
-            _ => false,
-        }
-    }
+pub(super) fn names(choices: &[Json]) -> Vec<String> {
+    choices.iter().map(name).collect()
 }
 
 fn about_parameter(path: &Path, about: &str) -> String {
@@ -389,7 +310,7 @@ fn words(wanted: Type) -> &'static str {
     }
 }
 
-fn is(wanted: Type, node: &Node) -> bool {
+pub(super) fn is(wanted: Type, node: &Node) -> bool {
     match (wanted, &node.value) {
         (Type::Null, Value::Null)
         | (Type::Boolean, Value::Boolean(_))
@@ -402,7 +323,7 @@ fn is(wanted: Type, node: &Node) -> bool {
     }
 }
 
-fn equals(choice: &Json, node: &Node) -> bool {
+pub(super) fn equals(choice: &Json, node: &Node) -> bool {
     match (choice, &node.value) {
         (Json::Null, Value::Null) => true,
         (Json::Bool(choice), Value::Boolean(truth)) => choice == truth,

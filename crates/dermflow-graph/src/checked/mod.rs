@@ -2,6 +2,7 @@
 
 pub(crate) mod cell;
 pub(crate) mod conform;
+mod forms;
 pub(crate) mod order;
 pub(crate) mod pipeline;
 pub(crate) mod reference;

@@ -95,6 +95,18 @@ impl Draft {
     }
 }
 
+/// A part of a stage with its params put in; `Err` where that failed and was reported.
+fn fill(
+    reporter: &mut Reporter,
+    params: &mut Params,
+    part: &Option<Arc<Node>>,
+) -> Result<Option<Arc<Node>>, ()> {
+    match part {
+        None => Ok(None),
+        Some(node) => params.fill(reporter, node).map(Some).ok_or(()),
+    }
+}
+
 /// Reads a stage. What is wrong is reported, and what can still be known is.
 pub(crate) fn draft(
     reporter: &mut Reporter,
@@ -103,49 +115,37 @@ pub(crate) fn draft(
     common: &Common,
     written: &Arc<WrittenStage>,
 ) -> Draft {
-    let name = written.name.text.as_str();
-    let mut fill = |reporter: &mut Reporter, node: &Option<Arc<Node>>| match node {
-        None => Ok(None),
-        Some(node) => params.fill(reporter, node).map(Some).ok_or(()),
-    };
-    let with = fill(reporter, &written.with);
-    let inputs = fill(reporter, &written.inputs);
-    let kind_node = fill(reporter, &written.kind);
-    let seed = fill(reporter, &written.seed).unwrap_or_default();
-    let salt = fill(reporter, &written.salt).unwrap_or_default();
-    let description = fill(reporter, &written.description).unwrap_or_default();
-    let (references, all) = match &inputs {
-        Ok(inputs) => reference::inputs(reporter, name, inputs.as_ref()),
+    let with = fill(reporter, params, &written.with);
+    let kind_node = fill(reporter, params, &written.kind);
+    let (references, all_references) = match fill(reporter, params, &written.inputs) {
+        Ok(inputs) => reference::inputs(reporter, &written.name.text, inputs.as_ref()),
         Err(()) => (Vec::new(), false),
     };
-    let with_is_known = with.is_ok();
+    let mut scalar = |reporter: &mut Reporter, part| fill(reporter, params, part).unwrap_or_default();
+    let own_seed = scalar(reporter, &written.seed).and_then(|node| seed(reporter, &node));
+    let own_salt = scalar(reporter, &written.salt).and_then(|node| salt(reporter, &node));
+    let description = scalar(reporter, &written.description);
+    let known = with.is_ok();
+    let with = with.unwrap_or_default().filter(|with| !with.is_null());
     let empty = || Arc::new(Node::new(Value::Map(Vec::new()), written.name.span));
-    let with = with
-        .unwrap_or_default()
-        .filter(|with| !with.is_null())
-        .unwrap_or_else(empty);
+    let kind = kind_node
+        .ok()
+        .and_then(|node| kind(reporter, workshop.registry, written, node.as_deref()));
     let mut draft = Draft {
         written: written.clone(),
-        kind: kind_node
-            .ok()
-            .and_then(|node| kind(reporter, workshop.registry, written, node.as_deref())),
+        kind,
         description: description.and_then(|node| text(reporter, "description", &node)),
+        with: with.unwrap_or_else(empty),
         with_yaml: serde_yaml::Value::Null,
-        with,
         parameters: None,
         ports: None,
-        seed: seed
-            .and_then(|node| self::seed(reporter, &node))
-            .unwrap_or(common.seed),
-        salt: salted(
-            common.salt.as_deref(),
-            salt.and_then(|node| self::salt(reporter, &node)).as_deref(),
-        ),
+        seed: own_seed.unwrap_or(common.seed),
+        salt: salted(common.salt.as_deref(), own_salt.as_deref()),
         references,
-        all_references: all,
+        all_references,
         sources: Vec::new(),
     };
-    if with_is_known {
+    if known {
         parameters(reporter, workshop, &mut draft);
     }
     draft
@@ -204,10 +204,9 @@ fn parameters(reporter: &mut Reporter, workshop: &mut Workshop, draft: &mut Draf
         .into_iter()
         .for_each(|problem| draft.problem(reporter, "invalid-parameter", problem));
     draft.sources = sources::resolve(reporter, draft, &parameters, workshop.disk.as_mut());
-    if sound {
-        draft.ports = Some(kind.inputs(&parameters));
-        draft.parameters = Some(parameters);
-    }
+    // Wires can be checked all the same; outputs are not asked of parameters that are refused.
+    draft.ports = Some(kind.inputs(&parameters));
+    draft.parameters = sound.then_some(parameters);
 }
 
 /// A text, or a report.

@@ -33,8 +33,7 @@ impl Wiring<'_> {
     /// The wires of a stage and its outputs; the second is `None` where they can't be known.
     pub fn wire(&self, reporter: &mut Reporter, at: usize) -> (Vec<DraftWire>, Option<Vec<OutputPort>>) {
         let draft = &self.drafts[at];
-        let (Some(kind), Some(parameters), Some(ports)) = (&draft.kind, &draft.parameters, &draft.ports)
-        else {
+        let (Some(kind), Some(ports)) = (&draft.kind, &draft.ports) else {
             return (Vec::new(), None);
         };
         let before = reporter.errors();
@@ -60,9 +59,13 @@ impl Wiring<'_> {
             }
         }
         self.check_arity(reporter, draft, &ports.ports, &taken, ports_known);
-        if !known || reporter.errors() > before {
+        let parameters = draft
+            .parameters
+            .as_ref()
+            .filter(|_| known && reporter.errors() == before);
+        let Some(parameters) = parameters else {
             return (wires, None);
-        }
+        };
         match kind.outputs(parameters, &types) {
             Ok(outputs) => (wires, Some(outputs)),
             Err(problem) => {

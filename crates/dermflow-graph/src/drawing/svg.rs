@@ -11,7 +11,7 @@ const SLOT: f64 = 18.0;
 const MARGIN: f64 = 24.0;
 const SPACE: f64 = 22.0;
 
-/// Where a box is; a passing place has no width.
+/// Where a box or a passing place is.
 #[derive(Clone, Copy, Debug, Default)]
 struct Box {
     x: f64,
@@ -72,10 +72,8 @@ fn place(pipeline: &Pipeline, drawn: &Layers) -> (Vec<Box>, f64, f64) {
         for item in layer {
             let place = &mut boxes[*item];
             (place.x, place.y) = (x, y);
-            // Boxes of a column are as wide as the widest, and wires pass at its left.
-            if place.width > 0.0 {
-                place.width = width;
-            }
+            // Boxes of a column are as wide as the widest, and wires pass straight between them.
+            place.width = width;
             y += place.height + SPACE;
         }
         x += width;
@@ -117,24 +115,21 @@ fn wire(pipeline: &Pipeline, boxes: &[Box], to: usize, position: usize, way: &[u
     let wires = pipeline.stages[to].inputs.len();
     let step = taker.height / (wires as f64 + 1.0);
     let end = (taker.x - 7.0, taker.y + step * (position as f64 + 1.0));
-    let mut points = Vec::with_capacity(way.len());
-    for item in &way[..way.len() - 1] {
-        let place = &boxes[*item];
-        points.push((place.x + place.width, place.y + place.height / 2.0));
+    let leaves = |item: usize| {
+        (
+            boxes[item].x + boxes[item].width,
+            boxes[item].y + boxes[item].height / 2.0,
+        )
+    };
+    let mut from = leaves(way[0]);
+    let mut path = format!("M{:.1} {:.1}", from.0, from.1);
+    for item in &way[1..way.len() - 1] {
+        let leave = leaves(*item);
+        curve(&mut path, from, (boxes[*item].x, leave.1));
+        _ = write!(path, " H{:.1}", leave.0);
+        from = leave;
     }
-    points.push(end);
-    let (x, y) = points[0];
-    let mut path = format!("M{x:.1} {y:.1}");
-    for pair in points.windows(2) {
-        let ((from_x, from_y), (to_x, to_y)) = (pair[0], pair[1]);
-        let bend = (to_x - from_x) / 2.0;
-        _ = write!(
-            path,
-            " C{:.1} {from_y:.1} {:.1} {to_y:.1} {to_x:.1} {to_y:.1}",
-            from_x + bend,
-            to_x - bend
-        );
-    }
+    curve(&mut path, from, end);
     let (x, y) = end;
     let wire = &pipeline.stages[to].inputs[position];
     format!(
@@ -147,6 +142,15 @@ fn wire(pipeline: &Pipeline, boxes: &[Box], to: usize, position: usize, way: &[u
         y - 3.0,
         entities(&wire_label(&wire.output, &wire.port))
     )
+}
+
+fn curve(path: &mut String, from: (f64, f64), to: (f64, f64)) {
+    let middle = (from.0 + to.0) / 2.0;
+    let ((_, from_y), (to_x, to_y)) = (from, to);
+    _ = write!(
+        path,
+        " C{middle:.1} {from_y:.1} {middle:.1} {to_y:.1} {to_x:.1} {to_y:.1}"
+    );
 }
 
 fn stage_box(place: &Box, name: &str, kind: &str, kept: bool) -> String {

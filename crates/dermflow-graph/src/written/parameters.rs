@@ -188,37 +188,36 @@ impl Params {
             });
         }
         let mut filled = String::new();
-        let mut via = None;
         let mut whole = true;
-        for (at, piece) in pieces.iter().enumerate() {
-            match piece {
-                Piece::Text(text) => filled.push_str(text),
-                Piece::Param(name) => match self.lookup(reporter, node.span, name) {
-                    Some(value) => {
-                        whole &= insert(reporter, &mut filled, node.span, name, &value);
-                        // What a text starts with decides what a relative path is relative to.
-                        if at == 0 {
-                            via = Some(Box::new(value.writer()));
-                        }
-                    }
-                    None => whole = false,
-                },
+        let mut first = None;
+        for piece in &pieces {
+            let value = match piece {
+                Piece::Text(text) => {
+                    filled.push_str(text);
+                    None
+                }
+                Piece::Param(name) => {
+                    let value = self.lookup(reporter, node.span, name);
+                    whole &= value
+                        .as_ref()
+                        .is_some_and(|value| insert(reporter, &mut filled, node.span, name, value));
+                    value
+                }
                 Piece::Open(rest) => {
                     whole = false;
-                    let span = reporter.texts.locate(node.span, &format!("${{{rest}"));
-                    let report = Report::error("bad-reference", span, "`${` has no closing `}`");
-                    reporter.add(report.help("write `${name}`, or `$${` for the characters themselves"));
+                    report_open(reporter, node.span, rest);
+                    None
                 }
-            }
+            };
+            first.get_or_insert(value);
         }
         if filled.len() > MOST_TEXT {
-            reporter.add(too_large(
-                node.span,
-                &format!("a text of more than {MOST_TEXT} bytes"),
-            ));
+            reporter.add(text_too_large(node.span));
             return None;
         }
-        whole.then(|| Node {
+        // What a text starts with decides what a relative path is relative to.
+        let via = first.flatten().map(|value| Box::new(value.writer()));
+        whole.then_some(Node {
             value: Value::Text(filled),
             span: node.span,
             via,
@@ -321,12 +320,22 @@ fn too_large(span: Span, what: &str) -> Report {
     Report::error("param-too-large", span, format!("params put in here make {what}"))
 }
 
+fn text_too_large(span: Span) -> Report {
+    too_large(span, &format!("a text of more than {MOST_TEXT} bytes"))
+}
+
+fn report_open(reporter: &mut Reporter, span: Span, rest: &str) {
+    let span = reporter.texts.locate(span, &format!("${{{rest}"));
+    let report = Report::error("bad-reference", span, "`${` has no closing `}`");
+    reporter.add(report.help("write `${name}`, or `$${` for the characters themselves"));
+}
+
 /// Appends a scalar as text; false where it is none.
 fn insert(reporter: &mut Reporter, filled: &mut String, span: Span, name: &str, value: &Node) -> bool {
     match &value.value {
         Value::Text(text) if filled.len() + text.len() <= 2 * MOST_TEXT => filled.push_str(text),
         Value::Text(_) => {
-            reporter.add(too_large(span, &format!("a text of more than {MOST_TEXT} bytes")));
+            reporter.add(text_too_large(span));
             return false;
         }
         Value::Number(number) => filled.push_str(&number.to_string()),

@@ -60,10 +60,7 @@ impl Folder {
         seed: Option<u64>,
         context: &dyn StageContext,
     ) -> Result<Folder, StageError> {
-        let attempt = absolute(&context.scratch().join("attempt"))?;
-        if attempt.exists() {
-            remove(&attempt)?;
-        }
+        let attempt = new_attempt(&absolute(context.scratch())?)?;
         let folder = Folder {
             work: attempt.join("work"),
             home: attempt.join("home"),
@@ -230,17 +227,31 @@ fn link(target: &Path, path: &Path) -> Result<(), StageError> {
 }
 
 /// Removes a folder, also where the program made parts of it read-only.
-fn remove(folder: &Path) -> Result<(), StageError> {
-    if std::fs::remove_dir_all(folder).is_ok() {
-        return Ok(());
+/// A folder with a name of its own, after those of earlier attempts are gone. A program whose
+/// driver was killed may still be at work in one of them: under another name, it can't reach
+/// this attempt's outputs.
+fn new_attempt(scratch: &Path) -> Result<PathBuf, StageError> {
+    const PREFIX: &str = "attempt-";
+    for entry in std::fs::read_dir(scratch).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            remove(&entry.path());
+        }
     }
-    unlock(folder);
-    std::fs::remove_dir_all(folder).map_err(|error| StageError::io("removing", folder, &error))
+    let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(scratch);
+    let made = made.map_err(|error| StageError::io("making a folder in", scratch, &error))?;
+    Ok(made.keep())
+}
+
+/// As well as it can: what is left is in nobody's way, and goes with the action's folder.
+fn remove(folder: &Path) {
+    if std::fs::remove_dir_all(folder).is_err() {
+        unlock(folder);
+        let _ = std::fs::remove_dir_all(folder);
+    }
 }
 
 fn unlock(folder: &Path) {
     use std::os::unix::fs::PermissionsExt;
-    // Best effort: what stays locked is told by the removal that follows.
     let _ = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700));
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|sort| sort.is_dir()) {

@@ -72,7 +72,7 @@ fn a_program_sees_its_context_and_nothing_of_our_environment() {
         own,
         ["DERMFLOW_CONTEXT", "HOME", "LANG", "PATH", "SHADE", "TMPDIR"]
     );
-    assert!(printed.iter().any(|line| line.ends_with("/attempt/work")));
+    assert!(printed.iter().any(|line| line.contains("/attempt-") && line.ends_with("/work")));
 }
 
 #[test]
@@ -202,15 +202,16 @@ fn what_a_program_leaves_running_neither_delays_nor_outlives_it() {
 fn an_interrupted_program_may_end_by_itself_and_the_outcome_is_cancelled() {
     let (_scratch, mut context) = world();
     let cancel = context.cancel.clone();
-    let ready = context.scratch.join("attempt/home/ready");
+    let ready = context.scratch.join("ready");
+    let touch = format!("touch '{}'", ready.display());
     let interrupt = std::thread::spawn(move || {
         while !ready.exists() {
             std::thread::sleep(Duration::from_millis(5));
         }
         cancel.store(true, Ordering::Relaxed);
     });
-    let script = "trap 'echo saved; exit 0' TERM; touch \"$HOME/ready\"; while :; do sleep 0.02; done";
-    let error = shell(script, &mut context).unwrap_err();
+    let script = format!("trap 'echo saved; exit 0' TERM; {touch}; while :; do sleep 0.02; done");
+    let error = shell(&script, &mut context).unwrap_err();
     interrupt.join().unwrap();
     assert_eq!(error.cause, Cause::Cancelled);
     assert_eq!(lines(&context).last().map(String::as_str), Some("saved"));
@@ -219,7 +220,7 @@ fn an_interrupted_program_may_end_by_itself_and_the_outcome_is_cancelled() {
 #[test]
 fn what_a_killed_attempt_left_is_not_taken_but_its_scratch_is_found_again() {
     let (scratch, mut context) = world();
-    let left = scratch.path().join("attempt/work/outputs/out");
+    let left = scratch.path().join("attempt-1/work/outputs/out");
     std::fs::create_dir_all(&left).unwrap();
     std::fs::write(left.join("half"), "half").unwrap();
     std::fs::set_permissions(&left, std::os::unix::fs::PermissionsExt::from_mode(0o500)).unwrap();
@@ -228,6 +229,7 @@ fn what_a_killed_attempt_left_is_not_taken_but_its_scratch_is_found_again() {
     shell(&format!("{kept} cp $s/epoch outputs/out/epoch"), &mut context).unwrap();
     let files = &context.output_files["out"];
     assert_eq!(files.keys().collect::<Vec<_>>(), ["epoch"]);
+    assert!(!left.exists());
 }
 
 #[test]

@@ -61,7 +61,7 @@ pub fn cases() -> Vec<Case> {
             "93e92cc6073e",
         ),
         case("process", PROGRAM, program, 1, "ced837904729"),
-        case("random-process", DRAW, nothing, 1, "f3af07024a32"),
+        case("random-process", DRAW, nothing, 1, "d9fb280f1e93"),
         case("sample", "{share: 0.4}", one_table, 1, "cd3508e49a10"),
         case("sample", "{rows: 7}", one_table, 1, "241817465f6c"),
         case("sample", "{share: 0.4, by: label}", one_table, 1, "6e555b068240"),
@@ -72,7 +72,8 @@ const PROGRAM: &str = "{command: [/bin/sh, run.sh], files: [run.sh], \
     outputs: {passed: {table: {age: {type: integer, nullable: true}, label: {type: text, nullable: true}, share: float64}}, \
     notes: files}}";
 
-const DRAW: &str = r#"{command: "sed -n 's/.*\"seed\": //p' \"$DERMFLOW_CONTEXT\" > outputs/seed/seed.txt", outputs: {seed: files}}"#;
+const DRAW: &str =
+    r#"{command: "grep '\"seed\"' \"$DERMFLOW_CONTEXT\" > outputs/draw/seed.txt", outputs: {draw: files}}"#;
 
 fn one_table(world: &mut World, rows: bool) {
     world.table("table", 0..40, rows, ["label", "age", "share"]);

@@ -121,10 +121,13 @@ pub(super) fn leftovers(store: &Store, graph: &Graph) -> Vec<PathBuf> {
     // A scratch folder may hold the checkpoints of a training that was killed: it is worth
     // more than the space, for a while.
     leftovers.extend(within("work").into_iter().filter(|path| {
-        let key = path.file_name().and_then(|name| name.to_str());
-        let key = key.and_then(|name| name.parse::<Key>().ok());
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        let key = name.strip_suffix(".lock").unwrap_or(name).parse::<Key>().ok();
         let done = key.is_none_or(|key| graph.has(&key));
-        (done || is_untouched(path)) && !is_locked(path)
+        (done || is_untouched(path)) && !is_locked(&path.with_extension("lock"))
     }));
     leftovers
 }
@@ -141,9 +144,9 @@ fn is_untouched(folder: &Path) -> bool {
     entries.flatten().all(|entry| is_old(entry.path()))
 }
 
-/// Whether an action runs in this scratch folder. A look must not make the lock file.
-fn is_locked(folder: &Path) -> bool {
-    match fs::File::open(folder.join("lock")) {
+/// Whether somebody holds this lock. A look must not make the file.
+fn is_locked(lock: &Path) -> bool {
+    match fs::File::open(lock) {
         Ok(file) => file.try_lock().is_err(),
         Err(_) => false,
     }

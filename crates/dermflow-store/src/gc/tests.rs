@@ -169,10 +169,15 @@ fn leftovers_go_but_not_those_in_use_or_worth_keeping() {
     let (_folder, store) = store();
     lineage(&store);
     fs::write(store.root().join("tmp").join("half"), "x").unwrap();
-    drop(store.try_lock_key(&key(1)).unwrap());
-    let running = store.try_lock_key(&key(2)).unwrap().unwrap();
+    let scratch = |number| {
+        let lock = store.try_lock_key(&key(number)).unwrap().unwrap();
+        fs::write(lock.folder().join("checkpoint"), "x").unwrap();
+        lock
+    };
+    drop(scratch(1));
+    let running = scratch(2);
     // Not done, and touched just now: a training that will go on.
-    drop(store.try_lock_key(&key(77)).unwrap());
+    drop(scratch(77));
     let family = dermflow_core::Digest::of(b"family");
     store.set_family(&family, &key(6)).unwrap();
     let done = plan(&store, keep_runs(1)).unwrap().apply().unwrap();
@@ -181,9 +186,13 @@ fn leftovers_go_but_not_those_in_use_or_worth_keeping() {
         .iter()
         .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
         .collect();
-    assert_eq!(names, ["half".to_string(), key(1).hex()]);
+    assert_eq!(
+        names,
+        ["half".to_string(), key(1).hex(), format!("{}.lock", key(1))]
+    );
+    assert!(!store.root().join("work").join(key(1).hex()).exists());
     assert_eq!(crate::find::names_in(&store.root().join("tmp")), [""; 0]);
-    assert!(running.folder().exists());
+    assert!(running.folder_path().exists());
     assert!(store.root().join("work").join(key(77).hex()).exists());
     assert_eq!(store.get_family(&family), None);
 }

@@ -59,6 +59,7 @@ pub(super) fn seal_the_dead(disk: &Disk) -> Result<(), StoreError> {
             continue;
         };
         let chain = lock(disk)?;
+        finish_naming(disk)?;
         // Another may have sealed it while this process looked.
         if file.try_lock().is_err() || !path.exists() {
             continue;
@@ -70,7 +71,8 @@ pub(super) fn seal_the_dead(disk: &Disk) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Removes what a kill left at the end: half a line, or a seal that never became the newest.
+/// Removes what a kill left at the end: half a line, or a seal that never became the newest
+/// (one that did has its name by now).
 fn mend(disk: &Disk, file: &mut File) -> std::io::Result<()> {
     let mut bytes = Vec::new();
     file.rewind()?;
@@ -80,9 +82,7 @@ fn mend(disk: &Disk, file: &mut File) -> std::io::Result<()> {
         .rposition(|byte| *byte == b'\n')
         .map_or(0, |at| at + 1);
     let mut keep = &bytes[..whole];
-    if let Ok((digest, _)) = read_seal(keep)
-        && indexed_head(disk).is_none_or(|head| head.digest != digest)
-    {
+    if read_seal(keep).is_ok() {
         let body = &keep[..whole - 1];
         keep = &keep[..body
             .iter()
@@ -100,6 +100,7 @@ pub(super) fn seal(
     footer: Value,
 ) -> Result<Digest, StoreError> {
     let _chain = lock(disk)?;
+    finish_naming(disk)?;
     seal_locked(disk, name, file, footer, false)
 }
 
@@ -117,25 +118,19 @@ fn seal_locked(
     let mut bytes = Vec::new();
     file.rewind().map_err(wrong)?;
     file.read_to_end(&mut bytes).map_err(wrong)?;
-    let digest = match read_seal(&bytes) {
-        Ok((digest, _)) => digest,
-        Err(_) => {
-            let head = head(disk);
-            let seal = Seal {
-                name: name.clone(),
-                number: head.as_ref().map_or(0, |head| head.number) + 1,
-                previous: head.map(|head| head.digest),
-                interrupted,
-                footer,
-            };
-            let (digest, line) = seal_line(&bytes, &seal)?;
-            file.write_all(&line).map_err(wrong)?;
-            file.sync_all().map_err(wrong)?;
-            let head = json!({"name": name, "number": seal.number, "digest": digest});
-            disk.replace_durably(&disk.at("runs").join("head"), head.to_string().as_bytes())?;
-            digest
-        }
+    let head = head(disk);
+    let seal = Seal {
+        name: name.clone(),
+        number: head.as_ref().map_or(0, |head| head.number) + 1,
+        previous: head.map(|head| head.digest),
+        interrupted,
+        footer,
     };
+    let (digest, line) = seal_line(&bytes, &seal)?;
+    file.write_all(&line).map_err(wrong)?;
+    file.sync_all().map_err(wrong)?;
+    let head = json!({"name": name, "number": seal.number, "digest": digest});
+    disk.replace_durably(&disk.at("runs").join("head"), head.to_string().as_bytes())?;
     fs::rename(&from, &to).map_err(wrong)?;
     make_read_only(&to);
     Ok(digest)
@@ -184,6 +179,21 @@ fn read_seal(bytes: &[u8]) -> Result<(Digest, Seal), String> {
     let seal: Seal =
         serde_json::from_slice(&seal).map_err(|error| format!("its seal can't be read: {error}"))?;
     Ok((digest, seal))
+}
+
+/// Names the newest journal if a kill came between its index and its name. Whoever holds the
+/// chain's lock knows that nobody is about to.
+fn finish_naming(disk: &Disk) -> Result<(), StoreError> {
+    let Some(head) = indexed_head(disk) else {
+        return Ok(());
+    };
+    let (from, to) = (head.name.open_path(disk), head.name.path(disk));
+    if to.exists() || !from.exists() {
+        return Ok(());
+    }
+    fs::rename(&from, &to).map_err(|error| StoreError::io("sealing", &from, error))?;
+    make_read_only(&to);
+    Ok(())
 }
 
 /// The newest seal. A journal that vanished is not forgotten: the next seal still names it.

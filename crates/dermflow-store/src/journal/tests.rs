@@ -173,24 +173,31 @@ fn a_run_that_died_is_sealed_as_interrupted_by_the_next() {
     assert_eq!(problems(&store), "");
 }
 
-/// A kill can fall between any two steps of sealing; the next start mends each.
+/// A kill can fall between any two steps of sealing; whoever comes next mends each.
 #[test]
 fn a_kill_while_sealing_leaves_a_chain_that_verifies() {
-    for indexed in [false, true] {
+    for (indexed, seals_first) in [(false, true), (true, true), (true, false)] {
         let (_folder, store) = store();
-        three(&store);
         let head = store.root().join("runs").join("head");
+        let living = Journal::start(&store, Value::Null).unwrap();
+        three(&store);
         let before = fs::read(&head).unwrap();
-        let name = three(&store).pop().unwrap();
-        // As if the last was sealed, and perhaps indexed, but not yet named.
-        let two_before = &store.list_journals()[4];
-        let lines = store.read_journal(two_before).unwrap();
-        let seal = &lines[2]["seal"];
-        let index = json!({"name": two_before, "number": seal["number"], "digest": seal["digest"]});
-        if !indexed {
-            fs::write(&head, index.to_string()).unwrap();
+        let name = three(&store).swap_remove(0);
+        // As if the fourth was sealed, and perhaps indexed, but not named; and nothing since.
+        for later in &store.list_journals()[5..] {
+            fs::remove_file(path(&store, later)).unwrap();
         }
-        assert_ne!(fs::read(&head).unwrap(), before);
+        let seal = store.read_journal(&name).unwrap()[2]["seal"].clone();
+        let after = json!({"name": name, "number": seal["number"], "digest": seal["digest"]});
+        fs::write(
+            &head,
+            if indexed {
+                after.to_string().into_bytes()
+            } else {
+                before
+            },
+        )
+        .unwrap();
         let path = path(&store, &name);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         fs::rename(
@@ -198,10 +205,13 @@ fn a_kill_while_sealing_leaves_a_chain_that_verifies() {
             store.root().join("runs").join(format!("{name}.open.jsonl")),
         )
         .unwrap();
-        Journal::start(&store, Value::Null)
-            .unwrap()
-            .seal(Value::Null)
-            .unwrap();
+
+        // The next to come is a run that ends, or one that starts.
+        if seals_first {
+            living.seal(Value::Null).unwrap();
+        }
+        let next = Journal::start(&store, Value::Null).unwrap();
+        next.seal(Value::Null).unwrap();
         assert_eq!(problems(&store), "", "indexed: {indexed}");
         let lines = store.read_journal(&name).unwrap();
         assert_eq!(lines.len(), 3);

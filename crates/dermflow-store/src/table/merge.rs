@@ -28,7 +28,7 @@ enum Source {
         reader: StreamReader<BufReader<File>>,
         _temporary: Temporary,
     },
-    Table(TableReader),
+    Table(Box<TableReader>),
     Memory(std::vec::IntoIter<RecordBatch>),
 }
 
@@ -46,7 +46,7 @@ impl Run {
 
     /// Of a table.
     pub(crate) fn table(reader: TableReader) -> Run {
-        Run(Source::Table(reader))
+        Run(Source::Table(Box::new(reader)))
     }
 
     /// Of batches in any order.

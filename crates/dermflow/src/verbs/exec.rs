@@ -21,7 +21,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Done {
     let key: Key = arguments.key.parse().map_err(|error| Failure::new(format!("{error}")))?;
     let interrupt = Interrupt::new();
-    crate::verbs::run::stop_on_signals(&interrupt);
+    crate::signals::stop_on_signals(&interrupt);
     let store = arguments.store.open_existing()?;
     // The failure stands on standard output already.
     execute(&key, &store, &registry(), &interrupt).map_err(|_| Failure::Told)

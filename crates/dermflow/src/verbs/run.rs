@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments) -> Done {
         }
     }
     let interrupt = Interrupt::new();
-    stop_on_signals(&interrupt);
+    crate::signals::stop_on_signals(&interrupt);
     let store = arguments.store.open()?;
     let sources = Sources::new(&store, arguments.rehash);
     let executor: Option<Arc<dyn Executor>> = match arguments.isolate {
@@ -85,19 +85,4 @@ pub fn run(arguments: &Arguments) -> Done {
 
 fn this_program() -> Result<PathBuf, Failure> {
     std::env::current_exe().map_err(|error| Failure::new(format!("finding this program's own file: {error}")))
-}
-
-/// The first Ctrl-C asks to stop at the next safe point, the second stops at once.
-pub fn stop_on_signals(interrupt: &Interrupt) {
-    let interrupt = interrupt.clone();
-    let set = ctrlc::set_handler(move || {
-        if interrupt.ask() {
-            eprintln!("stopping at the next safe point; once more to stop at once");
-        } else {
-            std::process::exit(130);
-        }
-    });
-    if let Err(error) = set {
-        eprintln!("warning: Ctrl-C stops at once, because no handler could be set: {error}");
-    }
 }

@@ -95,6 +95,9 @@ fn in_full(kind: &dyn Kind) -> String {
         Err(_) => out += "\ninputs depend on the parameters: see the example\n",
     }
     let schema = schema(kind);
+    if let Some(about) = schema["description"].as_str() {
+        out += &format!("\n{about}\n");
+    }
     let required: Vec<&str> =
         schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     out += "\nparameters\n";

@@ -1,0 +1,17 @@
+//! End-to-end tests through the program, one module per promise.
+
+mod caching;
+mod columns_and_rows;
+mod concurrency;
+mod damage;
+mod determinism;
+mod full_disk;
+mod hostile;
+mod kills;
+mod project;
+mod readme;
+mod running;
+mod sources;
+mod values;
+mod variants;
+mod verbs;
