@@ -11,9 +11,15 @@ fn a_second_run_computes_nothing_and_publishes_nothing() {
     assert_eq!(first.computed(), CHAIN_STAGES);
     assert_eq!(first.of("output-published").len(), 2);
     let second = project.run(&["run"]);
-    assert_eq!((second.computed(), second.executed(), second.hit()), (vec![], 0, 4));
+    assert_eq!(
+        (second.computed(), second.executed(), second.hit()),
+        (vec![], 0, 4)
+    );
     assert_eq!(second.of("output-published").len(), 0);
-    assert_eq!((second.number("rows_computed"), second.number("rows_reused")), (0, 0));
+    assert_eq!(
+        (second.number("rows_computed"), second.number("rows_reused")),
+        (0, 0)
+    );
 }
 
 #[test]
@@ -65,7 +71,12 @@ name: chain
 "#,
     );
     let second = project.run(&["run"]);
-    assert_eq!(second.computed(), ["lesions"; 0], "{:#?}", second.of("stage-started"));
+    assert_eq!(
+        second.computed(),
+        ["lesions"; 0],
+        "{:#?}",
+        second.of("stage-started")
+    );
     assert_eq!(second.hit(), 4);
 }
 
@@ -73,8 +84,12 @@ name: chain
 fn touching_and_rewriting_a_source_with_the_same_bytes_reruns_nothing() {
     let project = chain(20);
     project.run(&["run"]);
-    let file = std::fs::File::options().write(true).open(project.at("data/lesions.csv")).unwrap();
-    file.set_modified(SystemTime::now() + Duration::from_secs(100)).unwrap();
+    let file = std::fs::File::options()
+        .write(true)
+        .open(project.at("data/lesions.csv"))
+        .unwrap();
+    file.set_modified(SystemTime::now() + Duration::from_secs(100))
+        .unwrap();
     assert_eq!(project.run(&["run"]).executed(), 0);
     std::fs::remove_file(project.at("data/lesions.csv")).unwrap();
     project.write("data/lesions.csv", lesions(20));
@@ -86,11 +101,18 @@ fn a_parameter_reruns_its_stage_and_what_follows_and_putting_it_back_reruns_noth
     let project = chain(40);
     project.run(&["run"]);
     let before = digests(&project);
-    assert_eq!(project.run(&["run", "--set", "youngest=40"]).computed(), ["adults", "names", "report"]);
+    assert_eq!(
+        project.run(&["run", "--set", "youngest=40"]).computed(),
+        ["adults", "names", "report"]
+    );
     assert_ne!(digests(&project), before);
     let back = project.run(&["run"]);
     assert_eq!(back.executed(), 0);
-    assert_eq!(back.of("output-published").len(), 2, "the results folder holds what this run gives");
+    assert_eq!(
+        back.of("output-published").len(),
+        2,
+        "the results folder holds what this run gives"
+    );
     assert_eq!(digests(&project), before);
     assert_eq!(project.run(&["run", "--set", "youngest=40"]).executed(), 0);
 }
@@ -123,23 +145,24 @@ fn the_same_content_from_other_work_stops_the_wave_of_reruns() {
     project.write("data/lesions.csv", lines.join("\n"));
     assert_eq!(project.run(&["run"]).computed(), ["lesions"]);
     // A salt forces one stage to run; what it gives is the same.
-    project.write("dermflow.yaml", CHAIN.replace("  adults:\n", "  adults:\n    salt: once more\n"));
+    project.write(
+        "dermflow.yaml",
+        CHAIN.replace("  adults:\n", "  adults:\n    salt: once more\n"),
+    );
     assert_eq!(project.run(&["run"]).computed(), ["adults"]);
 }
 
 #[test]
 fn only_random_kinds_depend_on_the_seed() {
     let project = chain(40);
-    let more = "\
-  some:
-    kind: sample
-    in: {table: adults.table}
-    with: {share: 0.5}
-outputs:";
-    let pipeline = CHAIN.replace("outputs: {names", &format!("{more}\n  x: some.table\n  y: [names"));
-    let pipeline = pipeline.split("outputs:\n").next().unwrap().to_string();
+    let stages = CHAIN.split("outputs: {names").next().unwrap();
+    let pipeline =
+        format!("{stages}  some: {{kind: sample, in: {{table: adults.table}}, with: {{share: 0.5}}}}\n");
     project.write("dermflow.yaml", format!("seed: 1\n{pipeline}"));
-    assert_eq!(project.run(&["run"]).computed(), ["adults", "lesions", "names", "report", "some"]);
+    assert_eq!(
+        project.run(&["run"]).computed(),
+        ["adults", "lesions", "names", "report", "some"]
+    );
     let before = digests(&project);
     project.write("dermflow.yaml", format!("seed: 2\n{pipeline}"));
     assert_eq!(project.run(&["run"]).computed(), ["some"]);
@@ -152,7 +175,11 @@ fn moving_the_whole_project_reruns_nothing() {
     let project = chain(20);
     let home = project.path().join("elsewhere");
     let run = |folder: &std::path::Path| {
-        let output = project.command(&["run", "--json"]).current_dir(folder).output().unwrap();
+        let output = project
+            .command(&["run", "--json"])
+            .current_dir(folder)
+            .output()
+            .unwrap();
         dermflow_tests::Events::from(dermflow_tests::Ended::from(output))
     };
     assert_eq!(run(project.path()).executed(), 4);
@@ -162,7 +189,10 @@ fn moving_the_whole_project_reruns_nothing() {
     }
     let moved = run(&home);
     assert_eq!((moved.executed(), moved.hit()), (0, 4));
-    assert_eq!(std::fs::read(home.join("results/chain/report/rows.txt")).unwrap(), project.read("results/chain/report/rows.txt").into_bytes());
+    assert_eq!(
+        std::fs::read(home.join("results/chain/report/rows.txt")).unwrap(),
+        project.read("results/chain/report/rows.txt").into_bytes()
+    );
 }
 
 #[test]

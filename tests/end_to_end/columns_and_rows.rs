@@ -6,12 +6,17 @@ use crate::project::{CHAIN, chain, digests, empty, lesions};
 
 fn of_stage<'a>(events: &'a dermflow_tests::Events, stage: &str) -> &'a Value {
     let all = events.of("stage-executed");
-    all.into_iter().find(|event| event["stage"] == stage).unwrap_or_else(|| panic!("`{stage}` was not computed"))
+    all.into_iter()
+        .find(|event| event["stage"] == stage)
+        .unwrap_or_else(|| panic!("`{stage}` was not computed"))
 }
 
 fn rows(events: &dermflow_tests::Events, stage: &str) -> (u64, u64) {
     let event = of_stage(events, stage);
-    (event["rows_computed"].as_u64().unwrap(), event["rows_reused"].as_u64().unwrap())
+    (
+        event["rows_computed"].as_u64().unwrap(),
+        event["rows_reused"].as_u64().unwrap(),
+    )
 }
 
 #[test]
@@ -19,25 +24,40 @@ fn relabelling_does_not_rerun_what_reads_another_column_only() {
     let project = chain(40);
     project.run(&["run"]);
     // Row 4 is of an adult, so the filter before gives another table, too.
-    project.write("data/lesions.csv", lesions(40).replace("ISIC_00004,nevus", "ISIC_00004,wart"));
+    project.write(
+        "data/lesions.csv",
+        lesions(40).replace("ISIC_00004,nevus", "ISIC_00004,wart"),
+    );
     assert_eq!(project.run(&["run"]).computed(), ["adults", "lesions"]);
 }
 
 #[test]
 fn a_column_that_a_condition_reads_counts_though_it_is_not_kept() {
     let project = chain(40);
-    let pipeline = CHAIN.replace("{columns: [image]}", "{columns: [image], where: {column: diagnosis, equals: nevus}}");
+    let pipeline = CHAIN.replace(
+        "{columns: [image]}",
+        "{columns: [image], where: {column: diagnosis, equals: nevus}}",
+    );
     project.write("dermflow.yaml", pipeline);
     project.run(&["run"]);
-    project.write("data/lesions.csv", lesions(40).replace("ISIC_00004,nevus", "ISIC_00004,wart"));
-    assert_eq!(project.run(&["run"]).computed(), ["adults", "lesions", "names", "report"]);
+    project.write(
+        "data/lesions.csv",
+        lesions(40).replace("ISIC_00004,nevus", "ISIC_00004,wart"),
+    );
+    assert_eq!(
+        project.run(&["run"]).computed(),
+        ["adults", "lesions", "names", "report"]
+    );
 }
 
 #[test]
 fn one_changed_row_recomputes_one_row_of_a_filter() {
     let project = chain(300);
     project.run(&["run"]);
-    project.write("data/lesions.csv", lesions(300).replace("ISIC_00004,nevus,28", "ISIC_00004,nevus,29"));
+    project.write(
+        "data/lesions.csv",
+        lesions(300).replace("ISIC_00004,nevus,28", "ISIC_00004,nevus,29"),
+    );
     let second = project.run(&["run"]);
     assert_eq!(second.computed(), ["adults", "lesions"]);
     assert_eq!(rows(&second, "adults"), (1, 299));
@@ -47,13 +67,20 @@ fn one_changed_row_recomputes_one_row_of_a_filter() {
 fn an_added_and_a_removed_row_cost_one_row() {
     let project = chain(300);
     project.run(&["run"]);
-    project.write("data/lesions.csv", lesions(301).replace("ISIC_00002,nevus,14\n", ""));
+    project.write(
+        "data/lesions.csv",
+        lesions(301).replace("ISIC_00002,nevus,14\n", ""),
+    );
     let second = project.run(&["run"]);
     assert_eq!(rows(&second, "adults"), (1, 299));
     let taken_over = digests(&project);
     std::fs::remove_dir_all(project.at(".dermflow")).unwrap();
     project.run(&["run"]);
-    assert_eq!(digests(&project), taken_over, "rows taken over are the rows that would be computed");
+    assert_eq!(
+        digests(&project),
+        taken_over,
+        "rows taken over are the rows that would be computed"
+    );
 }
 
 #[test]
@@ -99,7 +126,10 @@ fn a_forced_map_takes_nothing_over() {
 fn rows_are_taken_over_by_processes_of_their_own_too() {
     let project = chain(300);
     project.run(&["run", "--isolate"]);
-    project.write("data/lesions.csv", lesions(300).replace("ISIC_00004,nevus,28", "ISIC_00004,nevus,29"));
+    project.write(
+        "data/lesions.csv",
+        lesions(300).replace("ISIC_00004,nevus,28", "ISIC_00004,nevus,29"),
+    );
     let second = project.run(&["run", "--isolate"]);
     assert_eq!(rows(&second, "adults"), (1, 299));
 }

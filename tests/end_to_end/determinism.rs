@@ -18,9 +18,16 @@ fn a_stage_that_gives_another_result_is_told_and_the_first_result_stays() {
     assert_eq!(told.len(), 1);
     assert_eq!(told[0]["kept"].as_str(), Some(before["odd.text"].as_str()));
     assert_ne!(told[0]["found"], told[0]["kept"]);
-    assert_eq!((digests(&project), project.read("results/odd/odd/odd.txt")), (before.clone(), text));
+    assert_eq!(
+        (digests(&project), project.read("results/odd/odd/odd.txt")),
+        (before.clone(), text)
+    );
     let isolated = project.run(&["run", "--force", "odd", "--isolate"]);
-    assert_eq!(isolated.of("nondeterminism").len(), 1, "also where it runs in a process of its own");
+    assert_eq!(
+        isolated.of("nondeterminism").len(),
+        1,
+        "also where it runs in a process of its own"
+    );
     assert_eq!(project.run(&["run"]).executed(), 0);
     assert_eq!(digests(&project), before);
 }
@@ -28,7 +35,12 @@ fn a_stage_that_gives_another_result_is_told_and_the_first_result_stays() {
 #[test]
 fn the_number_of_threads_and_processes_of_their_own_change_no_result() {
     let mut all = Vec::new();
-    for arguments in [&["run", "-j", "1"][..], &["run", "-j", "4"], &["run", "--isolate"], &["run", "--memory", "1"]] {
+    for arguments in [
+        &["run", "-j", "1"][..],
+        &["run", "-j", "4"],
+        &["run", "--isolate"],
+        &["run", "--memory", "1"],
+    ] {
         let project = chain(5000);
         assert_eq!(project.run(arguments).executed(), 4, "{arguments:?}");
         all.push((digests(&project), contents(&project.at("results"))));

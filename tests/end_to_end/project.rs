@@ -64,13 +64,22 @@ pub fn lesions(rows: usize) -> String {
 pub fn digests(project: &Project) -> BTreeMap<String, String> {
     let listed: Value = serde_json::from_str(&project.done(&["ls", "--json"]).out).unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_string();
-    listed.as_array().unwrap().iter().map(|row| (text(&row["name"]), text(&row["artifact"]))).collect()
+    listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (text(&row["name"]), text(&row["artifact"])))
+        .collect()
 }
 
 /// Every regular file below a folder, in order.
 pub fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten().map(Result::unwrap) {
+    for entry in std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .map(Result::unwrap)
+    {
         match entry.file_type().unwrap().is_dir() {
             true => found.extend(files_below(&entry.path())),
             false => found.push(entry.path()),
@@ -83,7 +92,12 @@ pub fn files_below(folder: &Path) -> Vec<PathBuf> {
 /// Names and contents of all files below a folder, but for hidden ones.
 pub fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let shown = |path: &PathBuf| !path.file_name().unwrap().to_string_lossy().starts_with('.');
-    let read = |path: PathBuf| (path.strip_prefix(folder).unwrap().to_path_buf(), std::fs::read(&path).unwrap());
+    let read = |path: PathBuf| {
+        (
+            path.strip_prefix(folder).unwrap().to_path_buf(),
+            std::fs::read(&path).unwrap(),
+        )
+    };
     files_below(folder).into_iter().filter(shown).map(read).collect()
 }
 
@@ -95,14 +109,22 @@ pub fn put_in_place(path: &Path, bytes: &[u8]) {
 
 /// A copy of a folder, with links as links.
 pub fn copy(from: &Path, to: &Path) {
-    let done = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    let done = std::process::Command::new("cp")
+        .arg("-a")
+        .arg(from)
+        .arg(to)
+        .status()
+        .unwrap();
     assert!(done.success());
 }
 
 /// The number of lines of a file in which stages count themselves.
 pub fn counted(project: &Project, name: &str) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
-    for line in std::fs::read_to_string(project.at(name)).unwrap_or_default().lines() {
+    for line in std::fs::read_to_string(project.at(name))
+        .unwrap_or_default()
+        .lines()
+    {
         *counts.entry(line.to_string()).or_insert(0) += 1;
     }
     counts

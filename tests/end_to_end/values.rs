@@ -30,7 +30,15 @@ fn parameters_are_told_apart(all: &[&str]) {
 
 #[test]
 fn a_parameter_named_size_is_a_parameter_like_others() {
-    parameters_are_told_apart(&["{size: 1}", "{size: 2}", "{hash: 1}", "{md5: 1}", "{key: 1}", "{path: 1}", "{path: 2}"]);
+    parameters_are_told_apart(&[
+        "{size: 1}",
+        "{size: 2}",
+        "{hash: 1}",
+        "{md5: 1}",
+        "{key: 1}",
+        "{path: 1}",
+        "{path: 2}",
+    ]);
 }
 
 #[test]
@@ -52,12 +60,28 @@ fn names_and_values_do_not_run_into_one_another() {
 
 #[test]
 fn absent_null_and_empty_are_four_things() {
-    parameters_are_told_apart(&["{}", "{x: null}", "{x: ''}", "{x: []}", "{x: {}}", "{x: false}", "{x: 0}", "{x: 'null'}"]);
+    parameters_are_told_apart(&[
+        "{}",
+        "{x: null}",
+        "{x: ''}",
+        "{x: []}",
+        "{x: {}}",
+        "{x: false}",
+        "{x: 0}",
+        "{x: 'null'}",
+    ]);
 }
 
 #[test]
 fn numbers_and_their_spellings_are_told_apart() {
-    parameters_are_told_apart(&["{x: 1}", "{x: '1'}", "{x: true}", "{x: 'true'}", "{x: 0.0}", "{x: -0.0}"]);
+    parameters_are_told_apart(&[
+        "{x: 1}",
+        "{x: '1'}",
+        "{x: true}",
+        "{x: 'true'}",
+        "{x: 0.0}",
+        "{x: -0.0}",
+    ]);
 }
 
 #[test]
@@ -67,7 +91,12 @@ fn a_number_that_is_none_is_the_same_each_time_or_refused_before_anything_runs()
     let first = project.ended(&["run"]);
     match first.code {
         Some(0) => assert_eq!(project.run(&["run"]).executed(), 0),
-        other => assert_eq!((other, project.at(".dermflow").exists()), (Some(2), false), "{}", first.err),
+        other => assert_eq!(
+            (other, project.at(".dermflow").exists()),
+            (Some(2), false),
+            "{}",
+            first.err
+        ),
     }
 }
 
@@ -124,7 +153,10 @@ stages:
         project.write("numbers.csv", format!("key,x\na,{value}\n"));
         let run = project.run(&["run"]);
         assert_eq!(run.computed(), ["copy", "numbers"], "{value}");
-        assert!(seen.insert(digests(&project)["copy.table"].clone()), "{value} is taken for another");
+        assert!(
+            seen.insert(digests(&project)["copy.table"].clone()),
+            "{value} is taken for another"
+        );
         assert_eq!(project.run(&["run"]).executed(), 0, "{value}");
     }
 }

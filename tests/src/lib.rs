@@ -50,7 +50,8 @@ impl Project {
     /// Where it can't be written.
     pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         let path = self.at(name);
-        std::fs::create_dir_all(path.parent().expect("a file lies in a folder")).expect("folders can be made");
+        std::fs::create_dir_all(path.parent().expect("a file lies in a folder"))
+            .expect("folders can be made");
         std::fs::write(path, text).expect("the file can be written");
     }
 
@@ -66,7 +67,10 @@ impl Project {
     /// The program with these arguments, in this folder.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .stdin(Stdio::null());
         command.env_remove("DERMFLOW_STORE").env("NO_COLOR", "1");
         command
     }
@@ -96,7 +100,13 @@ impl Project {
     /// Where it doesn't.
     pub fn done(&self, arguments: &[&str]) -> Ended {
         let ended = self.ended(arguments);
-        assert_eq!(ended.code, Some(0), "{arguments:?} failed:\n{}\n{}", ended.out, ended.err);
+        assert_eq!(
+            ended.code,
+            Some(0),
+            "{arguments:?} failed:\n{}\n{}",
+            ended.out,
+            ended.err
+        );
         ended
     }
 
@@ -106,7 +116,13 @@ impl Project {
     /// Where it doesn't.
     pub fn run(&self, arguments: &[&str]) -> Events {
         let run = self.try_run(arguments);
-        assert_eq!(run.code, Some(0), "{arguments:?} failed: {}\n{:#?}", run.err, run.of("stage-failed"));
+        assert_eq!(
+            run.code,
+            Some(0),
+            "{arguments:?} failed: {}\n{:#?}",
+            run.err,
+            run.of("stage-failed")
+        );
         run
     }
 
@@ -169,8 +185,12 @@ impl Events {
 
     /// The stages that events of one sort are about, in order of their names.
     pub fn stages(&self, sort: &str) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.of(sort).iter().filter_map(|event| event["stage"].as_str()).map(str::to_string).collect();
+        let mut names: Vec<String> = self
+            .of(sort)
+            .iter()
+            .filter_map(|event| event["stage"].as_str())
+            .map(str::to_string)
+            .collect();
         names.sort();
         names
     }
@@ -185,9 +205,14 @@ impl Events {
     /// # Panics
     /// Where the last event is another.
     pub fn number(&self, name: &str) -> u64 {
-        let last = self.all.last().unwrap_or_else(|| panic!("no event came: {}", self.err));
+        let last = self
+            .all
+            .last()
+            .unwrap_or_else(|| panic!("no event came: {}", self.err));
         assert_eq!(last["event"], "run-finished", "the last event is another");
-        last[name].as_u64().unwrap_or_else(|| panic!("`{name}` is no number in {last}"))
+        last[name]
+            .as_u64()
+            .unwrap_or_else(|| panic!("`{name}` is no number in {last}"))
     }
 
     /// Stages computed.

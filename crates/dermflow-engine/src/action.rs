@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dermflow_core::{
-    Ancestor, Artifact, InputDigest, InputSizes, InputTypes, Inputs, Key, Kind, Manifest, OutputPort, Parameters,
-    PortType, Reads, Record, StageError, Take,
-};
 use dermflow_core::canonical::Value;
+use dermflow_core::{
+    Ancestor, Artifact, InputDigest, InputSizes, InputTypes, Inputs, Key, Kind, Manifest, OutputPort,
+    Parameters, PortType, Reads, Record, StageError, Take,
+};
 use dermflow_graph::Pipeline;
 
 use crate::event::StageLabel;
@@ -96,8 +96,13 @@ pub struct Unbound {
 }
 
 impl Unbound {
-    /// A stage of a pipeline with the results of the stages before it.
-    pub fn of(pipeline: &Pipeline, at: usize, result_of: &dyn Fn(usize) -> Arc<Finished>) -> Unbound {
+    /// A stage of a pipeline with its seed and the results of the stages before it.
+    pub fn of(
+        pipeline: &Pipeline,
+        at: usize,
+        seed: u64,
+        result_of: &dyn Fn(usize) -> Arc<Finished>,
+    ) -> Unbound {
         let stage = &pipeline.stages[at];
         let inputs = stage.inputs.iter();
         let sources = stage.sources.iter();
@@ -105,12 +110,25 @@ impl Unbound {
             label: StageLabel::of(pipeline, at),
             kind: stage.kind.clone(),
             parameters: stage.parameters.clone(),
-            inputs: inputs.map(|wire| (wire.port.clone(), result_of(wire.from), wire.output.clone())).collect(),
-            sources: sources
-                .map(|found| (found.source.parameter.clone(), found.path.clone(), found.source.take.clone()))
+            inputs: inputs
+                .map(|wire| (wire.port.clone(), result_of(wire.from), wire.output.clone()))
                 .collect(),
-            folder: stage.place.file.parent().map(Path::to_path_buf).unwrap_or_default(),
-            seed: stage.seed,
+            sources: sources
+                .map(|found| {
+                    (
+                        found.source.parameter.clone(),
+                        found.path.clone(),
+                        found.source.take.clone(),
+                    )
+                })
+                .collect(),
+            folder: stage
+                .place
+                .file
+                .parent()
+                .map(Path::to_path_buf)
+                .unwrap_or_default(),
+            seed,
             salt: stage.salt.clone(),
         }
     }
@@ -126,7 +144,10 @@ impl Action {
         let mut inputs: BTreeMap<String, Vec<BoundInput>> = BTreeMap::new();
         for (port, from, output) in stage.inputs {
             let reads = declared_reads(&ports, &port);
-            inputs.entry(port).or_default().push(BoundInput { from, output, reads });
+            inputs
+                .entry(port)
+                .or_default()
+                .push(BoundInput { from, output, reads });
         }
         let mut bound = BTreeMap::new();
         for (parameter, path, take) in stage.sources {
@@ -142,7 +163,10 @@ impl Action {
             parameters: without_source_paths(&stage.parameters, bound.keys()),
             seed: stage.kind.random().then_some(stage.seed),
             inputs: input_digests(&inputs)?,
-            sources: bound.iter().map(|(name, source)| (name.clone(), source.digest.clone())).collect(),
+            sources: bound
+                .iter()
+                .map(|(name, source)| (name.clone(), source.digest.clone()))
+                .collect(),
             tool: tool.as_ref().map(|(_, digest)| *digest),
             salt: stage.salt,
         };
@@ -175,7 +199,11 @@ impl Action {
             types.insert(port.clone(), inputs.iter().map(of).collect::<Result<_, _>>()?);
         }
         self.kind.outputs(&self.parameters, &types).map_err(|problem| {
-            let place = if problem.parameter.is_empty() { String::new() } else { format!("{}: ", problem.parameter) };
+            let place = if problem.parameter.is_empty() {
+                String::new()
+            } else {
+                format!("{}: ", problem.parameter)
+            };
             let error = StageError::new(format!("{place}{}", problem.message));
             match problem.help {
                 Some(help) => error.with_help(help),

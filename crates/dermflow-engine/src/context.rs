@@ -114,13 +114,20 @@ impl<'a> StoreContext<'a> {
     fn one<T>(port: &str, mut all: Vec<T>) -> Result<T, StageError> {
         match all.len() {
             1 => Ok(all.remove(0)),
-            many => Err(StageError::new(format!("{many} artifacts are wired to the input `{port}`, one is expected"))),
+            many => Err(StageError::new(format!(
+                "{many} artifacts are wired to the input `{port}`, one is expected"
+            ))),
         }
     }
 
     fn declared(&self, port: &str) -> Result<&OutputPort, StageError> {
         let found = self.declared.iter().find(|output| output.name == port);
-        found.ok_or_else(|| StageError::new(format!("the kind `{}` declares no output `{port}`", self.action.kind.name())))
+        found.ok_or_else(|| {
+            StageError::new(format!(
+                "the kind `{}` declares no output `{port}`",
+                self.action.kind.name()
+            ))
+        })
     }
 
     fn keep(&self, port: &str, artifact: Artifact) {
@@ -137,14 +144,24 @@ impl<'a> StoreContext<'a> {
 }
 
 fn wrong_sort(port: &str, wanted: &str, found: &Artifact) -> StageError {
-    StageError::new(format!("the input `{port}` holds a {}, not {wanted}", found.sort()))
+    StageError::new(format!(
+        "the input `{port}` holds a {}, not {wanted}",
+        found.sort()
+    ))
 }
 
 /// The columns of `table` that may be read, as a schema.
 fn readable(table: &TableManifest, reads: &Option<Vec<String>>) -> SchemaRef {
-    let may = |name: &str| name == SAMPLE_ID || reads.as_ref().is_none_or(|columns| columns.iter().any(|c| c == name));
+    let may = |name: &str| {
+        name == SAMPLE_ID
+            || reads
+                .as_ref()
+                .is_none_or(|columns| columns.iter().any(|c| c == name))
+    };
     let columns = table.columns.iter().filter(|column| may(&column.name));
-    Arc::new(Schema::new(columns.map(dermflow_core::Column::field).collect::<Vec<_>>()))
+    Arc::new(Schema::new(
+        columns.map(dermflow_core::Column::field).collect::<Vec<_>>(),
+    ))
 }
 
 /// The names of a schema's columns: what a reader is asked for.
@@ -175,7 +192,11 @@ impl StageContext for StoreContext<'_> {
         if let Some((over, rows)) = &self.over
             && over == port
         {
-            let reads = self.action.inputs.get(port).and_then(|inputs| inputs.first()?.reads.clone());
+            let reads = self
+                .action
+                .inputs
+                .get(port)
+                .and_then(|inputs| inputs.first()?.reads.clone());
             return Ok(vec![match rows {
                 Rows::Stored(table) => read_table(self.store, table, &reads)?,
                 Rows::Loaded(schema, batches) => Box::new(LoadedReader::new(schema.clone(), batches.clone())),
@@ -191,7 +212,10 @@ impl StageContext for StoreContext<'_> {
     fn table_files(&self, port: &str) -> Result<Vec<TableFiles>, StageError> {
         let files = |input: &BoundInput| match input.artifact()? {
             Artifact::Table(table) => {
-                let paths = table.partitions.iter().map(|partition| self.store.blob_path(&partition.blob));
+                let paths = table
+                    .partitions
+                    .iter()
+                    .map(|partition| self.store.blob_path(&partition.blob));
                 Ok(TableFiles {
                     schema: readable(table, &input.reads),
                     parquet: paths.collect::<Result<_, _>>()?,
@@ -208,34 +232,48 @@ impl StageContext for StoreContext<'_> {
             Artifact::Model(blob) => Ok(self.store.blob_path(blob)?),
             other => Err(wrong_sort(port, "a model", other)),
         };
-        Self::one(port, self.inputs(port)?.iter().map(model).collect::<Result<_, _>>()?)
+        Self::one(
+            port,
+            self.inputs(port)?.iter().map(model).collect::<Result<_, _>>()?,
+        )
     }
 
     fn files(&self, port: &str) -> Result<Vec<NamedFile>, StageError> {
         let files = |input: &BoundInput| match input.artifact()? {
-            Artifact::Files(files) => {
-                files.iter().map(|(name, blob)| self.blob_file(name, blob)).collect::<Result<Vec<_>, _>>()
-            }
+            Artifact::Files(files) => files
+                .iter()
+                .map(|(name, blob)| self.blob_file(name, blob))
+                .collect::<Result<Vec<_>, _>>(),
             other => Err(wrong_sort(port, "files", other)),
         };
-        Self::one(port, self.inputs(port)?.iter().map(files).collect::<Result<_, _>>()?)
+        Self::one(
+            port,
+            self.inputs(port)?.iter().map(files).collect::<Result<_, _>>()?,
+        )
     }
 
     fn wired(&self) -> Vec<(String, &'static str)> {
-        let sort = |inputs: &[BoundInput]| inputs.first().and_then(|input| Some(input.artifact().ok()?.sort()));
+        let sort = |inputs: &[BoundInput]| {
+            inputs
+                .first()
+                .and_then(|input| Some(input.artifact().ok()?.sort()))
+        };
         let all = self.action.inputs.iter();
-        all.filter_map(|(port, inputs)| Some((port.clone(), sort(inputs)?))).collect()
+        all.filter_map(|(port, inputs)| Some((port.clone(), sort(inputs)?)))
+            .collect()
     }
 
     fn source(&self, parameter: &str) -> Result<PathBuf, StageError> {
         let source = self.action.sources.get(parameter);
-        let source = source.ok_or_else(|| StageError::new(format!("the kind declares no source `{parameter}`")))?;
+        let source =
+            source.ok_or_else(|| StageError::new(format!("the kind declares no source `{parameter}`")))?;
         Ok(source.path.clone())
     }
 
     fn source_files(&self, parameter: &str) -> Result<Vec<NamedFile>, StageError> {
         let source = self.action.sources.get(parameter);
-        let source = source.ok_or_else(|| StageError::new(format!("the kind declares no source `{parameter}`")))?;
+        let source =
+            source.ok_or_else(|| StageError::new(format!("the kind declares no source `{parameter}`")))?;
         Ok(source.named_files())
     }
 
@@ -246,13 +284,19 @@ impl StageContext for StoreContext<'_> {
     fn write_table(&mut self, port: &str, schema: SchemaRef) -> Result<Box<dyn TableWriter>, StageError> {
         let declared = self.declared(port)?;
         let PortType::Table(wanted) = &declared.port_type else {
-            return Err(StageError::new(format!("the output `{port}` is declared as {}", declared.port_type)));
+            return Err(StageError::new(format!(
+                "the output `{port}` is declared as {}",
+                declared.port_type
+            )));
         };
         let given = TableType::from_schema(&wanted.contract, &schema)
             .map_err(|why| StageError::new(format!("the output `{port}`: {why}")))?;
-        wanted
-            .accepts(&given)
-            .map_err(|why| StageError::new(format!("the output `{port}` does not fit {}: {why}", wanted.contract)))?;
+        wanted.accepts(&given).map_err(|why| {
+            StageError::new(format!(
+                "the output `{port}` does not fit {}: {why}",
+                wanted.contract
+            ))
+        })?;
         Ok(Box::new(OutputWriter {
             port: port.to_string(),
             writer: StoredTableWriter::new(self.store, &wanted.contract, schema)?,

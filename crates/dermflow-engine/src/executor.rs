@@ -102,7 +102,9 @@ impl ActionFile {
             seed,
             salt: action.manifest.salt.clone(),
             folder: absolute(folder),
-            sources: sources.map(|(parameter, source)| (parameter.clone(), absolute(&source.path))).collect(),
+            sources: sources
+                .map(|(parameter, source)| (parameter.clone(), absolute(&source.path)))
+                .collect(),
             inputs: inputs.collect(),
             jobs,
             forced,
@@ -115,21 +117,32 @@ impl ActionFile {
     /// Where the kind is unknown here, or the record of an input is not in the store.
     pub fn open(&self, store: &Store, registry: &Registry) -> Result<Unbound, StageError> {
         let kind = registry.get(&self.label.kind).cloned();
-        let kind = kind.ok_or_else(|| StageError::new(format!("this program has no kind `{}`", self.label.kind)))?;
+        let kind =
+            kind.ok_or_else(|| StageError::new(format!("this program has no kind `{}`", self.label.kind)))?;
         let parameters = kind.parse(&self.parameters.to_yaml());
         let parameters = parameters.map_err(|problem| StageError::new(problem.message))?;
         let mut inputs = Vec::new();
         for (port, all) in &self.inputs {
             for (key, output) in all {
                 let record = store.get_record(key)?;
-                let record = record.ok_or_else(|| StageError::new(format!("the record {key} of the input `{port}` is not in the store")))?;
-                inputs.push((port.clone(), Arc::new(Finished { key: *key, record }), output.clone()));
+                let record = record.ok_or_else(|| {
+                    StageError::new(format!(
+                        "the record {key} of the input `{port}` is not in the store"
+                    ))
+                })?;
+                inputs.push((
+                    port.clone(),
+                    Arc::new(Finished { key: *key, record }),
+                    output.clone(),
+                ));
             }
         }
         let mut sources = Vec::new();
         for source in kind.sources(&parameters) {
             let path = self.sources.get(&source.parameter).cloned();
-            let path = path.ok_or_else(|| StageError::new(format!("the action names no source `{}`", source.parameter)))?;
+            let path = path.ok_or_else(|| {
+                StageError::new(format!("the action names no source `{}`", source.parameter))
+            })?;
             sources.push((source.parameter, path, source.take));
         }
         Ok(Unbound {
@@ -168,7 +181,8 @@ impl ActionFile {
     pub fn load(store: &Store, key: &Key) -> Result<ActionFile, StageError> {
         let path = ActionFile::path(store, key);
         let text = std::fs::read(&path).map_err(|error| {
-            StageError::io("reading", &path, &error).with_help("only actions that a driver submitted can be run")
+            StageError::io("reading", &path, &error)
+                .with_help("only actions that a driver submitted can be run")
         })?;
         serde_json::from_slice(&text).map_err(|error| StageError::new(format!("{}: {error}", path.display())))
     }
@@ -209,8 +223,10 @@ impl Executor for ProcessExecutor {
             .map_err(|error| StageError::io("starting", &self.program, &error))?;
         let last: Arc<Mutex<Vec<String>>> = Arc::default();
         let mut readers = Vec::new();
-        let pipes: [Option<Box<dyn Read + Send>>; 2] =
-            [child.stdout.take().map(|p| Box::new(p) as _), child.stderr.take().map(|p| Box::new(p) as _)];
+        let pipes: [Option<Box<dyn Read + Send>>; 2] = [
+            child.stdout.take().map(|p| Box::new(p) as _),
+            child.stderr.take().map(|p| Box::new(p) as _),
+        ];
         for pipe in pipes.into_iter().flatten() {
             let (tell, last) = (tell.clone(), last.clone());
             readers.push(std::thread::spawn(move || {
@@ -247,9 +263,19 @@ impl Submission for ChildProcess {
         if status.success() {
             return Some(Ok(()));
         }
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).join("\n");
-        let shown = if last.is_empty() { "it printed nothing".to_string() } else { format!("its last output:\n{last}") };
-        Some(Err(StageError::new(format!("the process of this stage ended with {status}; {shown}"))))
+        let last = self
+            .last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .join("\n");
+        let shown = if last.is_empty() {
+            "it printed nothing".to_string()
+        } else {
+            format!("its last output:\n{last}")
+        };
+        Some(Err(StageError::new(format!(
+            "the process of this stage ended with {status}; {shown}"
+        ))))
     }
 
     fn cancel(&mut self) {

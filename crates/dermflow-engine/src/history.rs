@@ -52,12 +52,18 @@ struct Known {
 impl Known {
     fn start(store: &Store, pipeline: &str, cell: Option<&str>) -> Known {
         let Some(newest) = store.get_latest(&cell_digest(pipeline, cell)) else {
-            return Known { stages: BTreeMap::new(), unread: Vec::new() };
+            return Known {
+                stages: BTreeMap::new(),
+                unread: Vec::new(),
+            };
         };
         let mut unread = store.list_journals();
         unread.truncate(unread.iter().position(|name| *name == newest).unwrap_or_default() + 1);
         unread.drain(..unread.len().saturating_sub(MOST_JOURNALS));
-        Known { stages: BTreeMap::new(), unread }
+        Known {
+            stages: BTreeMap::new(),
+            unread,
+        }
     }
 }
 
@@ -85,7 +91,9 @@ impl<'a> History<'a> {
     fn in_cell(&self, pipeline: &str, cell: Option<&str>, stage: &str) -> Option<Key> {
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         let name = (pipeline.to_string(), cell.map(str::to_string));
-        let known = cells.entry(name).or_insert_with(|| Known::start(self.store, pipeline, cell));
+        let known = cells
+            .entry(name)
+            .or_insert_with(|| Known::start(self.store, pipeline, cell));
         loop {
             if let Some(key) = known.stages.get(stage) {
                 return Some(*key);
@@ -100,8 +108,12 @@ impl<'a> History<'a> {
 
     fn lines(&self, journal: &JournalName, pipeline: &str, cell: Option<&str>) -> Vec<JournalLine> {
         let lines = self.store.read_journal(journal).unwrap_or_default();
-        let lines = lines.into_iter().filter_map(|line| serde_json::from_value::<JournalLine>(line).ok());
-        lines.filter(|line| line.pipeline == pipeline && line.cell.as_deref() == cell).collect()
+        let lines = lines
+            .into_iter()
+            .filter_map(|line| serde_json::from_value::<JournalLine>(line).ok());
+        lines
+            .filter(|line| line.pipeline == pipeline && line.cell.as_deref() == cell)
+            .collect()
     }
 
     /// Why an action has no result: how it differs from the stage's last one.
@@ -115,7 +127,11 @@ impl<'a> History<'a> {
         let input = |port: &str, at: usize| self.input_change(&last, action, port, at);
         let source = |parameter: &str| self.source_change(&last, action, parameter);
         let reasons = differences(&last.manifest, &action.manifest, stage, &input, &source);
-        if reasons.is_empty() { vec![Reason::RecordGone] } else { reasons }
+        if reasons.is_empty() {
+            vec![Reason::RecordGone]
+        } else {
+            reasons
+        }
     }
 
     /// `.pixels: 3 of 40 partitions`, where both tables are known.
@@ -124,18 +140,30 @@ impl<'a> History<'a> {
         let columns = changed_columns(before, action.manifest.inputs.get(port)?.get(at)?);
         let ancestor = last.ancestry.get(port)?.get(at)?;
         let earlier = self.store.get_record(ancestor.action.as_ref()?).ok()??;
-        let (Artifact::Table(before), Artifact::Table(now)) =
-            (earlier.outputs.get(&ancestor.port)?, action.inputs.get(port)?.get(at)?.artifact().ok()?)
-        else {
+        let (Artifact::Table(before), Artifact::Table(now)) = (
+            earlier.outputs.get(&ancestor.port)?,
+            action.inputs.get(port)?.get(at)?.artifact().ok()?,
+        ) else {
             return None;
         };
         let told = columns.iter().filter_map(|name| {
-            let at = |columns: &[dermflow_core::Column]| columns.iter().position(|column| column.name == *name);
+            let at =
+                |columns: &[dermflow_core::Column]| columns.iter().position(|column| column.name == *name);
             let (old, new) = (at(&before.columns)?, at(&now.columns)?);
-            let known: std::collections::BTreeSet<_> =
-                before.partitions.iter().map(|partition| partition.digests[old]).collect();
-            let changed = now.partitions.iter().filter(|partition| !known.contains(&partition.digests[new])).count();
-            Some(format!(".{name}: {changed} of {} partitions", now.partitions.len()))
+            let known: std::collections::BTreeSet<_> = before
+                .partitions
+                .iter()
+                .map(|partition| partition.digests[old])
+                .collect();
+            let changed = now
+                .partitions
+                .iter()
+                .filter(|partition| !known.contains(&partition.digests[new]))
+                .count();
+            Some(format!(
+                ".{name}: {changed} of {} partitions",
+                now.partitions.len()
+            ))
         });
         let told: Vec<String> = told.collect();
         (told.len() == columns.len()).then(|| told.join(", "))

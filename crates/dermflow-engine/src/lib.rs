@@ -42,6 +42,7 @@ mod reason;
 mod remote;
 mod run;
 mod scheduler;
+mod seeds;
 mod slots;
 mod sources;
 mod takeover;

@@ -10,8 +10,8 @@ use std::time::SystemTime;
 
 use arrow::array::{Int64Array, RecordBatch, StringArray};
 use dermflow_core::{
-    Ancestor, Artifact, Contract, Digest, FILES_PORT, InputDigest, Key, Manifest, PortType, Record, SampleId, StageError,
-    TableManifest, TableType,
+    Ancestor, Artifact, Contract, Digest, FILES_PORT, InputDigest, Key, Manifest, PortType, Record, SampleId,
+    StageError, TableManifest, TableType,
 };
 use dermflow_store::{Store, TableWriter as StoredTableWriter, assemble};
 
@@ -76,7 +76,11 @@ impl MapWork {
         }
         let family = part_manifest(&action, &over, BTreeMap::new()).family(&over);
         let family = family.map_err(|error| StageError::new(error.to_string()))?;
-        let done = parts.iter().filter(|part| part.result.get().is_some()).map(|part| part.table.rows).sum();
+        let done = parts
+            .iter()
+            .filter(|part| part.result.get().is_some())
+            .map(|part| part.table.rows)
+            .sum();
         Ok(MapWork {
             action,
             over,
@@ -92,7 +96,9 @@ impl MapWork {
 
     /// The partitions that the store has no result of.
     pub fn missing(&self) -> Vec<usize> {
-        (0..self.parts.len()).filter(|part| self.parts[*part].result.get().is_none()).collect()
+        (0..self.parts.len())
+            .filter(|part| self.parts[*part].result.get().is_none())
+            .collect()
     }
 
     /// The table of a map over files, where it found none.
@@ -108,7 +114,10 @@ fn part_manifest(action: &Action, over: &str, digests: BTreeMap<String, Digest>)
     if !manifest.inputs.contains_key(over) {
         manifest.sources.clear();
     }
-    let reads = action.inputs.get(over).and_then(|inputs| inputs.first()?.reads.clone());
+    let reads = action
+        .inputs
+        .get(over)
+        .and_then(|inputs| inputs.first()?.reads.clone());
     let digest = InputDigest::Table(read_digests(digests, &reads));
     manifest.inputs.insert(over.to_string(), vec![digest]);
     manifest
@@ -118,14 +127,21 @@ fn driver_table(store: &Store, action: &Action, over: &str) -> Result<TableManif
     match action.inputs.get(over).map(Vec::as_slice) {
         Some([input]) => match input.artifact()? {
             Artifact::Table(table) => Ok(table.clone()),
-            other => Err(StageError::new(format!("the input `{over}` holds a {}, not a table", other.sort()))),
+            other => Err(StageError::new(format!(
+                "the input `{over}` holds a {}, not a table",
+                other.sort()
+            ))),
         },
-        Some(_) => Err(StageError::new(format!("a map runs over one table, and `{over}` has several"))),
+        Some(_) => Err(StageError::new(format!(
+            "a map runs over one table, and `{over}` has several"
+        ))),
         None => {
             let mut sources = action.sources.values();
             match (sources.next(), sources.next()) {
                 (Some(source), None) => list_files(store, source),
-                _ => Err(StageError::new("a map over files needs exactly one source".to_string())),
+                _ => Err(StageError::new(
+                    "a map over files needs exactly one source".to_string(),
+                )),
             }
         }
     }
@@ -138,10 +154,17 @@ fn list_files(store: &Store, source: &BoundSource) -> Result<TableManifest, Stag
     let schema = TableType::of(contract).schema();
     let mut writer = StoredTableWriter::new(store, contract.name, schema.clone())?;
     for files in source.files.chunks(8192) {
-        let ids: Vec<SampleId> = files.iter().map(|(_, blob)| SampleId::of_content_digest(blob.digest)).collect();
+        let ids: Vec<SampleId> = files
+            .iter()
+            .map(|(_, blob)| SampleId::of_content_digest(blob.digest))
+            .collect();
         let names = StringArray::from_iter_values(files.iter().map(|(name, _)| name));
         let bytes = Int64Array::from_iter_values(files.iter().map(|(_, blob)| blob.bytes as i64));
-        let columns = vec![dermflow_core::memory::sample_ids(&ids), Arc::new(names) as _, Arc::new(bytes) as _];
+        let columns = vec![
+            dermflow_core::memory::sample_ids(&ids),
+            Arc::new(names) as _,
+            Arc::new(bytes) as _,
+        ];
         writer.write(&RecordBatch::try_new(schema.clone(), columns)?)?;
     }
     Ok(writer.finish()?)
@@ -151,7 +174,9 @@ fn list_files(store: &Store, source: &BoundSource) -> Result<TableManifest, Stag
 pub(crate) fn run_part(workshop: &Workshop<'_>, work: &MapWork, at: usize) -> Result<Made, StageError> {
     let part = &work.parts[at];
     let lock = workshop.lock(&part.key)?;
-    if !work.forced && let Lookup::Complete(finished) = look_up(workshop.store, &part.key)? {
+    if !work.forced
+        && let Lookup::Complete(finished) = look_up(workshop.store, &part.key)?
+    {
         lock.done()?;
         return Ok(finish_part(workshop, work, at, finished, How::Found));
     }
@@ -159,8 +184,12 @@ pub(crate) fn run_part(workshop: &Workshop<'_>, work: &MapWork, at: usize) -> Re
     let taken = match work.forced {
         true => None,
         false => {
-            let previous = work.previous.get_or_init(|| takeover::previous(workshop.store, work));
-            previous.as_ref().and_then(|previous| takeover::compare(workshop.store, work, &part.table, previous))
+            let previous = work
+                .previous
+                .get_or_init(|| takeover::previous(workshop.store, work));
+            previous
+                .as_ref()
+                .and_then(|previous| takeover::compare(workshop.store, work, &part.table, previous))
         }
     };
     let (computed, reused) = match &taken {
@@ -220,18 +249,28 @@ fn compute_part(
 /// A map that writes rows of samples it was not given would break the order of its table.
 fn inside_range(port: &str, artifact: &Artifact, given: &TableManifest) -> Result<(), StageError> {
     let Artifact::Table(table) = artifact else {
-        return Err(StageError::new(format!("a map writes tables only, and `{port}` holds a {}", artifact.sort())));
+        return Err(StageError::new(format!(
+            "a map writes tables only, and `{port}` holds a {}",
+            artifact.sort()
+        )));
     };
-    let range = |table: &TableManifest| Some((table.partitions.first()?.first, table.partitions.last()?.last));
+    let range =
+        |table: &TableManifest| Some((table.partitions.first()?.first, table.partitions.last()?.last));
     match (range(table), range(given)) {
-        (Some((first, last)), Some((from, to))) if first < from || last > to => Err(StageError::new(format!(
-            "the output `{port}` of a map has rows of samples that it was not given"
-        ))),
+        (Some((first, last)), Some((from, to))) if first < from || last > to => Err(StageError::new(
+            format!("the output `{port}` of a map has rows of samples that it was not given"),
+        )),
         _ => Ok(()),
     }
 }
 
-fn finish_part(workshop: &Workshop<'_>, work: &MapWork, at: usize, finished: Arc<Finished>, how: How) -> Made {
+fn finish_part(
+    workshop: &Workshop<'_>,
+    work: &MapWork,
+    at: usize,
+    finished: Arc<Finished>,
+    how: How,
+) -> Made {
     let part = &work.parts[at];
     let _ = part.result.set(finished.clone());
     let done = work.rows_done.fetch_add(part.table.rows, Ordering::Relaxed) + part.table.rows;
@@ -248,10 +287,16 @@ fn finish_part(workshop: &Workshop<'_>, work: &MapWork, at: usize, finished: Arc
 }
 
 /// Unites the results of all partitions. `computed` are those that this run computed.
-pub(crate) fn finish_map(workshop: &Workshop<'_>, work: &MapWork, computed: &[usize]) -> Result<Made, StageError> {
+pub(crate) fn finish_map(
+    workshop: &Workshop<'_>,
+    work: &MapWork,
+    computed: &[usize],
+) -> Result<Made, StageError> {
     let (store, action) = (workshop.store, &work.action);
     let lock = workshop.lock(&action.key)?;
-    if !work.forced && let Lookup::Complete(finished) = look_up(store, &action.key)? {
+    if !work.forced
+        && let Lookup::Complete(finished) = look_up(store, &action.key)?
+    {
         lock.done()?;
         return Ok(Made {
             finished,
@@ -264,23 +309,39 @@ pub(crate) fn finish_map(workshop: &Workshop<'_>, work: &MapWork, computed: &[us
     let mut outputs = BTreeMap::new();
     for port in action.output_ports()? {
         let PortType::Table(declared) = &port.port_type else {
-            return Err(StageError::new(format!("a map writes tables only, and `{}` is none", port.name)));
+            return Err(StageError::new(format!(
+                "a map writes tables only, and `{}` is none",
+                port.name
+            )));
         };
         let mut fragments = Vec::with_capacity(results.len());
         for result in &results {
             match result.output(&port.name)? {
                 Artifact::Table(table) => fragments.push(table.clone()),
-                other => return Err(StageError::new(format!("`{}` came as a {}", port.name, other.sort()))),
+                other => {
+                    return Err(StageError::new(format!(
+                        "`{}` came as a {}",
+                        port.name,
+                        other.sort()
+                    )));
+                }
             }
         }
-        outputs.insert(port.name.clone(), Artifact::Table(unite(store, &port.name, &declared.contract, fragments)?));
+        outputs.insert(
+            port.name.clone(),
+            Artifact::Table(unite(store, &port.name, &declared.contract, fragments)?),
+        );
     }
     let mut making = making(work.started, BTreeMap::new());
     for (at, result) in results.iter().enumerate() {
         let part = &result.record.making;
         match computed.contains(&at) {
-            true => (making.rows_computed, making.rows_reused) =
-                (making.rows_computed + part.rows_computed, making.rows_reused + part.rows_reused),
+            true => {
+                (making.rows_computed, making.rows_reused) = (
+                    making.rows_computed + part.rows_computed,
+                    making.rows_reused + part.rows_reused,
+                )
+            }
             false => making.rows_reused += work.parts[at].table.rows,
         }
         making.partitions.push(result.key);
@@ -305,7 +366,10 @@ fn unite(
     contract: &str,
     fragments: Vec<TableManifest>,
 ) -> Result<TableManifest, StageError> {
-    let columns = fragments.first().map(|fragment| fragment.columns.clone()).unwrap_or_default();
+    let columns = fragments
+        .first()
+        .map(|fragment| fragment.columns.clone())
+        .unwrap_or_default();
     if fragments.iter().any(|fragment| fragment.columns != columns) {
         return Err(StageError::new(format!(
             "the output `{port}` has other columns in some partitions than in others: the columns that a map writes \

@@ -11,6 +11,7 @@ use crate::action::{Action, Finished, Unbound};
 use crate::event::StageLabel;
 use crate::history::History;
 use crate::reason::Reason;
+use crate::seeds::seeds;
 use crate::sources::Sources;
 use crate::workshop::missing_blob;
 
@@ -50,7 +51,7 @@ pub struct PlannedStage {
     pub finished: Option<Arc<Finished>>,
 }
 
-/// Looks every stage up, in the pipeline's order. `wanted` says which to look at.
+/// Looks every stage up, in the pipeline's order; those in `force` count as misses.
 ///
 /// # Errors
 /// Where the store itself can't be read.
@@ -61,6 +62,7 @@ pub fn plan(
     force: &[String],
 ) -> Result<Vec<PlannedStage>, StageError> {
     let history = History::new(store);
+    let seeds = seeds(pipeline);
     let mut planned: Vec<PlannedStage> = Vec::with_capacity(pipeline.stages.len());
     for (at, stage) in pipeline.stages.iter().enumerate() {
         let label = StageLabel::of(pipeline, at);
@@ -85,20 +87,43 @@ pub fn plan(
                 (Outlook::Waits, waits)
             };
             let last_seconds = last(None);
-            planned.push(PlannedStage { label, key: None, status, reasons, last_seconds, error: None, finished: None });
+            planned.push(PlannedStage {
+                label,
+                key: None,
+                status,
+                reasons,
+                last_seconds,
+                error: None,
+                finished: None,
+            });
             continue;
         }
         // Every input is finished: the branch above took all others.
         let result_of = |from: usize| planned[from].finished.clone().unwrap_or_else(|| unreachable!());
-        let action = match Action::bind(Unbound::of(pipeline, at, &result_of), sources) {
+        let action = match Action::bind(Unbound::of(pipeline, at, seeds[at], &result_of), sources) {
             Ok(action) => action,
             Err(error) => {
                 let (status, error) = (Outlook::Blocked, Some(error.to_string()));
-                planned.push(PlannedStage { label, key: None, status, reasons: Vec::new(), last_seconds: None, error, finished: None });
+                planned.push(PlannedStage {
+                    label,
+                    key: None,
+                    status,
+                    reasons: Vec::new(),
+                    last_seconds: None,
+                    error,
+                    finished: None,
+                });
                 continue;
             }
         };
-        planned.push(look(store, &history, action, stage, force.contains(&stage.name), &last)?);
+        planned.push(look(
+            store,
+            &history,
+            action,
+            stage,
+            force.contains(&stage.name),
+            &last,
+        )?);
     }
     Ok(planned)
 }
@@ -125,7 +150,11 @@ fn look(
     Ok(PlannedStage {
         label: action.label,
         key: Some(key),
-        status: if finished.is_some() { Outlook::Hit } else { Outlook::Miss },
+        status: if finished.is_some() {
+            Outlook::Hit
+        } else {
+            Outlook::Miss
+        },
         reasons,
         last_seconds,
         error: None,

@@ -70,7 +70,13 @@ pub fn publish(
         export(store, artifact, &folder.join(format!("{name}.csv")))?;
     }
     let (bytes, modified_nanoseconds) = stamp(&path).unwrap_or_default();
-    let held = Published { artifact: artifact.name(), action, port: port.to_string(), bytes, modified_nanoseconds };
+    let held = Published {
+        artifact: artifact.name(),
+        action,
+        port: port.to_string(),
+        bytes,
+        modified_nanoseconds,
+    };
     index.insert(file, held);
     write_index(folder, &index)?;
     Ok((path, true))
@@ -95,7 +101,9 @@ fn read_index(folder: &Path) -> Index {
 
 fn write_index(folder: &Path, index: &Index) -> Result<(), StageError> {
     let text = serde_json::to_vec_pretty(index).map_err(|error| StageError::new(error.to_string()))?;
-    replace(&folder.join(INDEX), &mut |path| std::fs::write(path, &text).map_err(|error| StageError::io("writing", path, &error)))
+    replace(&folder.join(INDEX), &mut |path| {
+        std::fs::write(path, &text).map_err(|error| StageError::io("writing", path, &error))
+    })
 }
 
 /// Size and time of change of a file; of a folder, its own.
@@ -111,8 +119,9 @@ fn replace(path: &Path, write: &mut dyn FnMut(&Path) -> Result<(), StageError>) 
     std::fs::create_dir_all(folder).map_err(|error| StageError::io("creating", folder, &error))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = folder.join(format!(".{name}.{}", std::process::id()));
-    let written = write(&temporary)
-        .and_then(|()| std::fs::rename(&temporary, path).map_err(|error| StageError::io("writing", path, &error)));
+    let written = write(&temporary).and_then(|()| {
+        std::fs::rename(&temporary, path).map_err(|error| StageError::io("writing", path, &error))
+    });
     if written.is_err() {
         let _ = std::fs::remove_file(&temporary);
     }
@@ -126,12 +135,18 @@ fn replace(path: &Path, write: &mut dyn FnMut(&Path) -> Result<(), StageError>) 
 /// # Errors
 /// Where a blob is damaged, the table can't be told in that format, or the disk is full.
 pub fn export(store: &Store, artifact: &Artifact, path: &Path) -> Result<(), StageError> {
-    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    let ending = path
+        .extension()
+        .and_then(|ending| ending.to_str())
+        .unwrap_or_default();
     match artifact {
         Artifact::Table(table) => match ending {
             "parquet" => replace(path, &mut |path| write_parquet(store, table, path)),
             "csv" => replace(path, &mut |path| write_csv(store, table, path)),
-            _ => Err(StageError::new(format!("{}: a table is exported as .parquet or .csv", path.display()))),
+            _ => Err(StageError::new(format!(
+                "{}: a table is exported as .parquet or .csv",
+                path.display()
+            ))),
         },
         Artifact::Model(blob) => replace(path, &mut |path| copy(&store.blob_path(blob)?, path)),
         Artifact::Files(files) => {
@@ -144,7 +159,8 @@ pub fn export(store: &Store, artifact: &Artifact, path: &Path) -> Result<(), Sta
             for (name, blob) in files {
                 let target = new.join(name);
                 let folder = target.parent().unwrap_or(&new);
-                std::fs::create_dir_all(folder).map_err(|error| StageError::io("creating", folder, &error))?;
+                std::fs::create_dir_all(folder)
+                    .map_err(|error| StageError::io("creating", folder, &error))?;
                 copy(&store.blob_path(blob)?, &target)?;
             }
             if path.exists() {
@@ -170,8 +186,12 @@ fn write_parquet(store: &Store, table: &TableManifest, path: &Path) -> Result<()
     let reader = StoredTableReader::open(store, table, None)?;
     let file = File::create(path).map_err(|error| StageError::io("writing", path, &error))?;
     let level = ZstdLevel::try_new(3).unwrap_or_default();
-    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
-    let fail = |error: parquet::errors::ParquetError| StageError::new(format!("writing {}: {error}", path.display()));
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(level))
+        .build();
+    let fail = |error: parquet::errors::ParquetError| {
+        StageError::new(format!("writing {}: {error}", path.display()))
+    };
     let mut writer = ArrowWriter::try_new(file, reader.schema(), Some(properties)).map_err(fail)?;
     for batch in reader {
         writer.write(&batch?).map_err(fail)?;
@@ -181,11 +201,16 @@ fn write_parquet(store: &Store, table: &TableManifest, path: &Path) -> Result<()
 }
 
 fn write_csv(store: &Store, table: &TableManifest, path: &Path) -> Result<(), StageError> {
-    let columns = table.columns.iter().filter(|column| column.column_type != ColumnType::Binary);
+    let columns = table
+        .columns
+        .iter()
+        .filter(|column| column.column_type != ColumnType::Binary);
     let columns: Vec<String> = columns.map(|column| column.name.clone()).collect();
     let reader = StoredTableReader::open(store, table, Some(&columns))?;
     let file = File::create(path).map_err(|error| StageError::io("writing", path, &error))?;
-    let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(BufWriter::new(file));
+    let mut writer = arrow::csv::WriterBuilder::new()
+        .with_header(true)
+        .build(BufWriter::new(file));
     let empty = RecordBatch::new_empty(reader.schema());
     writer.write(&as_text(&empty)?)?;
     for batch in reader {
@@ -202,12 +227,25 @@ fn as_text(batch: &RecordBatch) -> Result<RecordBatch, StageError> {
         let texts: Option<StringArray> = match field.data_type() {
             DataType::FixedSizeBinary(_) => {
                 let ids = array.as_fixed_size_binary();
-                let hex = |row: usize| ids.value(row).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-                Some((0..ids.len()).map(|row| (!ids.is_null(row)).then(|| hex(row))).collect())
+                let hex = |row: usize| {
+                    ids.value(row)
+                        .iter()
+                        .map(|byte| format!("{byte:02x}"))
+                        .collect::<String>()
+                };
+                Some(
+                    (0..ids.len())
+                        .map(|row| (!ids.is_null(row)).then(|| hex(row)))
+                        .collect(),
+                )
             }
             DataType::List(_) => {
                 let lists = array.as_list::<i32>();
-                Some((0..lists.len()).map(|row| (!lists.is_null(row)).then(|| joined(&lists.value(row)))).collect())
+                Some(
+                    (0..lists.len())
+                        .map(|row| (!lists.is_null(row)).then(|| joined(&lists.value(row))))
+                        .collect(),
+                )
             }
             _ => None,
         };
@@ -222,13 +260,19 @@ fn as_text(batch: &RecordBatch) -> Result<RecordBatch, StageError> {
             }
         }
     }
-    Ok(RecordBatch::try_new(std::sync::Arc::new(Schema::new(fields)), arrays)?)
+    Ok(RecordBatch::try_new(
+        std::sync::Arc::new(Schema::new(fields)),
+        arrays,
+    )?)
 }
 
 fn joined(list: &ArrayRef) -> String {
     let options = arrow::util::display::FormatOptions::default();
     match arrow::util::display::ArrayFormatter::try_new(list, &options) {
-        Ok(formatter) => (0..list.len()).map(|at| formatter.value(at).to_string()).collect::<Vec<_>>().join(";"),
+        Ok(formatter) => (0..list.len())
+            .map(|at| formatter.value(at).to_string())
+            .collect::<Vec<_>>()
+            .join(";"),
         Err(_) => String::new(),
     }
 }

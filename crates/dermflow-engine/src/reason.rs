@@ -67,7 +67,12 @@ impl fmt::Display for Reason {
             Reason::NeverRun => f.write_str("never run"),
             Reason::Kind(from, to) => write!(f, "kind {from} -> {to}"),
             Reason::Version(from, to) => write!(f, "kind version {from} -> {to}"),
-            Reason::Parameter { path, from, to, place } => {
+            Reason::Parameter {
+                path,
+                from,
+                to,
+                place,
+            } => {
                 let show = |value: &Option<String>| value.clone().unwrap_or_else(|| "(absent)".to_string());
                 write!(f, "{path}: {} -> {}", show(from), show(to))?;
                 match place {
@@ -118,11 +123,21 @@ pub fn differences(
     if before.version != now.version {
         reasons.push(Reason::Version(before.version, now.version));
     }
-    parameters("", Some(&before.parameters), Some(&now.parameters), &mut |path, from, to| {
-        let place = Some(stage.place_of(path).to_string());
-        let (path, from, to) = (path.to_string(), from.map(show), to.map(show));
-        reasons.push(Reason::Parameter { path, from, to, place });
-    });
+    parameters(
+        "",
+        Some(&before.parameters),
+        Some(&now.parameters),
+        &mut |path, from, to| {
+            let place = Some(stage.place_of(path).to_string());
+            let (path, from, to) = (path.to_string(), from.map(show), to.map(show));
+            reasons.push(Reason::Parameter {
+                path,
+                from,
+                to,
+                place,
+            });
+        },
+    );
     if before.seed != now.seed {
         reasons.push(Reason::Seed(before.seed, now.seed));
     }
@@ -140,7 +155,13 @@ pub fn differences(
         }
     }
     for port in both_keys(&before.inputs, &now.inputs) {
-        inputs(port, before.inputs.get(port), now.inputs.get(port), describe_input, &mut reasons);
+        inputs(
+            port,
+            before.inputs.get(port),
+            now.inputs.get(port),
+            describe_input,
+            &mut reasons,
+        );
     }
     reasons
 }
@@ -163,7 +184,11 @@ fn parameters(
         (Some(before), Some(now)) if before == now => {}
         (Some(Value::Map(before)), Some(Value::Map(now))) => {
             for key in both_keys(before, now) {
-                let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let below = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
                 parameters(&below, before.get(key), now.get(key), tell);
             }
         }

@@ -1,6 +1,7 @@
 //! Both ends of an action that runs in a process of its own: the driver's, which submits it
 //! to an [`Executor`] and looks for the record, and that of `dermflow exec`.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::action::Action;
 use crate::event::{Event, Sink};
 use crate::executor::{ActionFile, Executor};
 use crate::interrupt::Interrupt;
-use crate::map::{finish_map, run_part};
+use crate::map::{MapWork, finish_map, run_part};
 use crate::sources::Sources;
 use crate::whole::run_whole;
 use crate::worker::{Work, make_work};
@@ -61,9 +62,19 @@ impl Failure {
 #[derive(Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 enum Heard {
-    StageProgress { done: u64, total: Option<u64> },
-    StageLog { line: String },
-    Nondeterminism { key: Key, port: String, kept: Digest, found: Digest },
+    StageProgress {
+        done: u64,
+        total: Option<u64>,
+    },
+    StageLog {
+        line: String,
+    },
+    Nondeterminism {
+        key: Key,
+        port: String,
+        kept: Digest,
+        found: Digest,
+    },
 }
 
 /// Submits an action and waits for it.
@@ -76,7 +87,12 @@ pub(crate) fn run_remote(
     let action = &work.action;
     // Every input's record must be in the store before the action is submitted.
     workshop.store.flush()?;
-    let file = ActionFile::of(action, work.seed, &work.folder, workshop.threads(action), forced);
+    let jobs = if work.needs.threads == 0 {
+        workshop.jobs
+    } else {
+        work.needs.threads
+    };
+    let file = ActionFile::of(action, work.seed, &work.folder, jobs, forced);
     let failure: Arc<Mutex<Option<Failure>>> = Arc::default();
     let (lines, heard) = crossbeam::channel::unbounded::<String>();
     let told = failure.clone();
@@ -105,7 +121,9 @@ pub(crate) fn run_remote(
             forward(workshop.sink, action, &line);
         }
     };
-    heard.try_iter().for_each(|line| forward(workshop.sink, action, &line));
+    heard
+        .try_iter()
+        .for_each(|line| forward(workshop.sink, action, &line));
     if let Err(error) = ended {
         let failure = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         return Err(match failure {
@@ -115,8 +133,14 @@ pub(crate) fn run_remote(
         });
     }
     match look_up(workshop.store, &action.key)? {
-        Lookup::Complete(finished) => Ok(Made { finished, how: How::Computed, commit: None }),
-        _ => Err(StageError::new("the executor says that the action is done, but its record is not in the store")),
+        Lookup::Complete(finished) => Ok(Made {
+            finished,
+            how: How::Computed,
+            commit: None,
+        }),
+        _ => Err(StageError::new(
+            "the executor says that the action is done, but its record is not in the store",
+        )),
     }
 }
 
@@ -125,8 +149,22 @@ fn forward(sink: &Sink<'_>, action: &Action, line: &str) {
     let event = match serde_json::from_str::<Heard>(line) {
         Ok(Heard::StageProgress { done, total }) => Event::StageProgress { label, done, total },
         Ok(Heard::StageLog { line }) => Event::StageLog { label, line },
-        Ok(Heard::Nondeterminism { key, port, kept, found }) => Event::Nondeterminism { label, key, port, kept, found },
-        Err(_) => Event::StageLog { label, line: line.to_string() },
+        Ok(Heard::Nondeterminism {
+            key,
+            port,
+            kept,
+            found,
+        }) => Event::Nondeterminism {
+            label,
+            key,
+            port,
+            kept,
+            found,
+        },
+        Err(_) => Event::StageLog {
+            label,
+            line: line.to_string(),
+        },
     };
     sink(&event);
 }
@@ -136,7 +174,12 @@ fn forward(sink: &Sink<'_>, action: &Action, line: &str) {
 ///
 /// # Errors
 /// Where the action fails; the line is printed already.
-pub fn execute(key: &Key, store: &Store, registry: &Registry, interrupt: &Interrupt) -> Result<(), StageError> {
+pub fn execute(
+    key: &Key,
+    store: &Store,
+    registry: &Registry,
+    interrupt: &Interrupt,
+) -> Result<(), StageError> {
     let sink = |event: &Event| print_line(event);
     let done = execute_quietly(key, store, registry, interrupt, &sink);
     if let Err(error) = &done {
@@ -179,14 +222,30 @@ fn execute_quietly(
         None => run_whole(&workshop, &work.action, work.no_files.as_ref(), file.forced)?,
         Some(map) => {
             let missing = map.missing();
-            for at in &missing {
-                complete(run_part(&workshop, map, *at)?, store)?;
-            }
+            run_parts(&workshop, map, &missing)?;
             finish_map(&workshop, map, &missing)?
         }
     };
     complete(made, store)?;
     sources.save()
+}
+
+/// Computes partitions on as many threads as the action may have.
+fn run_parts(workshop: &Workshop<'_>, map: &MapWork, missing: &[usize]) -> Result<(), StageError> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(at) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+            complete(run_part(workshop, map, *at)?, workshop.store)?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workshop.jobs).map(|_| scope.spawn(work)).collect();
+        let ended = threads.into_iter().map(|thread| thread.join());
+        ended
+            .map(|end| end.unwrap_or_else(|_| Err(StageError::new("a worker thread panicked"))))
+            .collect()
+    })
 }
 
 fn complete(made: Made, store: &Store) -> Result<(), StageError> {

@@ -17,6 +17,7 @@ use crate::history::{History, cell_digest};
 use crate::interrupt::Interrupt;
 use crate::publish::publish;
 use crate::scheduler::{Answer, Channels, Errand, Manners, Ran, Scheduler};
+use crate::seeds::seeds;
 use crate::slots::{Slots, usual_memory};
 use crate::sources::Sources;
 use crate::worker::Bench;
@@ -75,17 +76,31 @@ pub fn run(
         force: options.force.clone(),
         until: options.until.clone(),
     };
-    let channels = Channels { errands: errand_sender, answers: answer_receiver, commits: commit_sender };
+    let channels = Channels {
+        errands: errand_sender,
+        answers: answer_receiver,
+        commits: commit_sender,
+    };
     let slots = Slots::new(jobs, options.memory.unwrap_or_else(usual_memory));
     let header = json!({"pipelines": pipelines.iter().map(|pipeline| json!({
         "name": pipeline.name, "cell": pipeline.cell, "file": pipeline.file.display().to_string()
     })).collect::<Vec<_>>()});
     let journal = Journal::start(store, header)?;
     let scheduler = Scheduler::new(pipelines, slots, manners, channels, journal, sink, interrupt);
-    sink(&Event::RunStarted { stages: scheduler.stages(), jobs });
+    sink(&Event::RunStarted {
+        stages: scheduler.stages(),
+        jobs,
+    });
     let bench = Bench {
-        workshop: Workshop { store, sources, sink, interrupt, jobs },
+        workshop: Workshop {
+            store,
+            sources,
+            sink,
+            interrupt,
+            jobs,
+        },
         pipelines,
+        seeds: pipelines.iter().map(seeds).collect(),
         history: History::new(store),
         executor: options.executor.as_deref(),
     };
@@ -105,7 +120,11 @@ pub fn run(
         ran.summary.failed += 1;
         ran.summary.executed = ran.summary.executed.saturating_sub(1);
         let message = format!("its result could not be kept: {}", error.message);
-        sink(&Event::StageFailed { label, message, help: error.help });
+        sink(&Event::StageFailed {
+            label,
+            message,
+            help: error.help,
+        });
     }
     if let Some(results) = &options.results
         && !ran.summary.interrupted
@@ -128,9 +147,23 @@ pub fn run(
 }
 
 fn work(bench: &Bench<'_>, errands: &Receiver<Errand>, answers: &crossbeam::channel::Sender<Answer>) {
-    for Errand { node, generation, claim, task } in errands {
+    for Errand {
+        node,
+        generation,
+        claim,
+        task,
+    } in errands
+    {
         let outcome = bench.perform(task);
-        if answers.send(Answer { node, generation, claim, outcome }).is_err() {
+        if answers
+            .send(Answer {
+                node,
+                generation,
+                claim,
+                outcome,
+            })
+            .is_err()
+        {
             return;
         }
     }
@@ -138,37 +171,52 @@ fn work(bench: &Bench<'_>, errands: &Receiver<Errand>, answers: &crossbeam::chan
 
 /// Waits for every record to be on disk; locks are let go one by one as they are.
 fn commit_all(store: &Store, commits: Receiver<(StageLabel, Commit)>) -> Vec<(StageLabel, StageError)> {
-    commits.iter().filter_map(|(label, commit)| Some((label, commit.complete(store).err()?))).collect()
+    commits
+        .iter()
+        .filter_map(|(label, commit)| Some((label, commit.complete(store).err()?)))
+        .collect()
 }
 
-fn lay_out(
-    pipelines: &[Pipeline],
-    store: &Store,
-    ran: &mut Ran,
-    results: &std::path::Path,
-    sink: &Sink<'_>,
-) {
+fn lay_out(pipelines: &[Pipeline], store: &Store, ran: &mut Ran, results: &std::path::Path, sink: &Sink<'_>) {
     for (at, pipeline) in pipelines.iter().enumerate() {
         let mut folder = results.join(&pipeline.name);
         if let Some(cell) = &pipeline.cell {
             folder = folder.join(cell);
         }
         for output in &pipeline.outputs {
-            let Some(finished) = ran.finished(at, output.stage) else { continue };
-            let written = finished
-                .output(&output.port)
-                .and_then(|artifact| publish(store, &folder, &output.name, (finished.key, &output.port), artifact));
+            let Some(finished) = ran.finished(at, output.stage) else {
+                continue;
+            };
+            let written = finished.output(&output.port).and_then(|artifact| {
+                publish(
+                    store,
+                    &folder,
+                    &output.name,
+                    (finished.key, &output.port),
+                    artifact,
+                )
+            });
             match written {
                 Ok((path, true)) => {
                     let path = path.display().to_string();
-                    sink(&Event::OutputPublished { name: output.name.clone(), path });
+                    sink(&Event::OutputPublished {
+                        name: output.name.clone(),
+                        path,
+                    });
                 }
                 Ok((_, false)) => {}
                 Err(error) => {
                     ran.summary.failed += 1;
                     let label = StageLabel::of(pipeline, output.stage);
-                    let message = format!("its output `{}` could not be laid out: {}", output.name, error.message);
-                    sink(&Event::StageFailed { label, message, help: error.help });
+                    let message = format!(
+                        "its output `{}` could not be laid out: {}",
+                        output.name, error.message
+                    );
+                    sink(&Event::StageFailed {
+                        label,
+                        message,
+                        help: error.help,
+                    });
                 }
             }
         }

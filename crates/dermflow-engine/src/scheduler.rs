@@ -14,8 +14,8 @@ use dermflow_graph::Pipeline;
 use dermflow_store::Journal;
 
 use crate::action::Finished;
-use crate::history::JournalLine;
 use crate::event::{Event, Sink, StageLabel, Summary};
+use crate::history::JournalLine;
 use crate::interrupt::Interrupt;
 use crate::slots::{Claim, Slots};
 use crate::worker::{Outcome, Task, Work};
@@ -38,6 +38,8 @@ struct Node {
     generation: u32,
     forced: bool,
     work: Option<Arc<Work>>,
+    /// Partitions whose answers have not been taken yet.
+    parts_left: usize,
     computed_parts: Vec<usize>,
 }
 
@@ -47,7 +49,10 @@ enum State {
     Waiting,
     /// A task of it is queued or running.
     Busy,
-    Done { finished: Arc<Finished>, executed: bool },
+    Done {
+        finished: Arc<Finished>,
+        executed: bool,
+    },
     Failed,
     Skipped,
 }
@@ -148,7 +153,10 @@ impl<'a> Scheduler<'a> {
 
     /// How many stages are wanted.
     pub fn stages(&self) -> usize {
-        self.nodes.iter().filter(|node| !matches!(node.state, State::Skipped)).count()
+        self.nodes
+            .iter()
+            .filter(|node| !matches!(node.state, State::Skipped))
+            .count()
     }
 
     /// Runs until nothing is left to do.
@@ -181,7 +189,11 @@ impl<'a> Scheduler<'a> {
         for node in self.nodes {
             finished.push(match node.state {
                 State::Done { finished, executed } => {
-                    *(if executed { &mut summary.executed } else { &mut summary.hit }) += 1;
+                    *(if executed {
+                        &mut summary.executed
+                    } else {
+                        &mut summary.hit
+                    }) += 1;
                     Some(finished)
                 }
                 State::Failed => {
@@ -211,13 +223,20 @@ impl<'a> Scheduler<'a> {
                 self.slots.take(claim).then_some((*priority, claim))
             });
             let Some((priority, claim)) = fitting else { return };
-            let Some((node, generation, task, _)) = self.queue.remove(&priority) else { return };
+            let Some((node, generation, task, _)) = self.queue.remove(&priority) else {
+                return;
+            };
             if self.is_dropped(node, generation) {
                 self.slots.give_back(claim);
                 continue;
             }
             self.running += 1;
-            let errand = Errand { node, generation, claim, task };
+            let errand = Errand {
+                node,
+                generation,
+                claim,
+                task,
+            };
             if self.channels.errands.send(errand).is_err() {
                 // All workers are gone; the loop in `run` ends on their closed channel.
                 self.running -= 1;
@@ -234,9 +253,13 @@ impl<'a> Scheduler<'a> {
         }
         let stopped = self.stopped[self.nodes[node].pipeline];
         let key = self.nodes[node].work.as_ref().map(|work| work.action.key);
-        let others = key.and_then(|key| self.computing.get(&key)).is_some_and(|(_, waiting)| {
-            waiting.iter().any(|other| !self.stopped[self.nodes[*other].pipeline])
-        });
+        let others = key
+            .and_then(|key| self.computing.get(&key))
+            .is_some_and(|(_, waiting)| {
+                waiting
+                    .iter()
+                    .any(|other| !self.stopped[self.nodes[*other].pipeline])
+            });
         if !stopped || others {
             return false;
         }
@@ -251,11 +274,17 @@ impl<'a> Scheduler<'a> {
     fn queue(&mut self, class: u8, node: usize, part: usize, task: Task, needs: Resources) {
         let generation = self.nodes[node].generation;
         self.nodes[node].state = State::Busy;
-        self.queue.insert((class, node, part), (node, generation, task, needs));
+        self.queue
+            .insert((class, node, part), (node, generation, task, needs));
     }
 
     fn queue_preparation(&mut self, node: usize) {
-        let Node { pipeline, stage, forced, .. } = self.nodes[node];
+        let Node {
+            pipeline,
+            stage,
+            forced,
+            ..
+        } = self.nodes[node];
         let first = self.first_node[pipeline];
         let mut inputs = BTreeMap::new();
         for upstream in &self.nodes[node].upstream {
@@ -263,8 +292,22 @@ impl<'a> Scheduler<'a> {
                 inputs.insert(upstream - first, finished.clone());
             }
         }
-        let task = Task::Prepare { inputs, pipeline, stage, forced };
-        self.queue(3, node, 0, task, Resources { memory: 0, threads: 1 });
+        let task = Task::Prepare {
+            inputs,
+            pipeline,
+            stage,
+            forced,
+        };
+        self.queue(
+            3,
+            node,
+            0,
+            task,
+            Resources {
+                memory: 0,
+                threads: 1,
+            },
+        );
     }
 
     fn take_answer(&mut self, answer: Answer) {
@@ -302,7 +345,10 @@ impl<'a> Scheduler<'a> {
     fn commit(&mut self, node: usize, commit: Option<Commit>) {
         if let Some(commit) = commit {
             // The committing thread lives until this sender is dropped.
-            let _ = self.channels.commits.send((self.nodes[node].label.clone(), commit));
+            let _ = self
+                .channels
+                .commits
+                .send((self.nodes[node].label.clone(), commit));
         }
     }
 
@@ -329,18 +375,39 @@ impl<'a> Scheduler<'a> {
             label: self.nodes[node].label.clone(),
             key,
             reasons,
-            partitions: missing.as_ref().map(|(parts, missing)| (*parts, parts - missing.len())),
+            partitions: missing
+                .as_ref()
+                .map(|(parts, missing)| (*parts, parts - missing.len())),
         });
         self.nodes[node].work = Some(work.clone());
         let (needs, forced) = (work.needs, self.nodes[node].forced);
         match missing {
             None => self.queue(2, node, 0, Task::Whole { work, forced }, needs),
             Some((_, missing)) if missing.is_empty() => {
-                self.queue(0, node, 0, Task::Finish { work, computed: Vec::new() }, needs);
+                self.queue(
+                    0,
+                    node,
+                    0,
+                    Task::Finish {
+                        work,
+                        computed: Vec::new(),
+                    },
+                    needs,
+                );
             }
             Some((_, missing)) => {
+                self.nodes[node].parts_left = missing.len();
                 for at in missing {
-                    self.queue(1, node, at, Task::Part { work: work.clone(), at }, needs);
+                    self.queue(
+                        1,
+                        node,
+                        at,
+                        Task::Part {
+                            work: work.clone(),
+                            at,
+                        },
+                        needs,
+                    );
                 }
             }
         }
@@ -350,7 +417,9 @@ impl<'a> Scheduler<'a> {
         if how == How::Computed {
             self.nodes[node].computed_parts.push(at);
         }
-        let Some(work) = self.nodes[node].work.clone() else { return };
+        let Some(work) = self.nodes[node].work.clone() else {
+            return;
+        };
         if work.map.as_ref().is_some_and(|map| map.missing().is_empty()) {
             let computed = std::mem::take(&mut self.nodes[node].computed_parts);
             let needs = work.needs;
@@ -361,7 +430,11 @@ impl<'a> Scheduler<'a> {
     fn computed(&mut self, node: usize, finished: Arc<Finished>, how: How) {
         let key = finished.key;
         self.made.insert(key, finished.clone());
-        let waiting = self.computing.remove(&key).map(|(_, waiting)| waiting).unwrap_or_default();
+        let waiting = self
+            .computing
+            .remove(&key)
+            .map(|(_, waiting)| waiting)
+            .unwrap_or_default();
         match how {
             How::Found => self.hit(node, finished.clone(), false),
             How::Computed => {
@@ -412,15 +485,27 @@ impl<'a> Scheduler<'a> {
     /// was read, so the stages whose results name it are incomplete, and run again.
     fn heal(&mut self, node: usize, digest: Digest, error: &StageError) {
         let label = self.nodes[node].label.clone();
-        (self.sink)(&Event::Damaged { label, message: error.message.clone() });
+        (self.sink)(&Event::Damaged {
+            label,
+            message: error.message.clone(),
+        });
         let names_it = |upstream: &&usize| match &self.nodes[**upstream].state {
             State::Done { finished, .. } => {
-                let mut blobs = finished.record.outputs.values().flat_map(|artifact| artifact.blobs());
+                let mut blobs = finished
+                    .record
+                    .outputs
+                    .values()
+                    .flat_map(|artifact| artifact.blobs());
                 blobs.any(|blob| blob.digest == digest)
             }
             _ => false,
         };
-        let culprits: Vec<usize> = self.nodes[node].upstream.iter().filter(names_it).copied().collect();
+        let culprits: Vec<usize> = self.nodes[node]
+            .upstream
+            .iter()
+            .filter(names_it)
+            .copied()
+            .collect();
         self.begin_anew(node);
         for culprit in culprits {
             if let State::Done { finished, .. } = &self.nodes[culprit].state {
@@ -450,7 +535,10 @@ impl<'a> Scheduler<'a> {
     fn forget_work(&mut self, node: usize) -> Vec<usize> {
         let key = self.nodes[node].work.take().map(|work| work.action.key);
         let owned = key.filter(|key| self.computing.get(key).is_some_and(|(owner, _)| *owner == node));
-        owned.and_then(|key| self.computing.remove(&key)).map(|(_, waiting)| waiting).unwrap_or_default()
+        owned
+            .and_then(|key| self.computing.remove(&key))
+            .map(|(_, waiting)| waiting)
+            .unwrap_or_default()
     }
 
     /// An interrupted node: its checkpoints stay, and so does what waits for it.
@@ -548,7 +636,13 @@ fn wanted(pipeline: &Pipeline, until: &[String]) -> BTreeSet<usize> {
     wanted
 }
 
-fn add_nodes(nodes: &mut Vec<Node>, at: usize, pipeline: &Pipeline, wanted: &BTreeSet<usize>, force: &[String]) {
+fn add_nodes(
+    nodes: &mut Vec<Node>,
+    at: usize,
+    pipeline: &Pipeline,
+    wanted: &BTreeSet<usize>,
+    force: &[String],
+) {
     let first = nodes.len();
     for (index, stage) in pipeline.stages.iter().enumerate() {
         let upstream: BTreeSet<usize> = stage.inputs.iter().map(|wire| first + wire.from).collect();
@@ -569,6 +663,7 @@ fn add_nodes(nodes: &mut Vec<Node>, at: usize, pipeline: &Pipeline, wanted: &BTr
             generation: 0,
             forced: force.contains(&stage.name),
             work: None,
+            parts_left: 0,
             computed_parts: Vec::new(),
         });
     }

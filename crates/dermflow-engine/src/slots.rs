@@ -33,14 +33,19 @@ impl Slots {
     /// What a task with these needs takes of this machine, never more than all of it.
     pub fn claim(&self, needs: Resources) -> Claim {
         Claim {
-            jobs: if needs.threads == 0 { self.jobs } else { needs.threads.min(self.jobs) },
+            jobs: if needs.threads == 0 {
+                self.jobs
+            } else {
+                needs.threads.min(self.jobs)
+            },
             memory: needs.memory.min(self.memory),
         }
     }
 
     /// Takes the claim, if it fits.
     pub fn take(&mut self, claim: Claim) -> bool {
-        let fits = self.taken_jobs + claim.jobs <= self.jobs && self.taken_memory.saturating_add(claim.memory) <= self.memory;
+        let fits = self.taken_jobs + claim.jobs <= self.jobs
+            && self.taken_memory.saturating_add(claim.memory) <= self.memory;
         if fits {
             self.taken_jobs += claim.jobs;
             self.taken_memory += claim.memory;
@@ -73,8 +78,14 @@ mod tests {
     #[test]
     fn tasks_start_where_they_fit_and_a_task_larger_than_the_machine_starts_alone() {
         let mut slots = Slots::new(2, 100);
-        let small = slots.claim(Resources { memory: 40, threads: 1 });
-        let huge = slots.claim(Resources { memory: 1000, threads: 0 });
+        let small = slots.claim(Resources {
+            memory: 40,
+            threads: 1,
+        });
+        let huge = slots.claim(Resources {
+            memory: 1000,
+            threads: 0,
+        });
         assert!(slots.take(small));
         assert!(!slots.take(huge));
         assert!(slots.take(small));

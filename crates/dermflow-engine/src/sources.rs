@@ -24,7 +24,13 @@ pub struct BoundSource {
 impl BoundSource {
     /// Every file with the place where it lies.
     pub fn named_files(&self) -> Vec<NamedFile> {
-        let place = |name: &String| if self.folder { self.path.join(name) } else { self.path.clone() };
+        let place = |name: &String| {
+            if self.folder {
+                self.path.join(name)
+            } else {
+                self.path.clone()
+            }
+        };
         let named = |(name, _): &(String, BlobRef)| NamedFile {
             name: name.clone(),
             path: place(name),
@@ -39,26 +45,38 @@ impl BoundSource {
 }
 
 fn listing(files: &[(String, BlobRef)]) -> String {
-    files.iter().map(|(name, blob)| format!("{}  {name}\n", blob.digest)).collect()
+    files
+        .iter()
+        .map(|(name, blob)| format!("{}  {name}\n", blob.digest))
+        .collect()
 }
 
 /// How the files of two listings differ, in words.
 pub fn listing_change(before: &str, now: &str) -> String {
     let parse = |text: &str| -> BTreeMap<String, String> {
         let lines = text.lines().filter_map(|line| line.split_once("  "));
-        lines.map(|(digest, name)| (name.to_string(), digest.to_string())).collect()
+        lines
+            .map(|(digest, name)| (name.to_string(), digest.to_string()))
+            .collect()
     };
     let (before, now) = (parse(before), parse(now));
     let added: Vec<&String> = now.keys().filter(|name| !before.contains_key(*name)).collect();
     let removed: Vec<&String> = before.keys().filter(|name| !now.contains_key(*name)).collect();
-    let changed: Vec<&String> =
-        now.iter().filter(|(name, digest)| before.get(*name).is_some_and(|old| old != *digest)).map(|(name, _)| name).collect();
+    let changed: Vec<&String> = now
+        .iter()
+        .filter(|(name, digest)| before.get(*name).is_some_and(|old| old != *digest))
+        .map(|(name, _)| name)
+        .collect();
     let count = |what: &str, names: &[&String]| match names {
         [] => None,
         [one] => Some(format!("{what} `{one}`")),
         [first, ..] => Some(format!("{what} {} files (`{first}`, …)", names.len())),
     };
-    let parts = [count("added", &added), count("removed", &removed), count("changed", &changed)];
+    let parts = [
+        count("added", &added),
+        count("removed", &removed),
+        count("changed", &changed),
+    ];
     let told: Vec<String> = parts.into_iter().flatten().collect();
     format!("{}; {} files now", told.join(", "), now.len())
 }
@@ -94,7 +112,12 @@ impl Sources {
     /// Where it is missing, unreadable, or neither file nor folder as asked.
     pub fn bind(&self, path: &Path, take: &Take) -> Result<Arc<BoundSource>, StageError> {
         let identity = (path.to_path_buf(), format!("{take:?}"));
-        let known = self.bound.lock().unwrap_or_else(PoisonError::into_inner).get(&identity).cloned();
+        let known = self
+            .bound
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&identity)
+            .cloned();
         if let Some(bound) = known {
             return Ok(bound);
         }
@@ -110,10 +133,16 @@ impl Sources {
         })?;
         let folder = match take {
             Take::File if found.is_dir() => {
-                return Err(StageError::new(format!("{} is a folder, a file is expected", path.display())));
+                return Err(StageError::new(format!(
+                    "{} is a folder, a file is expected",
+                    path.display()
+                )));
             }
             Take::Folder { .. } if !found.is_dir() => {
-                return Err(StageError::new(format!("{} is a file, a folder is expected", path.display())));
+                return Err(StageError::new(format!(
+                    "{} is a file, a folder is expected",
+                    path.display()
+                )));
             }
             Take::File | Take::FileOrFolder => found.is_dir(),
             Take::Folder { .. } => true,
@@ -182,7 +211,11 @@ impl Sources {
     /// Where there is no such program.
     pub fn tool(&self, name: &Path, folder: &Path) -> Result<(PathBuf, Digest), StageError> {
         let by_path = name.components().count() > 1;
-        let wanted = if by_path { folder.join(name) } else { name.to_path_buf() };
+        let wanted = if by_path {
+            folder.join(name)
+        } else {
+            name.to_path_buf()
+        };
         let mut tools = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = tools.get(&wanted) {
             return Ok(known.clone());
@@ -207,7 +240,9 @@ fn blob((digest, bytes): (Digest, u64)) -> BlobRef {
 
 fn search_path(name: &Path) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
 }
 
 #[cfg(test)]
@@ -217,9 +252,18 @@ mod tests {
     #[test]
     fn a_change_of_a_folder_is_told_by_file() {
         let before = "aa  1.jpg\nbb  2.jpg\n";
-        assert_eq!(listing_change(before, "aa  1.jpg\ncc  2.jpg\n"), "changed `2.jpg`; 2 files now");
-        assert_eq!(listing_change(before, "aa  1.jpg\n"), "removed `2.jpg`; 1 files now");
+        assert_eq!(
+            listing_change(before, "aa  1.jpg\ncc  2.jpg\n"),
+            "changed `2.jpg`; 2 files now"
+        );
+        assert_eq!(
+            listing_change(before, "aa  1.jpg\n"),
+            "removed `2.jpg`; 1 files now"
+        );
         let more = "aa  1.jpg\nbb  2.jpg\nbb  3.jpg\nbb  4.jpg\n";
-        assert_eq!(listing_change(before, more), "added 2 files (`3.jpg`, …); 4 files now");
+        assert_eq!(
+            listing_change(before, more),
+            "added 2 files (`3.jpg`, …); 4 files now"
+        );
     }
 }

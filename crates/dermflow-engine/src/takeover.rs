@@ -9,7 +9,9 @@ use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, SortField};
 use dermflow_core::{Artifact, Column, Record, SAMPLE_ID, SampleId, StageError, TableManifest};
-use dermflow_store::{Store, TableReader as StoredTableReader, TableWriter as StoredTableWriter, take_samples};
+use dermflow_store::{
+    Store, TableReader as StoredTableReader, TableWriter as StoredTableWriter, take_samples,
+};
 
 use crate::map::{MapWork, driver_of};
 
@@ -35,55 +37,103 @@ pub(crate) fn previous(store: &Store, work: &MapWork) -> Option<Previous> {
     let key = store.get_family(&work.family)?;
     let record = store.get_record(&key).ok()??;
     let driver = driver_of(store, &record, &work.over)?;
-    let blobs_there = driver.partitions.iter().all(|partition| store.has_blob(&partition.blob));
+    let blobs_there = driver
+        .partitions
+        .iter()
+        .all(|partition| store.has_blob(&partition.blob));
     (blobs_there && store.is_complete(&record)).then_some(Previous { driver, record })
 }
 
 /// Compares a partition with what the previous driver held for its range of samples. `None`
 /// where nothing can be taken over.
-pub(crate) fn compare(store: &Store, work: &MapWork, part: &TableManifest, previous: &Previous) -> Option<Takeover> {
-    let reads = work.action.inputs.get(&work.over).and_then(|inputs| inputs.first()?.reads.clone());
+pub(crate) fn compare(
+    store: &Store,
+    work: &MapWork,
+    part: &TableManifest,
+    previous: &Previous,
+) -> Option<Takeover> {
+    let reads = work
+        .action
+        .inputs
+        .get(&work.over)
+        .and_then(|inputs| inputs.first()?.reads.clone());
     let columns = readable(part, &reads);
-    if columns.iter().any(|column| !previous.driver.columns.contains(column)) || columns != readable(&previous.driver, &reads) {
+    if columns
+        .iter()
+        .any(|column| !previous.driver.columns.contains(column))
+        || columns != readable(&previous.driver, &reads)
+    {
         return None;
     }
     let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
     let now = load(store, part, &names)?;
     let before = load(store, &overlapping(&previous.driver, part)?, &names)?;
-    let fields = now.schema().fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
+    let fields = now
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| SortField::new(field.data_type().clone()))
+        .collect();
     let converter = RowConverter::new(fields).ok()?;
     let (now_rows, before_rows) = (samples(&converter, &now)?, samples(&converter, &before)?);
-    let kept: Vec<SampleId> =
-        now_rows.iter().filter(|(id, rows)| before_rows.get(*id) == Some(*rows)).map(|(id, _)| *id).collect();
+    let kept: Vec<SampleId> = now_rows
+        .iter()
+        .filter(|(id, rows)| before_rows.get(*id) == Some(*rows))
+        .map(|(id, _)| *id)
+        .collect();
     if kept.is_empty() {
         return None;
     }
     let ids = now.column(0).as_fixed_size_binary();
-    let is_changed = |row: usize| kept.binary_search_by(|id| id.as_bytes().as_slice().cmp(ids.value(row))).is_err();
+    let is_changed = |row: usize| {
+        kept.binary_search_by(|id| id.as_bytes().as_slice().cmp(ids.value(row)))
+            .is_err()
+    };
     let mask: BooleanArray = (0..ids.len()).map(|row| Some(is_changed(row))).collect();
     let changed = filter_record_batch(&now, &mask).ok()?;
-    let tables = previous.record.outputs.iter().filter_map(|(port, artifact)| match artifact {
-        Artifact::Table(table) => Some((port.clone(), table.clone())),
-        _ => None,
-    });
+    let tables = previous
+        .record
+        .outputs
+        .iter()
+        .filter_map(|(port, artifact)| match artifact {
+            Artifact::Table(table) => Some((port.clone(), table.clone())),
+            _ => None,
+        });
     Some(Takeover {
         schema: now.schema(),
-        changed: if changed.num_rows() == 0 { Vec::new() } else { vec![changed] },
+        changed: if changed.num_rows() == 0 {
+            Vec::new()
+        } else {
+            vec![changed]
+        },
         kept,
         outputs: tables.collect(),
     })
 }
 
 fn readable(table: &TableManifest, reads: &Option<Vec<String>>) -> Vec<Column> {
-    let may = |name: &String| name == SAMPLE_ID || reads.as_ref().is_none_or(|columns| columns.contains(name));
-    table.columns.iter().filter(|column| may(&column.name)).cloned().collect()
+    let may =
+        |name: &String| name == SAMPLE_ID || reads.as_ref().is_none_or(|columns| columns.contains(name));
+    table
+        .columns
+        .iter()
+        .filter(|column| may(&column.name))
+        .cloned()
+        .collect()
 }
 
 /// The part of `table` whose partitions reach into the range of `part`.
 fn overlapping(table: &TableManifest, part: &TableManifest) -> Option<TableManifest> {
     let (first, last) = (part.partitions.first()?.first, part.partitions.last()?.last);
-    let partitions = table.partitions.iter().filter(|partition| partition.last >= first && partition.first <= last);
-    Some(TableManifest::new(table.contract.clone(), table.columns.clone(), partitions.cloned().collect()))
+    let partitions = table
+        .partitions
+        .iter()
+        .filter(|partition| partition.last >= first && partition.first <= last);
+    Some(TableManifest::new(
+        table.contract.clone(),
+        table.columns.clone(),
+        partitions.cloned().collect(),
+    ))
 }
 
 fn load(store: &Store, table: &TableManifest, columns: &[String]) -> Option<RecordBatch> {
@@ -121,7 +171,9 @@ impl Takeover {
     /// Where the earlier output has other columns than the computed one, or a blob is damaged.
     pub fn unite(&self, store: &Store, port: &str, computed: &Artifact) -> Result<Artifact, StageError> {
         let (Artifact::Table(computed), Some(earlier)) = (computed, self.outputs.get(port)) else {
-            return Err(StageError::new(format!("the earlier result has no table `{port}`")));
+            return Err(StageError::new(format!(
+                "the earlier result has no table `{port}`"
+            )));
         };
         if computed.columns != earlier.columns {
             return Err(StageError::new(format!(

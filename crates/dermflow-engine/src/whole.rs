@@ -20,7 +20,11 @@ pub(crate) fn run_whole(
     let lock = workshop.lock(&action.key)?;
     if !forced && let Lookup::Complete(finished) = look_up(workshop.store, &action.key)? {
         lock.done()?;
-        return Ok(Made { finished, how: How::Found, commit: None });
+        return Ok(Made {
+            finished,
+            how: How::Found,
+            commit: None,
+        });
     }
     let started = SystemTime::now();
     let (store, threads) = (workshop.store, workshop.threads(action));

@@ -18,7 +18,12 @@ use crate::workshop::{Lookup, Made, Workshop, look_up};
 /// A piece of work.
 pub(crate) enum Task {
     /// Bind a stage and look it up.
-    Prepare { inputs: BTreeMap<usize, Arc<Finished>>, pipeline: usize, stage: usize, forced: bool },
+    Prepare {
+        inputs: BTreeMap<usize, Arc<Finished>>,
+        pipeline: usize,
+        stage: usize,
+        forced: bool,
+    },
     /// Compute an action at once.
     Whole { work: Arc<Work>, forced: bool },
     /// Compute one partition of a map.
@@ -51,6 +56,8 @@ pub(crate) struct Work {
 pub(crate) struct Bench<'a> {
     pub workshop: Workshop<'a>,
     pub pipelines: &'a [Pipeline],
+    /// A seed for every stage of every pipeline.
+    pub seeds: Vec<Vec<u64>>,
     pub history: History<'a>,
     pub executor: Option<&'a dyn Executor>,
 }
@@ -58,7 +65,12 @@ pub(crate) struct Bench<'a> {
 impl Bench<'_> {
     pub fn perform(&self, task: Task) -> Result<Outcome, StageError> {
         match task {
-            Task::Prepare { inputs, pipeline, stage, forced } => self.prepare(&inputs, pipeline, stage, forced),
+            Task::Prepare {
+                inputs,
+                pipeline,
+                stage,
+                forced,
+            } => self.prepare(&inputs, pipeline, stage, forced),
             Task::Whole { work, forced } => match self.executor {
                 Some(executor) => run_remote(&self.workshop, executor, &work, forced),
                 None => run_whole(&self.workshop, &work.action, work.no_files.as_ref(), forced),
@@ -70,7 +82,9 @@ impl Bench<'_> {
             },
             Task::Finish { work, computed } => match &work.map {
                 Some(map) => finish_map(&self.workshop, map, &computed).map(Outcome::Made),
-                None => Err(StageError::new("an action without partitions has nothing to unite")),
+                None => Err(StageError::new(
+                    "an action without partitions has nothing to unite",
+                )),
             },
         }
     }
@@ -82,11 +96,17 @@ impl Bench<'_> {
         at: usize,
         forced: bool,
     ) -> Result<Outcome, StageError> {
+        let seed = self.seeds[pipeline][at];
         let pipeline = &self.pipelines[pipeline];
         let stage = &pipeline.stages[at];
         // The scheduler prepares a stage once all that it is wired to is finished.
-        let result_of = |from: usize| inputs.get(&from).cloned().unwrap_or_else(|| unreachable!("stage {from} is not finished"));
-        let unbound = Unbound::of(pipeline, at, &result_of);
+        let result_of = |from: usize| {
+            inputs
+                .get(&from)
+                .cloned()
+                .unwrap_or_else(|| unreachable!("stage {from} is not finished"))
+        };
+        let unbound = Unbound::of(pipeline, at, seed, &result_of);
         let folder = unbound.folder.clone();
         let action = Arc::new(Action::bind(unbound, self.workshop.sources)?);
         let store = self.workshop.store;
@@ -98,7 +118,14 @@ impl Bench<'_> {
                 Lookup::Absent => self.history.reasons(&action, stage),
             },
         };
-        let work = make_work(&self.workshop, action, forced, self.executor.is_some(), stage.seed, folder)?;
+        let work = make_work(
+            &self.workshop,
+            action,
+            forced,
+            self.executor.is_some(),
+            seed,
+            folder,
+        )?;
         Ok(Outcome::Miss(Arc::new(work), reasons))
     }
 }
@@ -117,7 +144,10 @@ pub(crate) fn make_work(
         true => Some(MapWork::prepare(workshop.store, action.clone(), forced)?),
         false => None,
     };
-    let no_files = map.as_ref().filter(|map| map.parts.is_empty()).and_then(|map| map.empty_listing().cloned());
+    let no_files = map
+        .as_ref()
+        .filter(|map| map.parts.is_empty())
+        .and_then(|map| map.empty_listing().cloned());
     let map = map.filter(|map| !map.parts.is_empty());
     let mut sizes = action.sizes();
     if let Some(map) = &map {
@@ -127,8 +157,13 @@ pub(crate) fn make_work(
             bytes: sizes.bytes / parts,
         };
     }
+    let mut needs = action.kind.resources(&action.parameters, &sizes);
+    if is_map && elsewhere {
+        // The other process works on as many partitions at once as it may have threads.
+        needs.threads = 0;
+    }
     Ok(Work {
-        needs: action.kind.resources(&action.parameters, &sizes),
+        needs,
         action,
         map,
         no_files,

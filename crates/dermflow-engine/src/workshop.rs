@@ -90,7 +90,10 @@ pub(crate) fn look_up(store: &Store, key: &Key) -> Result<Lookup, StageError> {
 pub(crate) fn missing_blob(store: &Store, record: &Record) -> String {
     for (port, artifact) in &record.outputs {
         if let Some(blob) = artifact.blobs().iter().find(|blob| !store.has_blob(blob)) {
-            return format!("blob {} of its output `{port}` is gone or damaged", blob.digest.short());
+            return format!(
+                "blob {} of its output `{port}` is gone or damaged",
+                blob.digest.short()
+            );
         }
     }
     "a file of it is gone".to_string()
@@ -115,7 +118,9 @@ impl Workshop<'_> {
         let call = AssertUnwindSafe(|| action.kind.run(&action.parameters, context));
         catch_unwind(call).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+            let text = text
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("no message");
             let kind = action.kind.name();
             Err(StageError::new(format!("the kind `{kind}` panicked: {text}"))
                 .with_help("this is a bug in the kind; please report it with the pipeline"))
@@ -194,7 +199,10 @@ impl Workshop<'_> {
 
 /// A [`Making`] that started at `started` and ends now.
 pub(crate) fn making(started: SystemTime, metrics: BTreeMap<String, f64>) -> Making {
-    let since = |time: SystemTime| time.duration_since(UNIX_EPOCH).map_or(0.0, |span| span.as_secs_f64());
+    let since = |time: SystemTime| {
+        time.duration_since(UNIX_EPOCH)
+            .map_or(0.0, |span| span.as_secs_f64())
+    };
     Making {
         started: since(started),
         seconds: started.elapsed().map_or(0.0, |span| span.as_secs_f64()),

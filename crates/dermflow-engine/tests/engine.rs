@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use dermflow_core::{
-    Artifact, Column, ColumnType, InputPort, InputTypes, Inputs, OutputPort, PortType, Problem, Registry, SampleId, Shape,
-    StageContext, StageError, StageKind, TableType,
+    Artifact, Column, ColumnType, InputPort, InputTypes, Inputs, OutputPort, PortType, Problem, Registry,
+    SampleId, Shape, StageContext, StageError, StageKind, TableType,
 };
 use dermflow_engine::{Event, Interrupt, Options, Outlook, Sources, Summary, plan, run};
 use dermflow_graph::{CellSelection, Request, load};
@@ -19,7 +19,12 @@ use serde::{Deserialize, Serialize};
 static CALLS: Mutex<BTreeMap<String, Vec<String>>> = Mutex::new(BTreeMap::new());
 
 fn note(test: &str, call: String) {
-    CALLS.lock().unwrap().entry(test.to_string()).or_default().push(call);
+    CALLS
+        .lock()
+        .unwrap()
+        .entry(test.to_string())
+        .or_default()
+        .push(call);
 }
 
 fn calls(test: &str) -> Vec<String> {
@@ -27,7 +32,10 @@ fn calls(test: &str) -> Vec<String> {
 }
 
 fn numbers_type() -> TableType {
-    TableType::exactly([Column::new("v", ColumnType::Integer), Column::new("w", ColumnType::Integer)])
+    TableType::exactly([
+        Column::new("v", ColumnType::Integer),
+        Column::new("w", ColumnType::Integer),
+    ])
 }
 
 /// A table from its parameters: `rows: {name: [v, w]}`.
@@ -51,14 +59,22 @@ impl StageKind for Numbers {
         Inputs::default()
     }
     fn outputs(_: &NumbersParameters, _: &InputTypes) -> Result<Vec<OutputPort>, Problem> {
-        Ok(vec![OutputPort::new("table", PortType::Table(numbers_type()), "the rows")])
+        Ok(vec![OutputPort::new(
+            "table",
+            PortType::Table(numbers_type()),
+            "the rows",
+        )])
     }
     fn run(parameters: &NumbersParameters, context: &mut dyn StageContext) -> Result<(), StageError> {
         let ids: Vec<SampleId> = parameters.rows.keys().map(|key| SampleId::of_key(key)).collect();
         let v = Int64Array::from_iter_values(parameters.rows.values().map(|row| row.0));
         let w = Int64Array::from_iter_values(parameters.rows.values().map(|row| row.1));
         let schema = numbers_type().schema();
-        let columns = vec![dermflow_core::memory::sample_ids(&ids), Arc::new(v) as _, Arc::new(w) as _];
+        let columns = vec![
+            dermflow_core::memory::sample_ids(&ids),
+            Arc::new(v) as _,
+            Arc::new(w) as _,
+        ];
         let mut out = context.write_table("table", schema.clone())?;
         out.write(&RecordBatch::try_new(schema, columns)?)?;
         out.finish()
@@ -85,14 +101,19 @@ impl StageKind for Double {
     const EXAMPLE: &'static str = "";
     fn inputs(_: &DoubleParameters) -> Inputs {
         let table = InputPort::one("table", PortType::Table(numbers_type()), "what to double").reading(["v"]);
-        Inputs { ports: vec![table], open: false }
+        Inputs {
+            ports: vec![table],
+            open: false,
+        }
     }
     fn outputs(_: &DoubleParameters, _: &InputTypes) -> Result<Vec<OutputPort>, Problem> {
         let table = TableType::exactly([Column::new("v", ColumnType::Integer)]);
         Ok(vec![OutputPort::new("table", PortType::Table(table), "doubled")])
     }
     fn shape(_: &DoubleParameters) -> Shape {
-        Shape::Map { over: "table".to_string() }
+        Shape::Map {
+            over: "table".to_string(),
+        }
     }
     fn run(parameters: &DoubleParameters, context: &mut dyn StageContext) -> Result<(), StageError> {
         assert!(!parameters.panic, "told to panic");
@@ -109,11 +130,15 @@ impl StageKind for Double {
             for value in values.values() {
                 note(&parameters.test, value.to_string());
             }
-            let kept: arrow::array::BooleanArray = values.iter().map(|value| value.map(|value| value >= 0)).collect();
+            let kept: arrow::array::BooleanArray =
+                values.iter().map(|value| value.map(|value| value >= 0)).collect();
             let batch = arrow::compute::filter_record_batch(&batch, &kept)?;
             let values = batch.column(1).as_primitive::<Int64Type>();
             let doubled: Int64Array = values.unary(|value| value * 2);
-            out.write(&RecordBatch::try_new(schema.clone(), vec![batch.column(0).clone(), Arc::new(doubled)])?)?;
+            out.write(&RecordBatch::try_new(
+                schema.clone(),
+                vec![batch.column(0).clone(), Arc::new(doubled)],
+            )?)?;
         }
         out.finish()
     }
@@ -147,12 +172,20 @@ impl StageKind for Unsteady {
         if parameters.forget {
             return Ok(());
         }
-        let calls = CALLS.lock().unwrap().entry(parameters.test.clone()).or_default().len() as i64;
+        let calls = CALLS
+            .lock()
+            .unwrap()
+            .entry(parameters.test.clone())
+            .or_default()
+            .len() as i64;
         note(&parameters.test, "called".to_string());
         let schema = TableType::exactly([Column::new("v", ColumnType::Integer)]).schema();
         let ids = dermflow_core::memory::sample_ids(&[SampleId::of_key("a")]);
         let mut out = context.write_table("table", schema.clone())?;
-        out.write(&RecordBatch::try_new(schema, vec![ids, Arc::new(Int64Array::from(vec![calls]))])?)?;
+        out.write(&RecordBatch::try_new(
+            schema,
+            vec![ids, Arc::new(Int64Array::from(vec![calls]))],
+        )?)?;
         out.finish()
     }
 }
@@ -177,9 +210,19 @@ impl World {
     fn pipelines(&self, yaml: &str) -> Vec<dermflow_graph::Pipeline> {
         let file = self.folder.path().join("pipeline.yaml");
         std::fs::write(&file, yaml).unwrap();
-        let registry = Registry::new().with::<Numbers>().with::<Double>().with::<Unsteady>();
-        let request = Request { file: &file, registry: &registry, overrides: &[], cells: CellSelection::All };
-        load(&request).unwrap_or_else(|problems| panic!("{problems}")).pipelines
+        let registry = Registry::new()
+            .with::<Numbers>()
+            .with::<Double>()
+            .with::<Unsteady>();
+        let request = Request {
+            file: &file,
+            registry: &registry,
+            overrides: &[],
+            cells: CellSelection::All,
+        };
+        load(&request)
+            .unwrap_or_else(|problems| panic!("{problems}"))
+            .pipelines
     }
 
     fn run_with(&self, yaml: &str, options: &Options) -> Ran {
@@ -187,8 +230,19 @@ impl World {
         let sources = Sources::new(&self.store, false);
         let events = Mutex::new(Vec::new());
         let sink = |event: &Event| events.lock().unwrap().push(event.clone());
-        let summary = run(&pipelines, &self.store, &sources, options, &sink, &Interrupt::new()).unwrap();
-        Ran { summary, events: events.into_inner().unwrap() }
+        let summary = run(
+            &pipelines,
+            &self.store,
+            &sources,
+            options,
+            &sink,
+            &Interrupt::new(),
+        )
+        .unwrap();
+        Ran {
+            summary,
+            events: events.into_inner().unwrap(),
+        }
     }
 
     fn run(&self, yaml: &str) -> Ran {
@@ -201,7 +255,10 @@ impl World {
     fn artifact(&self, yaml: &str, stage: &str) -> Artifact {
         let pipelines = self.pipelines(yaml);
         let planned = plan(&pipelines[0], &self.store, &Sources::new(&self.store, false), &[]).unwrap();
-        let found = planned.into_iter().find(|planned| planned.label.stage == stage).unwrap();
+        let found = planned
+            .into_iter()
+            .find(|planned| planned.label.stage == stage)
+            .unwrap();
         found.finished.unwrap().output("table").unwrap().clone()
     }
 }
@@ -215,7 +272,9 @@ fn doubling(test: &str, rows: &BTreeMap<String, (i64, i64)>) -> String {
 }
 
 fn rows(all: &[(&str, i64, i64)]) -> BTreeMap<String, (i64, i64)> {
-    all.iter().map(|(name, v, w)| ((*name).to_string(), (*v, *w))).collect()
+    all.iter()
+        .map(|(name, v, w)| ((*name).to_string(), (*v, *w)))
+        .collect()
 }
 
 fn sorted(mut calls: Vec<String>) -> Vec<String> {
@@ -226,15 +285,24 @@ fn sorted(mut calls: Vec<String>) -> Vec<String> {
 #[test]
 fn a_changed_row_costs_one_row_and_a_column_that_is_not_read_costs_nothing() {
     let world = World::new();
-    let first = world.run(&doubling("rows", &rows(&[("a", 1, 1), ("b", 2, 1), ("c", -3, 1)])));
+    let first = world.run(&doubling(
+        "rows",
+        &rows(&[("a", 1, 1), ("b", 2, 1), ("c", -3, 1)]),
+    ));
     assert_eq!((first.summary.executed, first.summary.hit), (2, 0));
     assert_eq!(sorted(calls("rows")), ["-3", "1", "2"]);
 
-    let other_column = world.run(&doubling("rows", &rows(&[("a", 1, 9), ("b", 2, 9), ("c", -3, 9)])));
+    let other_column = world.run(&doubling(
+        "rows",
+        &rows(&[("a", 1, 9), ("b", 2, 9), ("c", -3, 9)]),
+    ));
     assert_eq!((other_column.summary.executed, other_column.summary.hit), (1, 1));
     assert!(calls("rows").is_empty());
 
-    let one_row = world.run(&doubling("rows", &rows(&[("a", 1, 1), ("b", 20, 1), ("c", -3, 1), ("d", 4, 1)])));
+    let one_row = world.run(&doubling(
+        "rows",
+        &rows(&[("a", 1, 1), ("b", 20, 1), ("c", -3, 1), ("d", 4, 1)]),
+    ));
     assert_eq!((one_row.summary.executed, one_row.summary.hit), (2, 0));
     assert_eq!(sorted(calls("rows")), ["20", "4"]);
     assert_eq!(one_row.summary.rows_reused, 2);
@@ -255,7 +323,9 @@ fn any_sequence_of_edits_gives_what_a_fresh_store_gives() {
     let world = World::new();
     let mut state = 7u64;
     let mut random = move |below: u64| {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        state = state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         (state >> 33) % below
     };
     let mut table: BTreeMap<String, (i64, i64)> =
@@ -297,7 +367,13 @@ fn a_damaged_input_is_made_again_in_the_same_run() {
     let store = Store::open(world.store.root()).unwrap();
     let world = World { store, ..world };
     let ran = world.run(&yaml);
-    assert!(ran.events.iter().any(|event| matches!(event, Event::Damaged { .. })), "{:?}", ran.events);
+    assert!(
+        ran.events
+            .iter()
+            .any(|event| matches!(event, Event::Damaged { .. })),
+        "{:?}",
+        ran.events
+    );
     assert_eq!(ran.summary.executed, 2);
     let fresh = World::new();
     fresh.run(&yaml);
@@ -310,18 +386,33 @@ fn another_result_under_the_same_key_is_told_and_the_first_stays() {
     let yaml = "name: unsteady\nstages:\n  one: {kind: unsteady, with: {test: unsteady}}\n";
     world.run(yaml);
     let first = world.artifact(yaml, "one");
-    let again = world.run_with(yaml, &Options { force: vec!["one".to_string()], ..Options::default() });
-    assert!(again.events.iter().any(|event| matches!(event, Event::Nondeterminism { .. })));
+    let again = world.run_with(
+        yaml,
+        &Options {
+            force: vec!["one".to_string()],
+            ..Options::default()
+        },
+    );
+    assert!(
+        again
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::Nondeterminism { .. }))
+    );
     assert_eq!((again.summary.executed, world.artifact(yaml, "one")), (1, first));
 }
 
 #[test]
 fn cells_share_what_they_have_in_common() {
     let world = World::new();
-    let yaml = doubling("cells", &rows(&[("a", 1, 1)])) + "variants:\n  same: {}\n  other: {stages.double.with.test: cells2}\n";
+    let yaml = doubling("cells", &rows(&[("a", 1, 1)]))
+        + "variants:\n  same: {}\n  other: {stages.double.with.test: cells2}\n";
     let ran = world.run(&yaml);
     assert_eq!((ran.summary.executed, ran.summary.hit), (3, 3));
-    assert_eq!((calls("cells"), calls("cells2")), (vec!["1".to_string()], vec!["1".to_string()]));
+    assert_eq!(
+        (calls("cells"), calls("cells2")),
+        (vec!["1".to_string()], vec!["1".to_string()])
+    );
 }
 
 #[test]
@@ -330,7 +421,13 @@ fn a_panic_and_a_forgotten_output_are_failures_in_words_and_what_is_independent_
     let yaml = doubling("panic", &rows(&[("a", 1, 1)])).replace("test: panic", "test: panic, panic: true")
         + "  after: {kind: double, in: {table: forgets}, with: {test: x}}\n  \
            forgets: {kind: numbers, with: {rows: {}}}\n  unsteady: {kind: unsteady, with: {test: y, forget: true}}\n";
-    let ran = world.run_with(&yaml, &Options { keep_going: true, ..Options::default() });
+    let ran = world.run_with(
+        &yaml,
+        &Options {
+            keep_going: true,
+            ..Options::default()
+        },
+    );
     let failed: Vec<String> = ran
         .events
         .iter()
@@ -340,8 +437,18 @@ fn a_panic_and_a_forgotten_output_are_failures_in_words_and_what_is_independent_
         })
         .collect();
     assert_eq!(failed.len(), 2, "{failed:?}");
-    assert!(failed.iter().any(|message| message.contains("panicked: told to panic")), "{failed:?}");
-    assert!(failed.iter().any(|message| message.contains("without writing its output `table`")), "{failed:?}");
+    assert!(
+        failed
+            .iter()
+            .any(|message| message.contains("panicked: told to panic")),
+        "{failed:?}"
+    );
+    assert!(
+        failed
+            .iter()
+            .any(|message| message.contains("without writing its output `table`")),
+        "{failed:?}"
+    );
     assert_eq!((ran.summary.executed, ran.summary.failed), (3, 2));
 }
 
@@ -351,13 +458,26 @@ fn a_plan_says_what_a_run_would_do_and_why() {
     let yaml = doubling("plan", &rows(&[("a", 1, 1)]));
     let look = |yaml: &str| {
         let pipelines = world.pipelines(yaml);
-        let planned = plan(&pipelines[0], &world.store, &Sources::new(&world.store, false), &[]).unwrap();
-        let told = |reasons: &[dermflow_engine::Reason]| reasons.iter().map(ToString::to_string).collect::<Vec<_>>();
-        planned.iter().map(|stage| (stage.status, told(&stage.reasons).join("; "))).collect::<Vec<_>>()
+        let planned = plan(
+            &pipelines[0],
+            &world.store,
+            &Sources::new(&world.store, false),
+            &[],
+        )
+        .unwrap();
+        let told =
+            |reasons: &[dermflow_engine::Reason]| reasons.iter().map(ToString::to_string).collect::<Vec<_>>();
+        planned
+            .iter()
+            .map(|stage| (stage.status, told(&stage.reasons).join("; ")))
+            .collect::<Vec<_>>()
     };
     let never = look(&yaml);
     assert_eq!(never[0], (Outlook::Miss, "never run".to_string()));
-    assert_eq!(never[1], (Outlook::Waits, "table: `numbers` runs first".to_string()));
+    assert_eq!(
+        never[1],
+        (Outlook::Waits, "table: `numbers` runs first".to_string())
+    );
     world.run(&yaml);
     assert!(look(&yaml).iter().all(|(status, _)| *status == Outlook::Hit));
     let changed = look(&yaml.replace("[1,1]", "[5,1]"));
@@ -367,5 +487,34 @@ fn a_plan_says_what_a_run_would_do_and_why() {
     world.run(&yaml.replace("[1,1]", "[5,1]").split("  double:").next().unwrap());
     let after = look(&yaml.replace("[1,1]", "[5,1]"));
     assert_eq!(after[0].0, Outlook::Hit);
-    assert_eq!(after[1], (Outlook::Miss, "table.v: 1 of 1 partitions".to_string()));
+    assert_eq!(
+        after[1],
+        (Outlook::Miss, "table.v: 1 of 1 partitions".to_string())
+    );
+}
+
+/// Several partitions may be through before the scheduler has heard of the first of them.
+#[test]
+fn a_map_is_finished_once_however_its_partitions_come_in() {
+    for round in 0..20 {
+        let world = World::new();
+        let table: BTreeMap<String, (i64, i64)> =
+            (0..2000).map(|row| (format!("r{row}"), (row, round))).collect();
+        let yaml = doubling("once", &table);
+        let after = yaml + "  again: {kind: double, in: {table: double}, with: {test: once}}\n";
+        let ran = world.run_with(
+            &after,
+            &Options {
+                jobs: 8,
+                ..Options::default()
+            },
+        );
+        assert_eq!(
+            (ran.summary.executed, ran.summary.hit),
+            (3, 0),
+            "{:?}",
+            ran.events
+        );
+        calls("once");
+    }
 }

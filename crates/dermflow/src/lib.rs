@@ -28,7 +28,12 @@ use clap::{Parser, Subcommand};
 /// A pipeline is a YAML file of stages. `run` computes what changed and nothing else; every
 /// result can be asked where it came from.
 #[derive(Parser)]
-#[command(name = "dermflow", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "dermflow",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,

@@ -68,17 +68,26 @@ fn by_stage(store: &Store, name: &str) -> Result<Option<Located>, Failure> {
     journals.reverse();
     for journal in journals {
         let lines = store.read_journal(&journal)?;
-        let lines = lines.into_iter().filter_map(|line| serde_json::from_value::<JournalLine>(line).ok());
+        let lines = lines
+            .into_iter()
+            .filter_map(|line| serde_json::from_value::<JournalLine>(line).ok());
         let mut of_stage = lines.filter(|line| line.stage == stage && line.cell.as_deref() == cell);
         let Some(line) = of_stage.next() else { continue };
         let record = open(store, line.key, String::new())?.record;
-        let ports: Vec<String> = record.outputs.keys().filter(|port| !port.starts_with('.')).cloned().collect();
+        let ports: Vec<String> = record
+            .outputs
+            .keys()
+            .filter(|port| !port.starts_with('.'))
+            .cloned()
+            .collect();
         let port = match (port, ports.as_slice()) {
             (Some(port), _) if ports.iter().any(|known| known == port) => port.to_string(),
             (None, [only]) => only.clone(),
             _ => {
                 let which = ports.join("`, `");
-                return Err(Failure::new(format!("the stage `{stage}` has the outputs `{which}`: name one of them")));
+                return Err(Failure::new(format!(
+                    "the stage `{stage}` has the outputs `{which}`: name one of them"
+                )));
             }
         };
         return open(store, line.key, port).map(Some);
@@ -97,7 +106,11 @@ fn by_digest(store: &Store, prefix: &str) -> Result<Located, Failure> {
             Found::Artifact { key, port, .. } => found.push((key, port)),
             Found::Action(key) => {
                 let ports = open(store, key, String::new())?.record.outputs.into_keys();
-                found.extend(ports.filter(|port| !port.starts_with('.')).map(|port| (key, port)));
+                found.extend(
+                    ports
+                        .filter(|port| !port.starts_with('.'))
+                        .map(|port| (key, port)),
+                );
             }
             Found::Blob(_) => {}
         }
@@ -105,14 +118,18 @@ fn by_digest(store: &Store, prefix: &str) -> Result<Located, Failure> {
     found.sort();
     found.dedup();
     match found.as_slice() {
-        [] => Err(Failure::new(format!("nothing in the store has a digest that starts with `{prefix}`"))),
+        [] => Err(Failure::new(format!(
+            "nothing in the store has a digest that starts with `{prefix}`"
+        ))),
         // The same content may have been made by several actions: any of them stands for it.
         [(key, port), rest @ ..] => {
             let first = open(store, *key, port.clone())?;
             let name = first.artifact()?.name();
             for (key, port) in rest {
                 if open(store, *key, port.clone())?.artifact()?.name() != name {
-                    return Err(Failure::new(format!("`{prefix}` fits several artifacts: give more digits")));
+                    return Err(Failure::new(format!(
+                        "`{prefix}` fits several artifacts: give more digits"
+                    )));
                 }
             }
             Ok(first)

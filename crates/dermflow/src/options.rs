@@ -60,7 +60,12 @@ impl PipelineOptions {
 #[derive(Args)]
 pub struct StoreOptions {
     /// The store's folder.
-    #[arg(long, value_name = "FOLDER", env = "DERMFLOW_STORE", default_value = ".dermflow")]
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        env = "DERMFLOW_STORE",
+        default_value = ".dermflow"
+    )]
     pub store: PathBuf,
 }
 
@@ -77,7 +82,10 @@ impl StoreOptions {
 
     /// Where named outputs are laid: `results` beside the store.
     pub fn results(&self) -> PathBuf {
-        let folder = self.store.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = self
+            .store
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
         folder.unwrap_or(Path::new(".")).join("results")
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub struct Bars {
     all: MultiProgress,
     running: Mutex<BTreeMap<String, ProgressBar>>,
     total: ProgressBar,
+    hits: AtomicU64,
 }
 
 impl Display {
@@ -43,6 +45,7 @@ impl Display {
             all,
             running: Mutex::default(),
             total,
+            hits: AtomicU64::new(0),
         })
     }
 
@@ -89,12 +92,18 @@ impl Bars {
                 if let Some(bar) = running.get(&label.to_string()) {
                     if let Some(total) = total {
                         bar.set_length(*total);
-                        bar.set_style(style("  {spinner} {msg} {bar:24} {human_pos}/{human_len} {per_sec}, {eta} left"));
+                        bar.set_style(style(
+                            "  {spinner} {msg} {bar:24} {human_pos}/{human_len} {per_sec}, {eta} left",
+                        ));
                     }
                     bar.set_position(*done);
                 }
             }
-            Event::StageHit { .. } => self.total.inc(1),
+            Event::StageHit { .. } => {
+                let hits = self.hits.fetch_add(1, Ordering::Relaxed) + 1;
+                self.total.set_message(format!("{hits} of them there already, "));
+                self.total.inc(1);
+            }
             Event::StageExecuted { label, .. } | Event::StageFailed { label, .. } => {
                 self.total.inc(1);
                 if let Some(bar) = running.remove(&label.to_string()) {
@@ -116,20 +125,49 @@ impl Bars {
 fn line(event: &Event) -> Option<String> {
     Some(match event {
         Event::RunStarted { .. } | Event::StageProgress { .. } => return None,
-        Event::StageHit { label, shared: false, .. } => format!("hit      {label}"),
+        Event::StageHit {
+            label, shared: false, ..
+        } => format!("hit      {label}"),
         Event::StageHit { label, .. } => format!("shared   {label}"),
-        Event::StageStarted { label, reasons, partitions, .. } => {
+        Event::StageStarted {
+            label,
+            reasons,
+            partitions,
+            ..
+        } => {
             let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
-            let parts = partitions.map(|(all, hit)| format!(", {} of {all} partitions", all - hit)).unwrap_or_default();
-            format!("run      {label} [{}] because {}{parts}", label.kind, reasons.join("; "))
+            let parts = partitions
+                .map(|(all, hit)| format!(", {} of {all} partitions", all - hit))
+                .unwrap_or_default();
+            format!(
+                "run      {label} [{}] because {}{parts}",
+                label.kind,
+                reasons.join("; ")
+            )
         }
         Event::StageLog { label, line } => format!("         {label} | {line}"),
-        Event::StageExecuted { label, seconds, rows_computed, rows_reused, .. } => {
-            format!("done     {label} in {}{}", text::seconds(*seconds), rows(*rows_computed, *rows_reused))
+        Event::StageExecuted {
+            label,
+            seconds,
+            rows_computed,
+            rows_reused,
+            ..
+        } => {
+            format!(
+                "done     {label} in {}{}",
+                text::seconds(*seconds),
+                rows(*rows_computed, *rows_reused)
+            )
         }
         Event::StageFailed { label, message, help } => failed(label, message, help.as_deref()),
         Event::StageSkipped { label } => format!("skipped  {label}"),
-        Event::Nondeterminism { label, port, kept, found, .. } => format!(
+        Event::Nondeterminism {
+            label,
+            port,
+            kept,
+            found,
+            ..
+        } => format!(
             "WARNING  {label}: the output `{port}` came out as {} where the same action gave {} before; the first stays",
             found.short(),
             kept.short()
@@ -144,7 +182,11 @@ fn rows(computed: u64, reused: u64) -> String {
     match (computed, reused) {
         (0, 0) => String::new(),
         (computed, 0) => format!(", {} rows", text::count(computed)),
-        (computed, reused) => format!(", {} rows computed, {} taken over", text::count(computed), text::count(reused)),
+        (computed, reused) => format!(
+            ", {} rows computed, {} taken over",
+            text::count(computed),
+            text::count(reused)
+        ),
     }
 }
 
@@ -154,7 +196,10 @@ fn failed(label: &StageLabel, message: &str, help: Option<&str>) -> String {
 }
 
 fn finished(summary: &Summary) -> String {
-    let mut parts = vec![format!("{} executed", summary.executed), format!("{} hit", summary.hit)];
+    let mut parts = vec![
+        format!("{} executed", summary.executed),
+        format!("{} hit", summary.hit),
+    ];
     for (count, what) in [(summary.failed, "failed"), (summary.skipped, "skipped")] {
         if count > 0 {
             parts.push(format!("{count} {what}"));
@@ -162,5 +207,9 @@ fn finished(summary: &Summary) -> String {
     }
     let interrupted = if summary.interrupted { "interrupted: " } else { "" };
     let rows = rows(summary.rows_computed, summary.rows_reused);
-    format!("{interrupted}{}{rows} in {}", parts.join(", "), text::seconds(summary.seconds))
+    format!(
+        "{interrupted}{}{rows} in {}",
+        parts.join(", "),
+        text::seconds(summary.seconds)
+    )
 }

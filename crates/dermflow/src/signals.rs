@@ -27,7 +27,9 @@ fn kill_children() {
     let own = std::process::id();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let id: Option<i32> = entry.file_name().to_str().and_then(|name| name.parse().ok());
-        let Some(child) = id.and_then(Pid::from_raw) else { continue };
+        let Some(child) = id.and_then(Pid::from_raw) else {
+            continue;
+        };
         let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
         if parent(&stat) == Some(own) {
             // Each may be gone by now, which is what is wanted.

@@ -49,7 +49,10 @@ pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
 mod tests {
     #[test]
     fn columns_line_up() {
-        let rows = [vec!["a".to_string(), "1".to_string()], vec!["long".to_string(), "2".to_string()]];
+        let rows = [
+            vec!["a".to_string(), "1".to_string()],
+            vec!["long".to_string(), "2".to_string()],
+        ];
         assert_eq!(super::table(&["name", "n"], &rows), "name  n\na     1\nlong  2\n");
     }
 }

@@ -72,7 +72,11 @@ fn a_program_sees_its_context_and_nothing_of_our_environment() {
         own,
         ["DERMFLOW_CONTEXT", "HOME", "LANG", "PATH", "SHADE", "TMPDIR"]
     );
-    assert!(printed.iter().any(|line| line.contains("/attempt-") && line.ends_with("/work")));
+    assert!(
+        printed
+            .iter()
+            .any(|line| line.contains("/attempt-") && line.ends_with("/work"))
+    );
 }
 
 #[test]

@@ -64,7 +64,7 @@ pub(super) fn seal_the_dead(disk: &Disk) -> Result<(), StoreError> {
         if file.try_lock().is_err() || !path.exists() {
             continue;
         }
-        mend(disk, &mut file).map_err(|error| StoreError::io("mending", &path, error))?;
+        mend(&mut file).map_err(|error| StoreError::io("mending", &path, error))?;
         seal_locked(disk, &name, &mut file, Value::Null, true)?;
         drop(chain);
     }
@@ -73,7 +73,7 @@ pub(super) fn seal_the_dead(disk: &Disk) -> Result<(), StoreError> {
 
 /// Removes what a kill left at the end: half a line, or a seal that never became the newest
 /// (one that did has its name by now).
-fn mend(disk: &Disk, file: &mut File) -> std::io::Result<()> {
+fn mend(file: &mut File) -> std::io::Result<()> {
     let mut bytes = Vec::new();
     file.rewind()?;
     file.read_to_end(&mut bytes)?;

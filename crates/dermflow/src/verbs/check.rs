@@ -28,16 +28,29 @@ pub fn run(arguments: &Arguments) -> Done {
     };
     let loaded = match every.load(&registry()) {
         Err(crate::exit::Failure::Pipeline(diagnostics)) if arguments.json => {
-            println!("{}", serde_json::to_string_pretty(&diagnostics).unwrap_or_default());
+            println!(
+                "{}",
+                serde_json::to_string_pretty(&diagnostics).unwrap_or_default()
+            );
             return Err(crate::exit::Failure::Pipeline(diagnostics));
         }
         other => other?,
     };
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&loaded.warnings).unwrap_or_default());
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&loaded.warnings).unwrap_or_default()
+        );
     }
-    let stages: usize = loaded.pipelines.iter().map(|pipeline| pipeline.stages.len()).sum();
+    let stages: usize = loaded
+        .pipelines
+        .iter()
+        .map(|pipeline| pipeline.stages.len())
+        .sum();
     let cells = loaded.pipelines.len();
-    eprintln!("{}: {stages} stages in {cells} cells are right", options.file.display());
+    eprintln!(
+        "{}: {stages} stages in {cells} cells are right",
+        options.file.display()
+    );
     Ok(())
 }

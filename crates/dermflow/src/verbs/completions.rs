@@ -14,6 +14,11 @@ pub struct Arguments {
 
 /// Of the whole command line `C`.
 pub fn run<C: CommandFactory>(arguments: &Arguments) -> Done {
-    clap_complete::generate(arguments.shell, &mut C::command(), "dermflow", &mut std::io::stdout());
+    clap_complete::generate(
+        arguments.shell,
+        &mut C::command(),
+        "dermflow",
+        &mut std::io::stdout(),
+    );
     Ok(())
 }

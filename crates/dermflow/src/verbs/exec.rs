@@ -19,7 +19,10 @@ pub struct Arguments {
 
 /// The record is in the store when this returns well.
 pub fn run(arguments: &Arguments) -> Done {
-    let key: Key = arguments.key.parse().map_err(|error| Failure::new(format!("{error}")))?;
+    let key: Key = arguments
+        .key
+        .parse()
+        .map_err(|error| Failure::new(format!("{error}")))?;
     let interrupt = Interrupt::new();
     crate::signals::stop_on_signals(&interrupt);
     let store = arguments.store.open_existing()?;

@@ -36,7 +36,9 @@ pub struct Arguments {
 fn age(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is no age: write a number and d, h, m or s, such as 30d");
     let unit = text.chars().last().ok_or_else(wrong)?;
-    let number: u64 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| wrong())?;
+    let number: u64 = text[..text.len() - unit.len_utf8()]
+        .parse()
+        .map_err(|_| wrong())?;
     let seconds = match unit {
         'd' => 86_400,
         'h' => 3_600,
@@ -44,7 +46,10 @@ fn age(text: &str) -> Result<Duration, String> {
         's' => 1,
         _ => return Err(wrong()),
     };
-    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+    number
+        .checked_mul(seconds)
+        .map(Duration::from_secs)
+        .ok_or_else(wrong)
 }
 
 /// At least one rule is needed: an empty one would remove everything or nothing.
@@ -55,16 +60,26 @@ pub fn run(arguments: &Arguments) -> Done {
         max_bytes: arguments.max_size.map(|mebibytes| mebibytes << 20),
     };
     if arguments.keep_runs.is_none() && arguments.keep_newer.is_none() && arguments.max_size.is_none() {
-        return Err(Failure::new("say what to keep: --keep-runs N, --keep-newer AGE or --max-size MIB"));
+        return Err(Failure::new(
+            "say what to keep: --keep-runs N, --keep-newer AGE or --max-size MIB",
+        ));
     }
     let store = arguments.store.open_existing()?;
     let plan = gc::plan(&store, policy)?;
     if arguments.json {
-        println!("{:#}", json!({"records": plan.records.len(), "blobs": plan.blobs.len(), "bytes": plan.bytes, "removed": arguments.yes}));
+        println!(
+            "{:#}",
+            json!({"records": plan.records.len(), "blobs": plan.blobs.len(), "bytes": plan.bytes, "removed": arguments.yes})
+        );
     } else {
         let what = if arguments.yes { "removing" } else { "would remove" };
         let (records, blobs) = (plan.records.len() as u64, plan.blobs.len() as u64);
-        println!("{what} {} records and {} blobs, {}", text::count(records), text::count(blobs), text::bytes(plan.bytes));
+        println!(
+            "{what} {} records and {} blobs, {}",
+            text::count(records),
+            text::count(blobs),
+            text::bytes(plan.bytes)
+        );
     }
     if arguments.yes {
         plan.apply()?;
@@ -81,7 +96,16 @@ mod tests {
     #[test]
     fn ages_are_read_and_nonsense_is_refused() {
         assert_eq!(age("2d"), Ok(Duration::from_secs(172_800)));
-        for wrong in ["", "d", "2", "2y", "-1d", "99999999999999999999d", "9999999999999999999d", "2é"] {
+        for wrong in [
+            "",
+            "d",
+            "2",
+            "2y",
+            "-1d",
+            "99999999999999999999d",
+            "9999999999999999999d",
+            "2é",
+        ] {
             assert!(age(wrong).is_err(), "{wrong}");
         }
     }

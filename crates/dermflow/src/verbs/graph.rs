@@ -30,11 +30,14 @@ enum Format {
 /// One drawing per cell.
 pub fn run(arguments: &Arguments) -> Done {
     for pipeline in arguments.pipeline.load(&registry())?.pipelines {
-        print!("{}", match arguments.format {
-            Format::Dot => drawing::dot(&pipeline),
-            Format::Mermaid => drawing::mermaid(&pipeline),
-            Format::Svg => drawing::svg(&pipeline),
-        });
+        print!(
+            "{}",
+            match arguments.format {
+                Format::Dot => drawing::dot(&pipeline),
+                Format::Mermaid => drawing::mermaid(&pipeline),
+                Format::Svg => drawing::svg(&pipeline),
+            }
+        );
     }
     Ok(())
 }

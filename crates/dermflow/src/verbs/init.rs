@@ -18,11 +18,26 @@ pub struct Arguments {
 
 /// The starter of the repository is the one that users get; they can't drift apart.
 const STARTER: &[(&str, &str)] = &[
-    ("starter.yaml", include_str!("../../../../pipelines/starter/starter.yaml")),
-    ("report.sh", include_str!("../../../../pipelines/starter/report.sh")),
-    ("README.md", include_str!("../../../../pipelines/starter/README.md")),
-    ("data/lesions.csv", include_str!("../../../../pipelines/starter/data/lesions.csv")),
-    ("data/sizes.csv", include_str!("../../../../pipelines/starter/data/sizes.csv")),
+    (
+        "starter.yaml",
+        include_str!("../../../../pipelines/starter/starter.yaml"),
+    ),
+    (
+        "report.sh",
+        include_str!("../../../../pipelines/starter/report.sh"),
+    ),
+    (
+        "README.md",
+        include_str!("../../../../pipelines/starter/README.md"),
+    ),
+    (
+        "data/lesions.csv",
+        include_str!("../../../../pipelines/starter/data/lesions.csv"),
+    ),
+    (
+        "data/sizes.csv",
+        include_str!("../../../../pipelines/starter/data/sizes.csv"),
+    ),
 ];
 
 /// Nothing that is there is replaced.
@@ -31,7 +46,10 @@ pub fn run(arguments: &Arguments) -> Done {
     let schema = serde_json::to_string_pretty(&schema).map_err(|error| Failure::new(error.to_string()))?;
     let mut files: Vec<(&str, &str)> = STARTER.to_vec();
     files.push(("dermflow.schema.json", &schema));
-    if let Some((name, _)) = files.iter().find(|(name, _)| arguments.folder.join(name).exists()) {
+    if let Some((name, _)) = files
+        .iter()
+        .find(|(name, _)| arguments.folder.join(name).exists())
+    {
         let there = arguments.folder.join(name);
         return Err(StageError::new(format!("{} is there already", there.display()))
             .with_help("choose an empty folder: `dermflow init my-pipeline`")
@@ -41,7 +59,11 @@ pub fn run(arguments: &Arguments) -> Done {
         write(&arguments.folder.join(name), text)?;
     }
     let file = arguments.folder.join("starter.yaml");
-    println!("wrote {}; now run: dermflow run {}", file.display(), file.display());
+    println!(
+        "wrote {}; now run: dermflow run {}",
+        file.display(),
+        file.display()
+    );
     Ok(())
 }
 

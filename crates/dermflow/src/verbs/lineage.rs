@@ -36,7 +36,12 @@ pub fn run(arguments: &Arguments) -> Done {
         println!("{shown:#}");
         return Ok(());
     }
-    println!("{} {} = `{}` of", artifact.sort(), artifact.name().short(), located.port);
+    println!(
+        "{} {} = `{}` of",
+        artifact.sort(),
+        artifact.name().short(),
+        located.port
+    );
     let mut seen = BTreeSet::new();
     print_tree(&store, located.key, &located.record, "", &mut seen)
 }
@@ -45,7 +50,10 @@ fn collect(store: &Store, key: Key, record: &Record, actions: &mut serde_json::M
     if actions.contains_key(&key.hex()) {
         return Ok(());
     }
-    let outputs = record.outputs.iter().map(|(port, artifact)| (port.clone(), json!(artifact.name())));
+    let outputs = record
+        .outputs
+        .iter()
+        .map(|(port, artifact)| (port.clone(), json!(artifact.name())));
     let outputs: serde_json::Map<String, Value> = outputs.collect();
     let entry = json!({"manifest": record.manifest, "outputs": outputs, "ancestry": record.ancestry, "making": record.making});
     actions.insert(key.hex(), entry);
@@ -61,7 +69,9 @@ fn collect(store: &Store, key: Key, record: &Record, actions: &mut serde_json::M
 
 fn print_tree(store: &Store, key: Key, record: &Record, indent: &str, seen: &mut BTreeSet<Key>) -> Done {
     let manifest = &record.manifest;
-    let seed = manifest.seed.map_or(String::new(), |seed| format!(", seed {seed}"));
+    let seed = manifest
+        .seed
+        .map_or(String::new(), |seed| format!(", seed {seed}"));
     println!(
         "{} v{}  action {}{seed}, {}",
         manifest.kind,
@@ -79,19 +89,39 @@ fn print_tree(store: &Store, key: Key, record: &Record, indent: &str, seen: &mut
     }
     for (parameter, source) in &manifest.sources {
         match source {
-            SourceDigest::File { name, digest } => println!("{indent}   source {parameter}: {name} {}", digest.short()),
+            SourceDigest::File { name, digest } => {
+                println!("{indent}   source {parameter}: {name} {}", digest.short())
+            }
             SourceDigest::Folder { listing, files } => {
-                println!("{indent}   source {parameter}: {files} files, listing {}", listing.digest.short());
+                println!(
+                    "{indent}   source {parameter}: {files} files, listing {}",
+                    listing.digest.short()
+                );
             }
         }
     }
-    let inputs: Vec<_> =
-        record.ancestry.iter().flat_map(|(port, all)| all.iter().map(move |ancestor| (port, ancestor))).collect();
+    let inputs: Vec<_> = record
+        .ancestry
+        .iter()
+        .flat_map(|(port, all)| all.iter().map(move |ancestor| (port, ancestor)))
+        .collect();
     for (at, (port, ancestor)) in inputs.iter().enumerate() {
         let last = at + 1 == inputs.len();
-        let (branch, below) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-        print!("{indent}{branch}{port} = {} `{}` of ", ancestor.artifact.short(), ancestor.port);
-        let record = ancestor.action.map(|key| store.get_record(&key)).transpose()?.flatten();
+        let (branch, below) = if last {
+            ("└─ ", "   ")
+        } else {
+            ("├─ ", "│  ")
+        };
+        print!(
+            "{indent}{branch}{port} = {} `{}` of ",
+            ancestor.artifact.short(),
+            ancestor.port
+        );
+        let record = ancestor
+            .action
+            .map(|key| store.get_record(&key))
+            .transpose()?
+            .flatten();
         match (ancestor.action, record) {
             (Some(key), Some(record)) => print_tree(store, key, &record, &format!("{indent}{below}"), seen)?,
             (Some(key), None) => println!("action {}, whose record is gone", key.digest().short()),

@@ -50,15 +50,23 @@ pub fn run(arguments: &Arguments) -> Done {
         }
     } else if let Some(journal) = store.list_journals().last() {
         for line in store.read_journal(journal)? {
-            let Ok(line) = serde_json::from_value::<JournalLine>(line) else { continue };
-            let Some(record) = store.get_record(&line.key)? else { continue };
-            let stage = line.cell.map_or(line.stage.clone(), |cell| format!("{cell}:{}", line.stage));
+            let Ok(line) = serde_json::from_value::<JournalLine>(line) else {
+                continue;
+            };
+            let Some(record) = store.get_record(&line.key)? else {
+                continue;
+            };
+            let stage = line
+                .cell
+                .map_or(line.stage.clone(), |cell| format!("{cell}:{}", line.stage));
             rows.extend(outputs(line.key, &record, Some(&stage)));
         }
     }
     if arguments.json {
-        let all = rows.iter().map(|row| json!({"name": row.name, "artifact": row.artifact, "action": row.action,
-            "sort": row.sort, "rows": row.rows, "bytes": row.bytes, "kind": row.kind}));
+        let all = rows.iter().map(|row| {
+            json!({"name": row.name, "artifact": row.artifact, "action": row.action,
+            "sort": row.sort, "rows": row.rows, "bytes": row.bytes, "kind": row.kind})
+        });
         println!("{:#}", all.collect::<serde_json::Value>());
         return Ok(());
     }
@@ -66,17 +74,30 @@ pub fn run(arguments: &Arguments) -> Done {
         .iter()
         .map(|row| {
             let size = text::bytes(row.bytes);
-            vec![row.name.clone(), row.artifact.short(), row.sort.into(), text::count(row.rows), size, row.kind.clone()]
+            vec![
+                row.name.clone(),
+                row.artifact.short(),
+                row.sort.into(),
+                text::count(row.rows),
+                size,
+                row.kind.clone(),
+            ]
         })
         .collect();
-    print!("{}", text::table(&["artifact", "digest", "sort", "rows", "size", "kind"], &cells));
+    print!(
+        "{}",
+        text::table(&["artifact", "digest", "sort", "rows", "size", "kind"], &cells)
+    );
     Ok(())
 }
 
 fn outputs(key: Key, record: &dermflow_core::Record, stage: Option<&str>) -> Vec<Row> {
     let shown = record.outputs.iter().filter(|(port, _)| !port.starts_with('.'));
     let row = |(port, artifact): (&String, &Artifact)| Row {
-        name: stage.map_or_else(|| format!("{}:{port}", key.digest().short()), |stage| format!("{stage}.{port}")),
+        name: stage.map_or_else(
+            || format!("{}:{port}", key.digest().short()),
+            |stage| format!("{stage}.{port}"),
+        ),
         artifact: artifact.name(),
         action: key,
         sort: artifact.sort(),

@@ -65,7 +65,9 @@ pub fn told(stage: &PlannedStage) -> String {
         Outlook::Waits => "waits  ",
         Outlook::Blocked => "blocked",
     };
-    let took = stage.last_seconds.map_or(String::new(), |seconds| format!("  (took {})", text::seconds(seconds)));
+    let took = stage.last_seconds.map_or(String::new(), |seconds| {
+        format!("  (took {})", text::seconds(seconds))
+    });
     let mut lines = format!("{status}  {}  [{}]{took}\n", stage.label, stage.label.kind);
     for reason in &stage.reasons {
         lines += &format!("           {reason}\n");

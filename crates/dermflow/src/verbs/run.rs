@@ -52,7 +52,11 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Done {
     let loaded = arguments.pipeline.load(&registry())?;
     for name in arguments.until.iter().chain(&arguments.force) {
-        if !loaded.pipelines.iter().any(|pipeline| pipeline.stages.iter().any(|stage| stage.name == *name)) {
+        if !loaded
+            .pipelines
+            .iter()
+            .any(|pipeline| pipeline.stages.iter().any(|stage| stage.name == *name))
+        {
             return Err(Failure::new(format!("the pipeline has no stage `{name}`")));
         }
     }
@@ -71,11 +75,22 @@ pub fn run(arguments: &Arguments) -> Done {
         until: arguments.until.clone(),
         force: arguments.force.clone(),
         executor,
-        results: Some(arguments.results.clone().unwrap_or_else(|| arguments.store.results())),
+        results: Some(
+            arguments
+                .results
+                .clone()
+                .unwrap_or_else(|| arguments.store.results()),
+        ),
     };
     let display = Display::new(arguments.json);
-    let summary =
-        run_pipelines(&loaded.pipelines, &store, &sources, &options, &|event| display.tell(event), &interrupt)?;
+    let summary = run_pipelines(
+        &loaded.pipelines,
+        &store,
+        &sources,
+        &options,
+        &|event| display.tell(event),
+        &interrupt,
+    )?;
     match (summary.interrupted, summary.failed) {
         (true, _) => Err(Failure::Interrupted),
         (_, 0) => Ok(()),

@@ -42,12 +42,21 @@ pub fn run(arguments: &Arguments) -> Done {
         return Ok(());
     }
     println!("{} {}", artifact.sort(), artifact.name());
-    println!("made by {} (action {}), output `{}`", located.record.manifest.kind, located.key.digest().short(), located.port);
+    println!(
+        "made by {} (action {}), output `{}`",
+        located.record.manifest.kind,
+        located.key.digest().short(),
+        located.port
+    );
     match artifact {
         Artifact::Table(table) => show_table(&store, table, arguments.rows)?,
         Artifact::Model(blob) => println!("{}", text::bytes(blob.bytes)),
         Artifact::Files(files) => {
-            println!("{} files, {}", text::count(files.len() as u64), text::bytes(artifact.bytes()));
+            println!(
+                "{} files, {}",
+                text::count(files.len() as u64),
+                text::bytes(artifact.bytes())
+            );
             for (name, blob) in files.iter().take(arguments.rows) {
                 println!("{}  {}  {name}", blob.digest.short(), text::bytes(blob.bytes));
             }
@@ -57,7 +66,11 @@ pub fn run(arguments: &Arguments) -> Done {
 }
 
 fn show_table(store: &Store, table: &TableManifest, most: usize) -> Done {
-    let bytes: u64 = table.partitions.iter().map(|partition| partition.blob.bytes).sum();
+    let bytes: u64 = table
+        .partitions
+        .iter()
+        .map(|partition| partition.blob.bytes)
+        .sum();
     println!(
         "{}: {} rows in {} partitions, {}",
         table.contract,
@@ -71,7 +84,12 @@ fn show_table(store: &Store, table: &TableManifest, most: usize) -> Done {
         .zip(&table.digests)
         .map(|(column, digest)| {
             let nullable = if column.nullable { "nullable" } else { "" };
-            vec![column.name.clone(), column.column_type.to_string(), nullable.to_string(), digest.short()]
+            vec![
+                column.name.clone(),
+                column.column_type.to_string(),
+                nullable.to_string(),
+                digest.short(),
+            ]
         })
         .collect();
     print!("{}", text::table(&["column", "type", "", "digest"], &columns));
@@ -80,7 +98,8 @@ fn show_table(store: &Store, table: &TableManifest, most: usize) -> Done {
         let batch = batch?;
         let part = batch.slice(0, left.min(batch.num_rows()));
         left -= part.num_rows();
-        let shown = pretty_format_batches(&[short(&part)?]).map_err(|error| Failure::new(error.to_string()))?;
+        let shown =
+            pretty_format_batches(&[short(&part)?]).map_err(|error| Failure::new(error.to_string()))?;
         println!("{shown}");
         if left == 0 {
             break;
@@ -97,13 +116,26 @@ fn short(batch: &RecordBatch) -> Result<RecordBatch, Failure> {
         let texts: Option<StringArray> = match field.data_type() {
             DataType::FixedSizeBinary(_) => {
                 let ids = array.as_fixed_size_binary();
-                let hex = |row: usize| ids.value(row)[..6].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-                Some((0..ids.len()).map(|row| (!ids.is_null(row)).then(|| hex(row))).collect())
+                let hex = |row: usize| {
+                    ids.value(row)[..6]
+                        .iter()
+                        .map(|byte| format!("{byte:02x}"))
+                        .collect::<String>()
+                };
+                Some(
+                    (0..ids.len())
+                        .map(|row| (!ids.is_null(row)).then(|| hex(row)))
+                        .collect(),
+                )
             }
             DataType::Binary => {
                 let values = array.as_binary::<i32>();
                 let length = |row: usize| text::bytes(values.value(row).len() as u64);
-                Some((0..values.len()).map(|row| (!values.is_null(row)).then(|| length(row))).collect())
+                Some(
+                    (0..values.len())
+                        .map(|row| (!values.is_null(row)).then(|| length(row)))
+                        .collect(),
+                )
             }
             _ => None,
         };
@@ -112,5 +144,6 @@ fn short(batch: &RecordBatch) -> Result<RecordBatch, Failure> {
         fields.push(Field::new(field.name(), array.data_type().clone(), true));
         arrays.push(array);
     }
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|error| Failure::new(error.to_string()))
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+        .map_err(|error| Failure::new(error.to_string()))
 }

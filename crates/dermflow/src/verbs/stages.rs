@@ -25,7 +25,9 @@ pub fn run(arguments: &Arguments) -> Done {
     let registry = registry();
     if let Some(name) = &arguments.kind {
         let kind = registry.get(name);
-        let kind = kind.ok_or_else(|| Failure::new(format!("there is no kind `{name}`; `dermflow stages` lists them")))?;
+        let kind = kind.ok_or_else(|| {
+            Failure::new(format!("there is no kind `{name}`; `dermflow stages` lists them"))
+        })?;
         match arguments.json {
             true => println!("{:#}", as_json(kind.as_ref())),
             false => print!("{}", in_full(kind.as_ref())),
@@ -33,12 +35,24 @@ pub fn run(arguments: &Arguments) -> Done {
         return Ok(());
     }
     if arguments.json {
-        println!("{:#}", registry.iter().map(|kind| as_json(kind.as_ref())).collect::<Value>());
+        println!(
+            "{:#}",
+            registry
+                .iter()
+                .map(|kind| as_json(kind.as_ref()))
+                .collect::<Value>()
+        );
         return Ok(());
     }
     let rows: Vec<Vec<String>> = registry
         .iter()
-        .map(|kind| vec![kind.name().to_string(), format!("v{}", kind.version()), kind.about().to_string()])
+        .map(|kind| {
+            vec![
+                kind.name().to_string(),
+                format!("v{}", kind.version()),
+                kind.about().to_string(),
+            ]
+        })
         .collect();
     print!("{}", text::table(&["kind", "", "what it does"], &rows));
     Ok(())
@@ -98,8 +112,12 @@ fn in_full(kind: &dyn Kind) -> String {
     if let Some(about) = schema["description"].as_str() {
         out += &format!("\n{about}\n");
     }
-    let required: Vec<&str> =
-        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let required: Vec<&str> = schema["required"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     out += "\nparameters\n";
     for (name, parameter) in schema["properties"].as_object().into_iter().flatten() {
         let default = match (&parameter["default"], required.contains(&name.as_str())) {
@@ -112,5 +130,10 @@ fn in_full(kind: &dyn Kind) -> String {
             out += &format!("      {line}\n");
         }
     }
-    out + "\nexample\n" + &kind.example().lines().map(|line| format!("  {line}\n")).collect::<String>()
+    out + "\nexample\n"
+        + &kind
+            .example()
+            .lines()
+            .map(|line| format!("  {line}\n"))
+            .collect::<String>()
 }

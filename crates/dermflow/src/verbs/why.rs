@@ -29,7 +29,10 @@ pub fn run(arguments: &Arguments) -> Done {
     for pipeline in &loaded.pipelines {
         let planned = plan(pipeline, &store, &sources, &[])?;
         if !planned.iter().any(|stage| stage.label.stage == arguments.stage) {
-            return Err(Failure::new(format!("the pipeline has no stage `{}`", arguments.stage)));
+            return Err(Failure::new(format!(
+                "the pipeline has no stage `{}`",
+                arguments.stage
+            )));
         }
         for stage in causes(&planned, &arguments.stage) {
             print!("{}", told(stage));

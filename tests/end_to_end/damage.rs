@@ -1,0 +1,238 @@
+//! Damage to the store costs time, never answers.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use dermflow_tests::Project;
+
+use crate::project::{CHAIN_STAGES, chain, contents, copy, digests, files_below, put_in_place};
+
+/// A store with the chain's results, and the artifacts of the next run: another age.
+struct Sound {
+    project: Project,
+    next: BTreeMap<String, String>,
+    results: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+const NEXT: [&str; 3] = ["run", "--set", "youngest=40"];
+
+fn sound() -> Sound {
+    let project = chain(40);
+    project.run(&["run"]);
+    copy(&project.at(".dermflow"), &project.at("kept"));
+    std::fs::remove_dir_all(project.at("results")).unwrap();
+    project.run(&NEXT);
+    let (next, results) = (digests(&project), contents(&project.at("results")));
+    Sound {
+        project,
+        next,
+        results,
+    }
+}
+
+impl Sound {
+    /// The store as it was before the next run, and no results.
+    fn restore(&self) {
+        for name in [".dermflow", "results"] {
+            let _ = std::fs::remove_dir_all(self.project.at(name));
+        }
+        copy(&self.project.at("kept"), &self.project.at(".dermflow"));
+    }
+
+    fn files(&self, folder: &str) -> Vec<PathBuf> {
+        self.restore();
+        let found = files_below(&self.project.at(".dermflow").join(folder));
+        assert!(!found.is_empty(), "the store has no {folder}");
+        found
+    }
+
+    /// The next run gives what it would have given, and so does the first one.
+    fn heals(&self, what: &str) {
+        self.project.run(&NEXT);
+        assert_eq!(digests(&self.project), self.next, "{what}");
+        assert_eq!(contents(&self.project.at("results")), self.results, "{what}");
+        self.project.run(&["run"]);
+        assert_eq!(self.project.run(&["run"]).executed(), 0, "{what}");
+        assert_eq!(self.project.run(&NEXT).executed(), 0, "{what}");
+    }
+}
+
+fn damage_every_blob(damage: &dyn Fn(&Path)) {
+    let sound = sound();
+    for blob in sound.files("blobs") {
+        sound.restore();
+        damage(&blob);
+        sound.heals(&blob.display().to_string());
+    }
+}
+
+#[test]
+fn truncated_blobs_are_made_again() {
+    damage_every_blob(&|blob| {
+        let bytes = std::fs::read(blob).unwrap();
+        put_in_place(blob, &bytes[..bytes.len() / 2]);
+    });
+}
+
+#[test]
+fn flipped_blobs_are_made_again() {
+    damage_every_blob(&|blob| {
+        let mut bytes = std::fs::read(blob).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x10;
+        put_in_place(blob, &bytes);
+    });
+}
+
+#[test]
+fn deleted_blobs_are_made_again() {
+    damage_every_blob(&|blob| std::fs::remove_file(blob).unwrap());
+}
+
+#[test]
+fn blobs_replaced_by_links_are_made_again() {
+    damage_every_blob(&|blob| {
+        let other = blob.with_extension("elsewhere");
+        std::fs::rename(blob, &other).unwrap();
+        std::os::unix::fs::symlink(&other, blob).unwrap();
+    });
+}
+
+#[test]
+fn blobs_replaced_by_folders_or_by_longer_files_are_made_again() {
+    damage_every_blob(&|blob| {
+        std::fs::remove_file(blob).unwrap();
+        std::fs::create_dir(blob).unwrap();
+    });
+    damage_every_blob(&|blob| {
+        let mut bytes = std::fs::read(blob).unwrap();
+        bytes.push(0);
+        put_in_place(blob, &bytes);
+    });
+}
+
+#[test]
+fn damaged_records_are_set_aside_and_their_stages_run_again() {
+    let sound = sound();
+    let records = sound.files("actions");
+    let other = std::fs::read(&records[0]).unwrap();
+    for record in &records {
+        let bytes = std::fs::read(record).unwrap();
+        let half = &bytes[..bytes.len() / 2];
+        for (how, damaged) in [
+            ("half", half),
+            ("empty", b""),
+            ("another", &other),
+            ("no JSON", b"\xff\0{}"),
+        ] {
+            if damaged == bytes {
+                continue;
+            }
+            sound.restore();
+            put_in_place(record, damaged);
+            sound.heals(&format!("{how}: {}", record.display()));
+        }
+    }
+}
+
+#[test]
+fn files_that_only_save_time_may_be_damaged_without_any_rerun() {
+    let sound = sound();
+    sound.restore();
+    let root = sound.project.at(".dermflow");
+    for path in files_below(&root) {
+        let name = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+        if name.starts_with("blobs")
+            || name.starts_with("actions")
+            || name == "format"
+            || name.ends_with("lock")
+        {
+            continue;
+        }
+        for damaged in [&b""[..], b"{", b"\xff\xfe\0garbage\n\n{}\n"] {
+            sound.restore();
+            put_in_place(&path, damaged);
+            let run = sound.project.run(&["run"]);
+            assert_eq!(run.executed(), 0, "{name} with {damaged:?}");
+            sound.heals(&name);
+        }
+    }
+}
+
+#[test]
+fn leftovers_in_the_store_are_in_nobodys_way() {
+    let sound = sound();
+    sound.restore();
+    let root = sound.project.at(".dermflow");
+    for name in [
+        "tmp/0000-1",
+        "blobs/zz",
+        "blobs/00/short",
+        "actions/00/short.json",
+        "work/nothing/scratch/x",
+        "journals/x",
+    ] {
+        let path = root.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "x").unwrap();
+    }
+    sound.heals("leftovers");
+    sound.project.done(&["gc", "--keep-runs", "1", "--yes"]);
+    assert_eq!(sound.project.run(&NEXT).executed(), 0);
+}
+
+#[test]
+fn a_store_of_a_newer_format_is_refused_and_left_alone() {
+    let project = chain(20);
+    project.run(&["run"]);
+    std::fs::write(project.at(".dermflow/format"), "dermflow store 2\n").unwrap();
+    let before = contents(&project.at(".dermflow"));
+    for arguments in [
+        &["run"][..],
+        &["plan"],
+        &["ls"],
+        &["gc", "--keep-runs", "0", "--yes"],
+        &["show", "names.table"],
+    ] {
+        let ended = project.ended(arguments);
+        assert_eq!(ended.code, Some(1), "{arguments:?}");
+        assert!(
+            ended.err.contains("dermflow store 2") && ended.err.contains("nothing was touched"),
+            "{}",
+            ended.err
+        );
+    }
+    assert_eq!(contents(&project.at(".dermflow")), before);
+}
+
+#[test]
+fn a_folder_that_is_no_store_is_refused_and_left_alone() {
+    let project = chain(20);
+    project.write("thesis/chapter.txt", "years of work");
+    let ended = project.ended(&["run", "--store", "thesis"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.err.contains("is no store"), "{}", ended.err);
+    assert_eq!(
+        files_below(&project.at("thesis")),
+        [project.at("thesis/chapter.txt")]
+    );
+}
+
+#[test]
+fn a_lost_store_costs_a_run() {
+    let sound = sound();
+    std::fs::remove_dir_all(sound.project.at(".dermflow")).unwrap();
+    assert_eq!(sound.project.run(&NEXT).computed(), CHAIN_STAGES);
+    assert_eq!(digests(&sound.project), sound.next);
+}
+
+#[test]
+fn results_that_people_changed_or_removed_are_laid_out_again_without_computing() {
+    let sound = sound();
+    let project = &sound.project;
+    std::fs::remove_file(project.at("results/chain/names.parquet")).unwrap();
+    std::fs::remove_dir_all(project.at("results/chain/report")).unwrap();
+    let run = project.run(&NEXT);
+    assert_eq!((run.executed(), run.of("output-published").len()), (0, 2));
+    assert_eq!(contents(&project.at("results")), sound.results);
+}
