@@ -5,6 +5,7 @@ generated file, Snakemake one rule with a table, make a parameter file per stage
 changed commands).
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -16,6 +17,8 @@ import measure
 
 class Tool:
     name = ""
+    # Whether its results were laid out for it, instead of computed by it (see Dvc.lay_out).
+    laid_out = False
 
     def __init__(self, program, folder, jobs):
         self.program, self.folder, self.jobs = program, Path(folder), jobs
@@ -150,6 +153,33 @@ class Dvc(Tool):
                 lines.append(f"    deps: [{', '.join(read)}]")
             lines.append(f"    outs: [out/{stage}]")
         (self.folder / "dvc.yaml").write_text("\n".join(lines) + "\n")
+
+    def lay_out(self, graph):
+        """Writes the results, the cache and the lock file as a cold run would have left them,
+        which at 1,000 stages takes DVC longer than all the rest takes together. That the next
+        run finds nothing to do shows that it was done right."""
+        self.laid_out = True
+        numbers = graph.expected()
+        lines = ["schema: '2.0'", "stages:"]
+        (self.folder / "out").mkdir(exist_ok=True)
+        for stage in range(len(graph)):
+            (self.folder / f"out/{stage}").write_text(f"{numbers[stage]}\n")
+        for stage in range(len(graph)):
+            read = plain_inputs(stage, graph) if graph.before[stage] or stage == 0 else []
+            text = graphs.command(stage, graph, read, f"out/{stage}", self.log)
+            lines += [f"  s{stage}:", f"    cmd: {json.dumps(text)}"]
+            lines += ["    deps:"] * bool(read) + [line for path in read for line in self.locked(path, False)]
+            lines += ["    outs:", *self.locked(f"out/{stage}", True)]
+        (self.folder / "dvc.lock").write_text("\n".join(lines) + "\n")
+
+    def locked(self, path, cached):
+        content = (self.folder / path).read_bytes()
+        digest = hashlib.md5(content).hexdigest()
+        if cached:
+            place = self.folder / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+        return [f"    - path: {path}", "      hash: md5", f"      md5: {digest}", f"      size: {len(content)}"]
 
     def run_words(self):
         return [self.program, "repro", "--quiet"]

@@ -145,7 +145,7 @@ fn minus_zero_missing_and_no_number_are_told_apart_in_tables() {
 name: zeros
 stages:
   numbers: {kind: import-table, with: {path: numbers.csv, key: key, columns: {x: {type: float64, nullable: true}}}}
-  copy: {kind: filter, in: {table: numbers.table}}
+  copy: {kind: filter, in: {table: numbers.table}, with: {columns: [x]}}
 ";
     project.write("dermflow.yaml", pipeline);
     let mut seen = std::collections::BTreeSet::new();

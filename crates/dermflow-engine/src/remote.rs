@@ -127,7 +127,12 @@ pub(crate) fn run_remote(
     if let Err(error) = ended {
         let failure = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         return Err(match failure {
-            Some(failure) => failure.into_error(),
+            Some(failure) => {
+                if failure.source_changed {
+                    forget_changed(workshop, action);
+                }
+                failure.into_error()
+            }
             None if cancelled => StageError::cancelled(),
             None => error,
         });
@@ -141,6 +146,15 @@ pub(crate) fn run_remote(
         _ => Err(StageError::new(
             "the executor says that the action is done, but its record is not in the store",
         )),
+    }
+}
+
+/// The other process looked at the sources; this one still holds what they were, and would
+/// submit the same action again.
+fn forget_changed(workshop: &Workshop<'_>, action: &Action) {
+    for source in action.sources.values() {
+        // An error is what is hoped for here; the next look tells it again where it stays.
+        let _ = workshop.sources.confirm(source);
     }
 }
 

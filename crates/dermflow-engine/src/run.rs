@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam::channel::{Receiver, unbounded};
-use dermflow_core::StageError;
+use dermflow_core::{Cause, StageError};
 use dermflow_graph::Pipeline;
 use dermflow_store::{Journal, Store};
 use serde_json::json;
@@ -67,69 +67,31 @@ pub fn run(
     interrupt: &Interrupt,
 ) -> Result<Summary, StageError> {
     let started = Instant::now();
-    let jobs = options.jobs();
-    let (errand_sender, errands) = unbounded::<Errand>();
-    let (answers, answer_receiver) = unbounded::<Answer>();
-    let (commit_sender, commits) = unbounded::<(StageLabel, Commit)>();
+    let header = json!({"pipelines": pipelines.iter().map(|pipeline| json!({
+        "name": pipeline.name, "cell": pipeline.cell, "file": pipeline.file.display().to_string()
+    })).collect::<Vec<_>>()});
+    let journal = Journal::start(store, header)?;
+    let crew = Crew {
+        pipelines,
+        store,
+        sources,
+        options,
+        interrupt,
+    };
     let manners = Manners {
         keep_going: options.keep_going,
         force: options.force.clone(),
         until: options.until.clone(),
     };
-    let channels = Channels {
-        errands: errand_sender,
-        answers: answer_receiver,
-        commits: commit_sender,
-    };
-    let slots = Slots::new(jobs, options.memory.unwrap_or_else(usual_memory));
-    let header = json!({"pipelines": pipelines.iter().map(|pipeline| json!({
-        "name": pipeline.name, "cell": pipeline.cell, "file": pipeline.file.display().to_string()
-    })).collect::<Vec<_>>()});
-    let journal = Journal::start(store, header)?;
-    let scheduler = Scheduler::new(pipelines, slots, manners, channels, journal, sink, interrupt);
-    sink(&Event::RunStarted {
-        stages: scheduler.stages(),
-        jobs,
-    });
-    let bench = Bench {
-        workshop: Workshop {
-            store,
-            sources,
-            sink,
-            interrupt,
-            jobs,
-        },
-        pipelines,
-        seeds: pipelines.iter().map(seeds).collect(),
-        history: History::new(store),
-        executor: options.executor.as_deref(),
-    };
-    let (mut ran, uncommitted) = std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            let (errands, answers, bench) = (errands.clone(), answers.clone(), &bench);
-            scope.spawn(move || work(bench, &errands, &answers));
-        }
-        // Dropped, so that the scheduler notices if every worker is gone.
-        drop((errands, answers));
-        let committer = scope.spawn(|| commit_all(store, commits));
-        let ran = scheduler.run();
-        // The scheduler took its channels with it, so workers and committer end.
-        (ran, committer.join().unwrap_or_default())
-    });
-    for (label, error) in uncommitted {
-        ran.summary.failed += 1;
-        ran.summary.executed = ran.summary.executed.saturating_sub(1);
-        let message = format!("its result could not be kept: {}", error.message);
-        sink(&Event::StageFailed {
-            label,
-            message,
-            help: error.help,
-        });
-    }
+    let mut ran = crew.go_through(manners, journal, sink, true);
     if let Some(results) = &options.results
         && !ran.summary.interrupted
     {
-        lay_out(pipelines, store, &mut ran, results, sink);
+        let damaged = lay_out(pipelines, store, &mut ran, results, sink, true);
+        if !damaged.is_empty() {
+            ran = crew.heal(ran, damaged, sink);
+            lay_out(pipelines, store, &mut ran, results, sink, false);
+        }
     }
     let mut summary = ran.summary;
     if let Some(error) = ran.journal_error {
@@ -144,6 +106,101 @@ pub fn run(
     summary.seconds = started.elapsed().as_secs_f64();
     sink(&Event::RunFinished(summary.clone()));
     Ok(summary)
+}
+
+/// What all threads of a run work on.
+struct Crew<'a> {
+    pipelines: &'a [Pipeline],
+    store: &'a Store,
+    sources: &'a Sources,
+    options: &'a Options,
+    interrupt: &'a Interrupt,
+}
+
+impl Crew<'_> {
+    /// Goes through the graph once.
+    fn go_through(&self, manners: Manners, journal: Journal, sink: &Sink<'_>, first: bool) -> Ran {
+        let (store, jobs) = (self.store, self.options.jobs());
+        let (errand_sender, errands) = unbounded::<Errand>();
+        let (answers, answer_receiver) = unbounded::<Answer>();
+        let (commit_sender, commits) = unbounded::<(StageLabel, Commit)>();
+        let channels = Channels {
+            errands: errand_sender,
+            answers: answer_receiver,
+            commits: commit_sender,
+        };
+        let slots = Slots::new(jobs, self.options.memory.unwrap_or_else(usual_memory));
+        let scheduler =
+            Scheduler::new(self.pipelines, slots, manners, channels, journal, sink, self.interrupt);
+        if first {
+            sink(&Event::RunStarted {
+                stages: scheduler.stages(),
+                jobs,
+            });
+        }
+        let bench = Bench {
+            workshop: Workshop {
+                store,
+                sources: self.sources,
+                sink,
+                interrupt: self.interrupt,
+                jobs,
+            },
+            pipelines: self.pipelines,
+            seeds: self.pipelines.iter().map(seeds).collect(),
+            history: History::new(store),
+            executor: self.options.executor.as_deref(),
+        };
+        let (mut ran, uncommitted) = std::thread::scope(|scope| {
+            for _ in 0..jobs {
+                let (errands, answers, bench) = (errands.clone(), answers.clone(), &bench);
+                scope.spawn(move || work(bench, &errands, &answers));
+            }
+            // Dropped, so that the scheduler notices if every worker is gone.
+            drop((errands, answers));
+            let committer = scope.spawn(|| commit_all(store, commits));
+            let ran = scheduler.run();
+            // The scheduler took its channels with it, so workers and committer end.
+            (ran, committer.join().unwrap_or_default())
+        });
+        for (label, error) in uncommitted {
+            ran.summary.failed += 1;
+            ran.summary.executed = ran.summary.executed.saturating_sub(1);
+            let message = format!("its result could not be kept: {}", error.message);
+            sink(&Event::StageFailed {
+                label,
+                message,
+                help: error.help,
+            });
+        }
+        ran
+    }
+
+    /// Goes through the graph again for stages whose results turned out to be damaged when
+    /// they were laid out. What is damaged was set aside by whoever read it.
+    fn heal(&self, before: Ran, damaged: Vec<String>, sink: &Sink<'_>) -> Ran {
+        let manners = Manners {
+            keep_going: true,
+            force: Vec::new(),
+            until: damaged,
+        };
+        // All that is still there was told the first time.
+        let told = |event: &Event| match event {
+            Event::StageHit { .. } => {}
+            other => sink(other),
+        };
+        let mut again = self.go_through(manners, before.journal, &told, false);
+        let (earlier, now) = (before.summary, &mut again.summary);
+        // These were hits of the first time.
+        now.hit = earlier.hit.saturating_sub(now.executed + now.failed);
+        now.executed += earlier.executed;
+        now.failed += earlier.failed;
+        now.skipped += earlier.skipped;
+        now.rows_computed += earlier.rows_computed;
+        now.rows_reused += earlier.rows_reused;
+        again.journal_error = before.journal_error.or(again.journal_error);
+        again
+    }
 }
 
 fn work(bench: &Bench<'_>, errands: &Receiver<Errand>, answers: &crossbeam::channel::Sender<Answer>) {
@@ -177,7 +234,17 @@ fn commit_all(store: &Store, commits: Receiver<(StageLabel, Commit)>) -> Vec<(St
         .collect()
 }
 
-fn lay_out(pipelines: &[Pipeline], store: &Store, ran: &mut Ran, results: &std::path::Path, sink: &Sink<'_>) {
+/// Lays all outputs where people find them. With `heals`, a damaged one is no failure yet: gives
+/// the stages that must run again.
+fn lay_out(
+    pipelines: &[Pipeline],
+    store: &Store,
+    ran: &mut Ran,
+    results: &std::path::Path,
+    sink: &Sink<'_>,
+    heals: bool,
+) -> Vec<String> {
+    let mut damaged = Vec::new();
     for (at, pipeline) in pipelines.iter().enumerate() {
         let mut folder = results.join(&pipeline.name);
         if let Some(cell) = &pipeline.cell {
@@ -205,6 +272,12 @@ fn lay_out(pipelines: &[Pipeline], store: &Store, ran: &mut Ran, results: &std::
                     });
                 }
                 Ok((_, false)) => {}
+                Err(error) if heals && matches!(error.cause, Cause::DamagedBlob(_)) => {
+                    let label = StageLabel::of(pipeline, output.stage);
+                    damaged.push(label.stage.clone());
+                    let message = error.message;
+                    sink(&Event::Damaged { label, message });
+                }
                 Err(error) => {
                     ran.summary.failed += 1;
                     let label = StageLabel::of(pipeline, output.stage);
@@ -221,4 +294,5 @@ fn lay_out(pipelines: &[Pipeline], store: &Store, ran: &mut Ran, results: &std::
             }
         }
     }
+    damaged
 }

@@ -417,10 +417,13 @@ impl<'a> Scheduler<'a> {
         if how == How::Computed {
             self.nodes[node].computed_parts.push(at);
         }
+        // Answers are counted here: the map itself may know of results whose answers are still
+        // on their way, and would be finished once for each of them.
+        self.nodes[node].parts_left = self.nodes[node].parts_left.saturating_sub(1);
         let Some(work) = self.nodes[node].work.clone() else {
             return;
         };
-        if work.map.as_ref().is_some_and(|map| map.missing().is_empty()) {
+        if self.nodes[node].parts_left == 0 {
             let computed = std::mem::take(&mut self.nodes[node].computed_parts);
             let needs = work.needs;
             self.queue(0, node, 0, Task::Finish { work, computed }, needs);

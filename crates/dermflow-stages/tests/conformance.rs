@@ -344,3 +344,29 @@ fn every_kind_describes_its_parameters() {
         assert!(kind.about().ends_with('.') && kind.version() > 0);
     }
 }
+
+/// The example is what `dermflow stages KIND` shows and what people copy.
+#[test]
+fn every_example_is_a_right_pipeline_and_fits_the_json_schema() {
+    let registry = dermflow_stages::registry();
+    let schema = jsonschema::validator_for(&dermflow_graph::language_schema(&registry)).unwrap();
+    for kind in registry.iter() {
+        let loaded = dermflow_graph::load_text(kind.example(), &registry);
+        let loaded = loaded.unwrap_or_else(|problems| panic!("{}:\n{problems}", kind.name()));
+        let uses = |stage: &dermflow_graph::Stage| stage.kind.name() == kind.name();
+        assert!(loaded.pipelines[0].stages.iter().any(uses), "{} is not in its example", kind.name());
+        let json: serde_json::Value = serde_yaml::from_str(kind.example()).unwrap();
+        let wrong: Vec<String> = schema.iter_errors(&json).map(|error| error.to_string()).collect();
+        assert!(wrong.is_empty(), "{}: {wrong:?}", kind.name());
+    }
+}
+
+/// A keyword of a kind's schema that `check` does not enforce would be a promise to editors
+/// that the program doesn't keep.
+#[test]
+fn every_range_and_pattern_of_a_kind_is_enforced() {
+    for kind in dermflow_stages::registry().iter() {
+        let unchecked = dermflow_graph::unchecked_keywords(kind.as_ref());
+        assert!(unchecked.is_empty(), "{}: {unchecked:?}", kind.name());
+    }
+}
