@@ -42,7 +42,7 @@ fn a_full_disk_is_told_and_a_run_with_room_completes_what_is_missing() {
     project.run(&["run"]);
     let expected = digests(&project);
     let Some(_small) = Small::mount(&project.at("small"), "4m") else { return };
-    std::fs::write(project.at("small/ballast"), vec![7; 4 << 20]).unwrap_err();
+    std::fs::write(project.at("small/ballast"), vec![7; 5 << 20]).unwrap_err();
     let store = ["--store", "small/store"];
     let run = ["run", store[0], store[1], "--results", "elsewhere"];
     let mut failed = 0;

@@ -63,7 +63,7 @@ fn with_keep_going_all_that_does_not_need_the_failed_stage_runs() {
 fn a_failure_is_not_kept_so_the_stage_is_tried_again() {
     let project = failing();
     project.try_run(&["run"]);
-    let text = project.read("dermflow.yaml").replace("exit 3", "exit 0");
+    let text = project.read("dermflow.yaml").replace("exit 3", "touch outputs/text/x");
     project.write("dermflow.yaml", text);
     let run = project.run(&["run"]);
     assert!(run.computed().contains(&"bad".to_string()) && run.computed().contains(&"after".to_string()));
@@ -232,7 +232,10 @@ fn outputs_that_break_their_promise_fail_the_stage() {
     for (command, outputs, words) in [
         ("true", "{t: {table: {a: text}}}", "t"),
         ("echo no parquet > outputs/t.parquet", "{t: {table: {a: text}}}", "t"),
-        ("mkdir -p outputs/f; ln -s /etc/passwd outputs/f/x", "{f: files}", "link"),
+        ("ln -s / outputs/f/x", "{f: files}", "outputs/f/x is neither a file nor a folder"),
+        ("ln -s nowhere outputs/f/x", "{f: files}", "outputs/f/x is neither a file nor a folder"),
+        ("mkfifo outputs/f/x", "{f: files}", "outputs/f/x is neither a file nor a folder"),
+        ("true", "{f: files}", "missing at outputs/f"),
     ] {
         let project = empty();
         let stage = format!("{{kind: process, with: {{command: '{command}', outputs: {outputs}}}}}");

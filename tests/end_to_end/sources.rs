@@ -115,12 +115,8 @@ fn a_folder_in_the_place_of_a_file_fails_with_words() {
     std::fs::remove_file(project.at("data/lesions.csv")).unwrap();
     std::fs::create_dir(project.at("data/lesions.csv")).unwrap();
     let ended = project.ended(&["run"]);
-    assert!(matches!(ended.code, Some(1 | 2)), "{ended:?}");
-    assert!(
-        ended.err.contains("is a folder, a file is expected"),
-        "{}",
-        ended.err
-    );
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.err.contains("names the folder `data/lesions.csv`, and takes a file"), "{}", ended.err);
 }
 
 #[test]
@@ -165,4 +161,23 @@ fn a_broken_index_of_sources_is_never_believed() {
     assert_eq!(project.run(&["run"]).executed(), 0);
     project.write("data/lesions.csv", lesions(21));
     assert_eq!(project.run(&["run"]).computed(), CHAIN_STAGES);
+}
+
+#[test]
+fn a_source_that_breaks_while_it_is_read_fails_with_its_path() {
+    // Opens for everybody, and gives an error when it is read.
+    let broken = std::path::Path::new("/proc/self/mem");
+    if !broken.exists() {
+        eprintln!("skipped: there is no {}", broken.display());
+        return;
+    }
+    let project = chain(20);
+    project.run(&["run"]);
+    std::fs::remove_file(project.at("data/lesions.csv")).unwrap();
+    std::os::unix::fs::symlink(broken, project.at("data/lesions.csv")).unwrap();
+    let run = project.ended(&["run"]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.err.contains("lesions.csv") && !run.err.contains("panicked"), "{}", run.err);
+    let planned = project.done(&["plan"]).out;
+    assert!(planned.contains("blocked"), "{planned}");
 }

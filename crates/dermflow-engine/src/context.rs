@@ -323,6 +323,9 @@ impl StageContext for StoreContext<'_> {
     }
 
     fn scratch(&self) -> &Path {
+        // Made when it is first asked for: most actions need none. Where it can't be made, the
+        // stage learns so when it writes there.
+        let _ = std::fs::create_dir_all(&self.scratch);
         &self.scratch
     }
 

@@ -196,7 +196,7 @@ pub(crate) fn run_part(workshop: &Workshop<'_>, work: &MapWork, at: usize) -> Re
         None => (part.table.rows, 0),
         Some(taken) => (taken.rows_to_compute(), part.table.rows - taken.rows_to_compute()),
     };
-    let scratch = lock.folder().to_path_buf();
+    let scratch = lock.folder_path().to_path_buf();
     let (outputs, metrics) = compute_part(workshop, work, part, taken.as_ref(), scratch)?;
     let mut making = making(started, metrics);
     (making.rows_computed, making.rows_reused) = (computed, reused);

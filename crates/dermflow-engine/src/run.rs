@@ -160,7 +160,10 @@ impl Crew<'_> {
             drop((errands, answers));
             let committer = scope.spawn(|| commit_all(store, commits));
             let ran = scheduler.run();
-            // The scheduler took its channels with it, so workers and committer end.
+            // Nothing else comes, so what is queued need not wait for company; an error is told by
+        // the ticket of each record.
+        let _ = store.flush();
+        // The scheduler took its channels with it, so workers and committer end.
             (ran, committer.join().unwrap_or_default())
         });
         for (label, error) in uncommitted {

@@ -28,7 +28,7 @@ pub(crate) fn run_whole(
     }
     let started = SystemTime::now();
     let (store, threads) = (workshop.store, workshop.threads(action));
-    let scratch = lock.folder().to_path_buf();
+    let scratch = lock.folder_path().to_path_buf();
     let mut context = StoreContext::new(store, action, scratch, threads, workshop.interrupt, workshop.sink)?;
     if let Some(files) = files {
         context = context.over(dermflow_core::FILES_PORT, Rows::Stored(files.clone()));
