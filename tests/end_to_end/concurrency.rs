@@ -42,7 +42,13 @@ outputs: {{counted: counted.text}}
 fn all_end_well(children: Vec<Child>) -> Vec<Events> {
     let ended = |child: Child| {
         let events = Events::from(Ended::from(child.wait_with_output().unwrap()));
-        assert_eq!(events.code, Some(0), "{}\n{:#?}", events.err, events.of("stage-failed"));
+        assert_eq!(
+            events.code,
+            Some(0),
+            "{}\n{:#?}",
+            events.err,
+            events.of("stage-failed")
+        );
         events
     };
     children.into_iter().map(ended).collect()
@@ -66,7 +72,10 @@ fn alone() -> BTreeMap<String, String> {
 fn two_processes_with_one_pipeline_compute_each_action_once() {
     let project = counting();
     let runs = all_end_well((0..2).map(|_| project.spawn(&["run", "--json"])).collect());
-    assert_eq!(counted(&project, "log"), once_each(&["counted-18", "first", "second"]));
+    assert_eq!(
+        counted(&project, "log"),
+        once_each(&["counted-18", "first", "second"])
+    );
     assert_eq!(executed_in_all(&runs), 5);
     assert_eq!(digests(&project), alone());
     assert_eq!(project.run(&["run"]).executed(), 0);
@@ -82,9 +91,17 @@ fn eight_processes_with_overlapping_pipelines_compute_each_action_once() {
         &["run", "--json", "--isolate", "--until", "second"],
     ];
     let runs = all_end_well((0..8).map(|at| project.spawn(arguments[at % 4])).collect());
-    assert_eq!(counted(&project, "log"), once_each(&["counted-18", "counted-40", "first", "second"]));
+    assert_eq!(
+        counted(&project, "log"),
+        once_each(&["counted-18", "counted-40", "first", "second"])
+    );
     // An executor's driver counts what its own process found done as executed, so only the others are added up.
-    let in_process: u64 = runs.iter().enumerate().filter(|(at, _)| at % 4 != 3).map(|(_, run)| run.executed()).sum();
+    let in_process: u64 = runs
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| at % 4 != 3)
+        .map(|(_, run)| run.executed())
+        .sum();
     assert!(in_process <= 7, "{in_process}");
     project.run(&["run"]);
     assert_eq!(digests(&project), alone());
@@ -111,10 +128,64 @@ fn plans_and_looks_during_a_run_see_whole_things() {
     project.run(&["run", "--until", "lesions"]);
     let running = project.spawn(&["run", "--json"]);
     for _ in 0..5 {
-        for arguments in [&["plan", "--json"][..], &["ls", "--all", "--json"], &["show", "lesions.table", "--json"]] {
+        for arguments in [
+            &["plan", "--json"][..],
+            &["ls", "--all", "--json"],
+            &["show", "lesions.table", "--json"],
+        ] {
             let out = project.done(arguments).out;
             serde_json::from_str::<serde_json::Value>(&out).unwrap();
         }
     }
     all_end_well(vec![running]);
+}
+
+#[test]
+fn processes_that_lay_out_the_same_results_at_once_take_turns() {
+    let project = counting();
+    project.run(&["run"]);
+    let expected = crate::project::contents(&project.at("results"));
+    for _ in 0..5 {
+        std::fs::remove_dir_all(project.at("results")).unwrap();
+        all_end_well((0..4).map(|_| project.spawn(&["run", "--json"])).collect());
+        assert_eq!(crate::project::contents(&project.at("results")), expected);
+    }
+}
+
+#[test]
+fn a_run_that_waits_for_another_can_be_interrupted() {
+    let project = empty();
+    let (begun, go) = (project.at("begun"), project.at("go"));
+    project.write(
+        "dermflow.yaml",
+        format!(
+            "name: slow
+stages:
+  slow:
+    kind: process
+    with:
+      command: 'touch {}; n=0; until [ -e {} ] || [ $n -gt 600 ]; do sleep 0.05; n=$((n+1)); done; echo 1 > outputs/text/1'
+      outputs: {{text: files}}
+",
+            begun.display(),
+            go.display()
+        ),
+    );
+    let first = project.spawn(&["run", "--json"]);
+    while !begun.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let mut second = project.spawn(&["run", "--json"]);
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(second.stdout.take().unwrap()));
+    while !lines.next().unwrap().unwrap().contains("stage-started") {}
+    let id = rustix::process::Pid::from_child(&second);
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    let last = lines.map(Result::unwrap).last().unwrap();
+    assert!(
+        last.contains("run-finished") && last.contains("\"interrupted\":true"),
+        "{last}"
+    );
+    assert_eq!(second.wait().unwrap().code(), Some(130));
+    std::fs::write(&go, "").unwrap();
+    assert_eq!(all_end_well(vec![first])[0].executed(), 1);
 }

@@ -48,7 +48,11 @@ impl Sound {
 
     /// The next run gives what it would have given, and so does the first one.
     fn heals(&self, what: &str) {
-        self.project.run(&NEXT);
+        self.heals_with(&NEXT, what);
+    }
+
+    fn heals_with(&self, arguments: &[&str], what: &str) {
+        self.project.run(arguments);
         assert_eq!(digests(&self.project), self.next, "{what}");
         assert_eq!(contents(&self.project.at("results")), self.results, "{what}");
         self.project.run(&["run"]);
@@ -82,6 +86,40 @@ fn flipped_blobs_are_made_again() {
         bytes[middle] ^= 0x10;
         put_in_place(blob, &bytes);
     });
+}
+
+#[test]
+fn blobs_flipped_before_stages_run_in_processes_of_their_own_are_made_again() {
+    let sound = sound();
+    for blob in sound.files("blobs") {
+        sound.restore();
+        let mut bytes = std::fs::read(&blob).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        put_in_place(&blob, &bytes);
+        sound.heals_with(
+            &["run", "--set", "youngest=40", "--isolate"],
+            &blob.display().to_string(),
+        );
+    }
+}
+
+#[test]
+fn a_damaged_blob_is_told_set_aside_and_made_again_by_one_run() {
+    let project = chain(20);
+    project.run(&["run"]);
+    let before = digests(&project);
+    for blob in files_below(&project.at(".dermflow/blobs")) {
+        let bytes = std::fs::read(&blob).unwrap();
+        put_in_place(&blob, &vec![0; bytes.len()]);
+    }
+    std::fs::remove_dir_all(project.at("results")).unwrap();
+    let run = project.run(&["run"]);
+    assert!(!run.of("damaged").is_empty());
+    assert_eq!(run.executed() + run.hit(), 4, "{run:#?}");
+    assert!(run.computed().contains(&"names".to_string()) && run.computed().contains(&"report".to_string()));
+    assert_eq!(digests(&project), before);
+    assert!(!files_below(&project.at(".dermflow/damaged")).is_empty());
+    assert_eq!(project.run(&["run"]).executed(), 0);
 }
 
 #[test]
@@ -230,9 +268,15 @@ fn a_lost_store_costs_a_run() {
 fn results_that_people_changed_or_removed_are_laid_out_again_without_computing() {
     let sound = sound();
     let project = &sound.project;
-    std::fs::remove_file(project.at("results/chain/names.parquet")).unwrap();
+    std::fs::remove_file(project.at("results/chain/names.csv")).unwrap();
     std::fs::remove_dir_all(project.at("results/chain/report")).unwrap();
     let run = project.run(&NEXT);
     assert_eq!((run.executed(), run.of("output-published").len()), (0, 2));
-    assert_eq!(contents(&project.at("results")), sound.results);
+    assert!(contents(&project.at("results")) == sound.results);
+    project.write("results/chain/names.parquet", "mine now");
+    let ended = project.ended(&["lineage", "results/chain/names.parquet"]);
+    assert_eq!(ended.code, Some(1), "what people wrote came from no stage");
+    assert!(ended.err.contains("was changed since"), "{}", ended.err);
+    assert_eq!(project.run(&NEXT).of("output-published").len(), 1);
+    assert!(contents(&project.at("results")) == sound.results);
 }

@@ -1,9 +1,9 @@
-//! Records that somebody wrote to do harm.
+//! Records and pipelines that somebody wrote to do harm.
 
 use dermflow_tests::Project;
 use serde_json::{Value, json};
 
-use crate::project::{chain, digests, files_below};
+use crate::project::{chain, digests, empty, files_below};
 
 /// The record of the chain's last stage.
 fn record(project: &Project) -> std::path::PathBuf {
@@ -115,4 +115,48 @@ fn a_record_that_claims_other_work_is_refused() {
         record["manifest"]["parameters"]["environment"] = json!({"PATH": "/elsewhere"});
         None
     });
+}
+
+#[test]
+fn pipelines_that_are_none_end_with_2_and_start_nothing() {
+    let bomb: String = (1..40)
+        .map(|at| format!("a{at}: &a{at} [*a{}, *a{}]\n", at - 1, at - 1))
+        .collect();
+    let loops = "name: loop\ninclude: [dermflow.yaml]\nstages: {}\n".to_string();
+    let circle = "name: circle\nstages:\n  a: {kind: filter, in: {table: b.table}, with: {columns: [x]}}\n  \
+                  b: {kind: filter, in: {table: a.table}, with: {columns: [x]}}\n";
+    let escaping = "name: ../../evil\nstages: {}\n";
+    for (what, text) in [
+        ("nothing", String::new().into_bytes()),
+        ("bytes", vec![0xff, 0xfe, 0, 1, 2]),
+        ("a list", b"- a\n- b\n".to_vec()),
+        ("deep", "[".repeat(100_000).into_bytes()),
+        ("deep maps", "{a: ".repeat(50_000).into_bytes()),
+        (
+            "a bomb",
+            format!(
+                "name: bomb\nparams:\n  a0: &a0 [x, x]\n{}",
+                bomb.replace("\na", "\n  a").replacen("a1:", "  a1:", 1)
+            )
+            .into_bytes(),
+        ),
+        ("itself included", loops.into_bytes()),
+        ("a circle", circle.as_bytes().to_vec()),
+        ("a name that climbs", escaping.as_bytes().to_vec()),
+    ] {
+        let project = empty();
+        project.write("dermflow.yaml", text);
+        let ended = project.ended(&["run"]);
+        assert_eq!(ended.code, Some(2), "{what}: {ended:?}");
+        assert!(
+            ended.err.contains("error") && ended.err.len() < 20_000,
+            "{what}: {}",
+            ended.err
+        );
+        assert_eq!(
+            files_below(project.path()),
+            [project.at("dermflow.yaml")],
+            "{what}"
+        );
+    }
 }

@@ -62,7 +62,9 @@ fn draw(at: usize) -> u64 {
 /// Starts a run and kills it after a delay, unless it ended first. True if it was killed.
 fn kill(project: &Project, arguments: &[&str], delay: Duration) -> bool {
     let mut command = project.command(arguments);
-    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    command
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null());
     let mut child = command.spawn().unwrap();
     std::thread::sleep(delay);
     child.kill().unwrap();
@@ -98,14 +100,25 @@ fn runs_killed_at_hundreds_of_instants_leave_a_store_that_gives_the_uninterrupte
         }
         project.run(&run);
         reference.run(&run);
-        assert!(results(&project) == results(&reference), "after {killed} kills, with {set}");
-        assert_eq!(project.run(&run).executed(), 0, "after {killed} kills, with {set}");
+        assert!(
+            results(&project) == results(&reference),
+            "after {killed} kills, with {set}"
+        );
+        assert_eq!(
+            project.run(&run).executed(),
+            0,
+            "after {killed} kills, with {set}"
+        );
         round += 1;
     }
     let before = results(&project);
     let set = format!("youngest={}", round - 1);
     project.done(&["gc", "--keep-runs", "1", "--yes"]);
-    assert_eq!(project.run(&["run", "--set", &set]).executed(), 0, "a kept run is whole after a clean-up");
+    assert_eq!(
+        project.run(&["run", "--set", &set]).executed(),
+        0,
+        "a kept run is whole after a clean-up"
+    );
     assert!(results(&project) == before);
     project.done(&["gc", "--keep-runs", "0", "--yes"]);
     assert_eq!(project.run(&["run", "--set", &set]).executed(), 8);
@@ -164,5 +177,8 @@ outputs: {{text: stale.text}}
     child.wait().unwrap();
     project.run(&["run"]);
     let text = contents(&project.at("results/stale/text"));
-    assert_eq!(text, BTreeMap::from([(PathBuf::from("a.txt"), b"fresh\n".to_vec())]));
+    assert_eq!(
+        text,
+        BTreeMap::from([(PathBuf::from("a.txt"), b"fresh\n".to_vec())])
+    );
 }

@@ -8,7 +8,10 @@ use dermflow_tests::Project;
 use crate::project::{copy, digests, empty};
 
 fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_path_buf()
 }
 
 /// A project with the repository's pipelines, without what runs left there.
@@ -27,7 +30,9 @@ fn commands() -> Vec<String> {
         match line.trim_end() {
             "```sh" => inside = true,
             "```" => inside = false,
-            command if inside && !command.trim().is_empty() && !command.starts_with('#') => commands.push(command.to_string()),
+            command if inside && !command.trim().is_empty() && !command.starts_with('#') => {
+                commands.push(command.to_string())
+            }
             _ => {}
         }
     }
@@ -39,7 +44,11 @@ fn words(line: &str) -> Vec<String> {
     let script = format!("for word in {line}; do printf '%s\\n' \"$word\"; done");
     let output = Command::new("/bin/sh").arg("-c").arg(script).output().unwrap();
     assert!(output.status.success(), "{line}");
-    String::from_utf8(output.stdout).unwrap().lines().map(str::to_string).collect()
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(str::to_string)
+        .collect()
 }
 
 #[test]
@@ -57,9 +66,15 @@ fn every_command_of_the_readme_works_in_the_order_of_the_page() {
             project.done(&arguments);
             run += 1;
         } else if command.starts_with("cargo ") {
-            assert!(ci.lines().any(|line| line == command), "`{command}` is in README.md and not in .ci/run");
+            assert!(
+                ci.lines().any(|line| line == command),
+                "`{command}` is in README.md and not in .ci/run"
+            );
         } else {
-            assert!(command.starts_with("git clone ") || command.starts_with("cd "), "nothing tests `{command}`");
+            assert!(
+                command.starts_with("git clone ") || command.starts_with("cd "),
+                "nothing tests `{command}`"
+            );
         }
     }
     assert!(run >= 2, "only {run} commands were run");
@@ -67,8 +82,12 @@ fn every_command_of_the_readme_works_in_the_order_of_the_page() {
 
 /// Whether a command runs a pipeline on data or a program that this machine lacks.
 fn needs_what_is_absent(arguments: &[&str]) -> bool {
-    let Some(file) = arguments.iter().find(|argument| argument.ends_with(".yaml")) else { return false };
-    let Ok(text) = std::fs::read_to_string(repository().join(file)) else { return false };
+    let Some(file) = arguments.iter().find(|argument| argument.ends_with(".yaml")) else {
+        return false;
+    };
+    let Ok(text) = std::fs::read_to_string(repository().join(file)) else {
+        return false;
+    };
     match what_is_absent(&text) {
         Some(what) => {
             eprintln!("skipped: {file} needs {what}");
@@ -79,7 +98,12 @@ fn needs_what_is_absent(arguments: &[&str]) -> bool {
 }
 
 fn what_is_absent(pipeline: &str) -> Option<&'static str> {
-    let has_pyarrow = || Command::new("python3").args(["-c", "import pyarrow"]).output().is_ok_and(|done| done.status.success());
+    let has_pyarrow = || {
+        Command::new("python3")
+            .args(["-c", "import pyarrow"])
+            .output()
+            .is_ok_and(|done| done.status.success())
+    };
     if pipeline.contains("../shared") {
         return Some("the folder shared/, which lies beside the repository of those who work on it");
     }
@@ -91,8 +115,15 @@ fn pipelines() -> Vec<PathBuf> {
     let root = repository();
     let files = crate::project::files_below(&root.join("pipelines")).into_iter();
     let yaml = files.filter(|path| path.extension().is_some_and(|ending| ending == "yaml"));
-    let whole = yaml.filter(|path| std::fs::read_to_string(path).unwrap().lines().any(|line| line.starts_with("name:")));
-    whole.map(|path| path.strip_prefix(&root).unwrap().to_path_buf()).collect()
+    let whole = yaml.filter(|path| {
+        std::fs::read_to_string(path)
+            .unwrap()
+            .lines()
+            .any(|line| line.starts_with("name:"))
+    });
+    whole
+        .map(|path| path.strip_prefix(&root).unwrap().to_path_buf())
+        .collect()
 }
 
 #[test]
@@ -108,11 +139,20 @@ fn every_pipeline_that_comes_with_the_program_runs_and_runs_nothing_twice() {
             eprintln!("skipped: {name} needs {what}");
             continue;
         }
-        assert!(project.run(&["run", name, "--all-variants"]).executed() > 0, "{name}");
+        assert!(
+            project.run(&["run", name, "--all-variants"]).executed() > 0,
+            "{name}"
+        );
         let again = project.run(&["run", name, "--all-variants"]);
         assert_eq!((again.executed(), again.number("failed")), (0, 0), "{name}");
         let before = digests(&project);
-        assert_eq!(project.run(&["run", name, "--all-variants", "--isolate"]).executed(), 0, "{name}");
+        assert_eq!(
+            project
+                .run(&["run", name, "--all-variants", "--isolate"])
+                .executed(),
+            0,
+            "{name}"
+        );
         assert_eq!(digests(&project), before, "{name}");
     }
 }
@@ -120,11 +160,19 @@ fn every_pipeline_that_comes_with_the_program_runs_and_runs_nothing_twice() {
 #[test]
 fn the_readme_names_the_exit_codes_and_every_folder_that_is_there() {
     let text = std::fs::read_to_string(repository().join("README.md")).unwrap();
-    for code in ["0 done", "1 a stage failed", "2 the pipeline is wrong", "130 interrupted"] {
+    for code in [
+        "0 done",
+        "1 a stage failed",
+        "2 the pipeline is wrong",
+        "130 interrupted",
+    ] {
         assert!(text.replace('\n', " ").contains(code), "{code}");
     }
     for line in text.lines().filter(|line| line.starts_with("| `")) {
         let folder = line.split('`').nth(1).unwrap();
-        assert!(repository().join(folder).exists(), "README.md names {folder}, which is not there");
+        assert!(
+            repository().join(folder).exists(),
+            "README.md names {folder}, which is not there"
+        );
     }
 }

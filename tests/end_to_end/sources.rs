@@ -116,7 +116,13 @@ fn a_folder_in_the_place_of_a_file_fails_with_words() {
     std::fs::create_dir(project.at("data/lesions.csv")).unwrap();
     let ended = project.ended(&["run"]);
     assert_eq!(ended.code, Some(2), "{ended:?}");
-    assert!(ended.err.contains("names the folder `data/lesions.csv`, and takes a file"), "{}", ended.err);
+    assert!(
+        ended
+            .err
+            .contains("names the folder `data/lesions.csv`, and takes a file"),
+        "{}",
+        ended.err
+    );
 }
 
 #[test]
@@ -177,7 +183,11 @@ fn a_source_that_breaks_while_it_is_read_fails_with_its_path() {
     std::os::unix::fs::symlink(broken, project.at("data/lesions.csv")).unwrap();
     let run = project.ended(&["run"]);
     assert_eq!(run.code, Some(1), "{run:?}");
-    assert!(run.err.contains("lesions.csv") && !run.err.contains("panicked"), "{}", run.err);
+    assert!(
+        run.err.contains("lesions.csv") && !run.err.contains("panicked"),
+        "{}",
+        run.err
+    );
     let planned = project.done(&["plan"]).out;
     assert!(planned.contains("blocked"), "{planned}");
 }

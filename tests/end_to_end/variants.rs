@@ -39,7 +39,13 @@ outputs: {{counted: counted.text}}
 }
 
 fn cells(events: &Events, sort: &str) -> Vec<String> {
-    let of = |event: &&serde_json::Value| format!("{}:{}", event["cell"].as_str().unwrap_or(""), event["stage"].as_str().unwrap());
+    let of = |event: &&serde_json::Value| {
+        format!(
+            "{}:{}",
+            event["cell"].as_str().unwrap_or(""),
+            event["stage"].as_str().unwrap()
+        )
+    };
     let mut all: Vec<String> = events.of(sort).iter().map(of).collect();
     all.sort();
     all
@@ -50,7 +56,11 @@ fn cells_of_a_matrix_share_what_they_have_in_common() {
     let project = ages();
     let run = project.run(&["run", "--matrix", "every"]);
     assert_eq!((run.executed(), run.hit()), (8, 4));
-    let shared = run.of("stage-hit").iter().filter(|event| event["shared"] == true).count();
+    let shared = run
+        .of("stage-hit")
+        .iter()
+        .filter(|event| event["shared"] == true)
+        .count();
     assert!(shared <= 4);
     let counts = counted(&project, "log");
     assert_eq!(counts.values().sum::<usize>(), 4, "{counts:?}");
@@ -65,7 +75,10 @@ fn a_variant_that_changes_nothing_finds_everything_and_has_results_of_its_own() 
     project.run(&["run"]);
     let same = project.run(&["run", "--variant", "same"]);
     assert_eq!((same.executed(), same.hit()), (0, 4));
-    assert_eq!(project.read("results/ages/same/counted/rows.txt"), project.read("results/ages/counted/rows.txt"));
+    assert_eq!(
+        project.read("results/ages/same/counted/rows.txt"),
+        project.read("results/ages/counted/rows.txt")
+    );
 }
 
 #[test]
@@ -76,7 +89,11 @@ fn a_cell_that_fails_does_not_stop_the_others() {
     assert_eq!(cells(&run, "stage-failed"), ["unlucky:counted"]);
     let published = run.of("output-published").len();
     assert_eq!(published, 6, "the base, two variants and three cells");
-    assert!(counted(&project, "log").iter().all(|(_, count)| *count == 1), "{:?}", counted(&project, "log"));
+    assert!(
+        counted(&project, "log").iter().all(|(_, count)| *count == 1),
+        "{:?}",
+        counted(&project, "log")
+    );
     for cell in ["older", "same"] {
         assert_eq!(project.run(&["run", "--variant", cell]).executed(), 0, "{cell}");
     }
@@ -102,6 +119,10 @@ fn a_cell_that_does_not_exist_ends_with_2_and_a_hint() {
     let project = ages();
     let ended = project.ended(&["run", "--variant", "oldr"]);
     assert_eq!(ended.code, Some(2));
-    assert!(ended.err.contains("did you mean") && ended.err.contains("older"), "{}", ended.err);
+    assert!(
+        ended.err.contains("did you mean") && ended.err.contains("older"),
+        "{}",
+        ended.err
+    );
     assert!(!project.at(".dermflow").exists());
 }

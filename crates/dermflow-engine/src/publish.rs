@@ -12,7 +12,7 @@ use std::time::UNIX_EPOCH;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
-use dermflow_core::{Artifact, ColumnType, Digest, Key, StageError, TableManifest};
+use dermflow_core::{Artifact, BlobRef, ColumnType, Digest, Key, StageError, TableManifest};
 use dermflow_store::{Store, TableReader as StoredTableReader};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -21,6 +21,9 @@ use serde::{Deserialize, Serialize};
 
 /// The index of published files in a pipeline's results folder.
 const INDEX: &str = ".published.json";
+
+/// Locked by the process that lays outputs in a folder.
+const TURN: &str = ".published.lock";
 
 /// A table with more rows than this gets no CSV beside its Parquet file.
 const MOST_CSV_ROWS: u64 = 100_000;
@@ -58,39 +61,62 @@ pub fn publish(
         Artifact::Files(_) => name.to_string(),
     };
     let path = folder.join(&file);
-    let mut index = read_index(folder);
-    let held = index.get(&file).filter(|held| held.artifact == artifact.name());
-    if held.is_some_and(|held| stamp(&path) == Some((held.bytes, held.modified_nanoseconds))) {
-        return Ok((path, false));
-    }
-    export(store, artifact, &path)?;
+    let mut files = vec![file];
     if let Artifact::Table(table) = artifact
         && table.rows <= MOST_CSV_ROWS
     {
-        export(store, artifact, &folder.join(format!("{name}.csv")))?;
+        files.push(format!("{name}.csv"));
     }
-    let (bytes, modified_nanoseconds) = stamp(&path).unwrap_or_default();
-    let held = Published {
-        artifact: artifact.name(),
-        action,
-        port: port.to_string(),
-        bytes,
-        modified_nanoseconds,
+    // Processes that lay the same outputs out take turns.
+    let _turn = take_turn(folder)?;
+    let mut index = read_index(folder);
+    let is_there = |file: &String| {
+        let held = index.get(file).filter(|held| held.artifact == artifact.name());
+        held.is_some_and(|held| held.is_unchanged(&folder.join(file)))
     };
-    index.insert(file, held);
+    if files.iter().all(is_there) {
+        return Ok((path, false));
+    }
+    for file in files {
+        export(store, artifact, &folder.join(&file))?;
+        let (bytes, modified_nanoseconds) = stamp(&folder.join(&file)).unwrap_or_default();
+        let held = Published {
+            artifact: artifact.name(),
+            action,
+            port: port.to_string(),
+            bytes,
+            modified_nanoseconds,
+        };
+        index.insert(file, held);
+    }
     write_index(folder, &index)?;
     Ok((path, true))
 }
 
+impl Published {
+    fn is_unchanged(&self, path: &Path) -> bool {
+        stamp(path) == Some((self.bytes, self.modified_nanoseconds))
+    }
+}
+
 /// What a published file holds, if it is one and was not changed since.
 pub fn published(path: &Path) -> Option<Published> {
-    let folder = path.parent()?;
-    let stem = path.file_stem()?.to_str()?;
-    let index = read_index(folder);
-    let of = |name: &str| index.get(name).cloned();
-    let name = path.file_name()?.to_str()?;
-    // The CSV beside a table stands for it.
-    of(name).or_else(|| of(&format!("{stem}.parquet")).filter(|_| name.ends_with(".csv")))
+    let held = read_index(path.parent()?).remove(path.file_name()?.to_str()?)?;
+    held.is_unchanged(path).then_some(held)
+}
+
+/// Held until it is dropped.
+fn take_turn(folder: &Path) -> Result<File, StageError> {
+    let path = folder.join(TURN);
+    let fail = |error: std::io::Error| StageError::io("locking", &path, &error);
+    std::fs::create_dir_all(folder).map_err(fail)?;
+    let file = File::options()
+        .append(true)
+        .create(true)
+        .open(&path)
+        .map_err(fail)?;
+    file.lock().map_err(fail)?;
+    Ok(file)
 }
 
 fn read_index(folder: &Path) -> Index {
@@ -128,9 +154,8 @@ fn replace(path: &Path, write: &mut dyn FnMut(&Path) -> Result<(), StageError>) 
     written
 }
 
-/// Writes an artifact to a path: a table as `.parquet`, `.csv` or `.jsonl` by the path's
-/// ending (another ending, or none: a folder of its partitions), a model as a file, files as
-/// a folder.
+/// Writes an artifact to a path, in the place of what is there: a table as `.parquet` or `.csv`
+/// by the path's ending, a model as a file, files as a folder.
 ///
 /// # Errors
 /// Where a blob is damaged, the table can't be told in that format, or the disk is full.
@@ -149,28 +174,33 @@ pub fn export(store: &Store, artifact: &Artifact, path: &Path) -> Result<(), Sta
             ))),
         },
         Artifact::Model(blob) => replace(path, &mut |path| copy(&store.blob_path(blob)?, path)),
-        Artifact::Files(files) => {
-            let old = path.with_extension("old");
-            let new = path.with_extension("new");
-            for leftover in [&old, &new] {
-                let _ = std::fs::remove_dir_all(leftover);
-            }
-            std::fs::create_dir_all(&new).map_err(|error| StageError::io("creating", &new, &error))?;
-            for (name, blob) in files {
-                let target = new.join(name);
-                let folder = target.parent().unwrap_or(&new);
-                std::fs::create_dir_all(folder)
-                    .map_err(|error| StageError::io("creating", folder, &error))?;
-                copy(&store.blob_path(blob)?, &target)?;
-            }
-            if path.exists() {
-                std::fs::rename(path, &old).map_err(|error| StageError::io("replacing", path, &error))?;
-            }
-            std::fs::rename(&new, path).map_err(|error| StageError::io("writing", path, &error))?;
-            let _ = std::fs::remove_dir_all(&old);
-            Ok(())
-        }
+        Artifact::Files(files) => write_folder(store, files, path),
     }
+}
+
+/// Fills a hidden folder beside `path` and puts it in its place.
+fn write_folder(store: &Store, files: &BTreeMap<String, BlobRef>, path: &Path) -> Result<(), StageError> {
+    let beside = |ending: &str| -> PathBuf {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        path.with_file_name(format!(".{name}.{ending}"))
+    };
+    let (old, new) = (beside("old"), beside("new"));
+    for leftover in [&old, &new] {
+        let _ = std::fs::remove_dir_all(leftover);
+    }
+    std::fs::create_dir_all(&new).map_err(|error| StageError::io("creating", &new, &error))?;
+    for (name, blob) in files {
+        let target = new.join(name);
+        let folder = target.parent().unwrap_or(&new);
+        std::fs::create_dir_all(folder).map_err(|error| StageError::io("creating", folder, &error))?;
+        copy(&store.blob_path(blob)?, &target)?;
+    }
+    if path.exists() {
+        std::fs::rename(path, &old).map_err(|error| StageError::io("replacing", path, &error))?;
+    }
+    std::fs::rename(&new, path).map_err(|error| StageError::io("writing", path, &error))?;
+    let _ = std::fs::remove_dir_all(&old);
+    Ok(())
 }
 
 /// Blobs are read-only; a result is the reader's own, so it is writable.

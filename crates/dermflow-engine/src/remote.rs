@@ -255,10 +255,11 @@ fn run_parts(workshop: &Workshop<'_>, map: &MapWork, missing: &[usize]) -> Resul
     };
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..workshop.jobs).map(|_| scope.spawn(work)).collect();
-        let ended = threads.into_iter().map(|thread| thread.join());
-        ended
-            .map(|end| end.unwrap_or_else(|_| Err(StageError::new("a worker thread panicked"))))
-            .collect()
+        // The scope waits for those after a failed one too.
+        let panicked = |_| Err(StageError::new("a worker thread panicked"));
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().unwrap_or_else(panicked))
     })
 }
 

@@ -130,14 +130,6 @@ impl Crew<'_> {
             commits: commit_sender,
         };
         let slots = Slots::new(jobs, self.options.memory.unwrap_or_else(usual_memory));
-        let scheduler =
-            Scheduler::new(self.pipelines, slots, manners, channels, journal, sink, self.interrupt);
-        if first {
-            sink(&Event::RunStarted {
-                stages: scheduler.stages(),
-                jobs,
-            });
-        }
         let bench = Bench {
             workshop: Workshop {
                 store,
@@ -151,6 +143,13 @@ impl Crew<'_> {
             history: History::new(store),
             executor: self.options.executor.as_deref(),
         };
+        let scheduler = Scheduler::new(&bench, slots, manners, channels, journal);
+        if first {
+            sink(&Event::RunStarted {
+                stages: scheduler.stages(),
+                jobs,
+            });
+        }
         let (mut ran, uncommitted) = std::thread::scope(|scope| {
             for _ in 0..jobs {
                 let (errands, answers, bench) = (errands.clone(), answers.clone(), &bench);
@@ -161,9 +160,9 @@ impl Crew<'_> {
             let committer = scope.spawn(|| commit_all(store, commits));
             let ran = scheduler.run();
             // Nothing else comes, so what is queued need not wait for company; an error is told by
-        // the ticket of each record.
-        let _ = store.flush();
-        // The scheduler took its channels with it, so workers and committer end.
+            // the ticket of each record.
+            let _ = store.flush();
+            // The scheduler took its channels with it, so workers and committer end.
             (ran, committer.join().unwrap_or_default())
         });
         for (label, error) in uncommitted {

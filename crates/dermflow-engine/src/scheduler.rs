@@ -4,13 +4,15 @@
 //! Stages of all cells stand in one graph. Two that turn out to be the same action (the same
 //! key) are computed once: the second waits for the first.
 
+mod node;
+mod trouble;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
-use dermflow_core::{Cause, Digest, Key, Resources, StageError};
-use dermflow_graph::Pipeline;
+use dermflow_core::{Key, Resources, StageError};
 use dermflow_store::Journal;
 
 use crate::action::Finished;
@@ -18,44 +20,9 @@ use crate::event::{Event, Sink, StageLabel, Summary};
 use crate::history::JournalLine;
 use crate::interrupt::Interrupt;
 use crate::slots::{Claim, Slots};
-use crate::worker::{Outcome, Task, Work};
+use crate::worker::{Bench, Outcome, Task, Work};
 use crate::workshop::{Commit, How};
-
-/// How often a stage is tried again after a damaged blob or a changed source.
-const MOST_TRIES: u32 = 4;
-
-/// A stage of one pipeline, on its way to a result.
-struct Node {
-    pipeline: usize,
-    stage: usize,
-    label: StageLabel,
-    downstream: Vec<usize>,
-    upstream: Vec<usize>,
-    /// Stages before it that are not finished.
-    waiting: usize,
-    state: State,
-    /// Raised when the node starts anew, so that answers to older tasks are not believed.
-    generation: u32,
-    forced: bool,
-    work: Option<Arc<Work>>,
-    /// Partitions whose answers have not been taken yet.
-    parts_left: usize,
-    computed_parts: Vec<usize>,
-}
-
-#[derive(Clone, Debug)]
-enum State {
-    /// Stages before it, or another node with the same action, are not finished.
-    Waiting,
-    /// A task of it is queued or running.
-    Busy,
-    Done {
-        finished: Arc<Finished>,
-        executed: bool,
-    },
-    Failed,
-    Skipped,
-}
+use node::{Node, State, add_nodes, wanted};
 
 /// Order of the queue: what frees memory and finishes stages comes first.
 type Priority = (u8, usize, usize);
@@ -95,6 +62,9 @@ pub(crate) struct Scheduler<'a> {
     nodes: Vec<Node>,
     first_node: Vec<usize>,
     queue: BTreeMap<Priority, (usize, u32, Task, Resources)>,
+    /// Nodes to look up on this thread.
+    quick: BTreeSet<usize>,
+    bench: &'a Bench<'a>,
     slots: Slots,
     running: usize,
     /// Actions being computed: the node that does it, and those that wait for it.
@@ -115,14 +85,13 @@ pub(crate) struct Scheduler<'a> {
 impl<'a> Scheduler<'a> {
     /// A graph of all stages that are wanted.
     pub fn new(
-        pipelines: &[Pipeline],
+        bench: &'a Bench<'a>,
         slots: Slots,
         manners: Manners,
         channels: Channels,
         journal: Journal,
-        sink: &'a Sink<'a>,
-        interrupt: &'a Interrupt,
     ) -> Scheduler<'a> {
+        let pipelines = bench.pipelines;
         let mut nodes = Vec::new();
         let mut first_node = Vec::new();
         for (at, pipeline) in pipelines.iter().enumerate() {
@@ -134,6 +103,8 @@ impl<'a> Scheduler<'a> {
             nodes,
             first_node,
             queue: BTreeMap::new(),
+            quick: BTreeSet::new(),
+            bench,
             slots,
             running: 0,
             computing: BTreeMap::new(),
@@ -142,8 +113,8 @@ impl<'a> Scheduler<'a> {
             tries: BTreeMap::new(),
             manners,
             channels,
-            sink,
-            interrupt,
+            sink: bench.workshop.sink,
+            interrupt: bench.workshop.interrupt,
             journal,
             journal_error: None,
             rows_computed: 0,
@@ -169,6 +140,12 @@ impl<'a> Scheduler<'a> {
         }
         loop {
             self.start_what_fits();
+            if self.prepare_one() {
+                while let Ok(answer) = self.channels.answers.try_recv() {
+                    self.take_answer(answer);
+                }
+                continue;
+            }
             if self.running == 0 {
                 break;
             }
@@ -245,29 +222,25 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Whether a queued task is no longer wanted: its node began anew, or its pipeline
-    /// stopped and nobody else waits for it.
-    fn is_dropped(&mut self, node: usize, generation: u32) -> bool {
-        if self.nodes[node].generation != generation {
-            return true;
-        }
-        let stopped = self.stopped[self.nodes[node].pipeline];
-        let key = self.nodes[node].work.as_ref().map(|work| work.action.key);
-        let others = key
-            .and_then(|key| self.computing.get(&key))
-            .is_some_and(|(_, waiting)| {
-                waiting
-                    .iter()
-                    .any(|other| !self.stopped[self.nodes[*other].pipeline])
-            });
-        if !stopped || others {
+    /// Looks one stage up on this thread, if there is one that reads no source. That takes
+    /// microseconds, less than the way to a worker and back.
+    fn prepare_one(&mut self) -> bool {
+        if self.interrupt.asked() {
             return false;
         }
-        if let Some(key) = key {
-            self.computing.remove(&key);
+        let Some(node) = self.quick.pop_first() else {
+            return false;
+        };
+        let generation = self.nodes[node].generation;
+        // It may have begun to wait again since: a blob of an input was damaged.
+        if !matches!(self.nodes[node].state, State::Busy) || self.is_dropped(node, generation) {
+            return true;
         }
-        self.nodes[node].generation += 1;
-        self.skip(node);
+        let outcome = self.bench.perform(self.preparation(node));
+        match outcome {
+            Ok(outcome) => self.take_outcome(node, outcome, false),
+            Err(error) => self.take_error(node, error),
+        }
         true
     }
 
@@ -279,35 +252,45 @@ impl<'a> Scheduler<'a> {
     }
 
     fn queue_preparation(&mut self, node: usize) {
+        if self.nodes[node].quick {
+            self.nodes[node].state = State::Busy;
+            self.quick.insert(node);
+        } else {
+            let task = self.preparation(node);
+            self.queue(
+                3,
+                node,
+                0,
+                task,
+                Resources {
+                    memory: 0,
+                    threads: 1,
+                },
+            );
+        }
+    }
+
+    fn preparation(&self, node: usize) -> Task {
         let Node {
             pipeline,
             stage,
             forced,
+            ref upstream,
             ..
         } = self.nodes[node];
         let first = self.first_node[pipeline];
         let mut inputs = BTreeMap::new();
-        for upstream in &self.nodes[node].upstream {
+        for upstream in upstream {
             if let State::Done { finished, .. } = &self.nodes[*upstream].state {
                 inputs.insert(upstream - first, finished.clone());
             }
         }
-        let task = Task::Prepare {
+        Task::Prepare {
             inputs,
             pipeline,
             stage,
             forced,
-        };
-        self.queue(
-            3,
-            node,
-            0,
-            task,
-            Resources {
-                memory: 0,
-                threads: 1,
-            },
-        );
+        }
     }
 
     fn take_answer(&mut self, answer: Answer) {
@@ -472,126 +455,6 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    fn take_error(&mut self, node: usize, error: StageError) {
-        let tries = self.tries.entry(node).or_insert(0);
-        *tries += 1;
-        let again = *tries < MOST_TRIES;
-        match error.cause {
-            Cause::DamagedBlob(digest) if again => self.heal(node, digest, &error),
-            Cause::SourceChanged if again => self.begin_anew(node),
-            Cause::Cancelled if self.interrupt.asked() => self.give_up(node),
-            _ => self.fail(node, &error),
-        }
-    }
-
-    /// A blob of an input (or of an earlier partition) is damaged: it was set aside when it
-    /// was read, so the stages whose results name it are incomplete, and run again.
-    fn heal(&mut self, node: usize, digest: Digest, error: &StageError) {
-        let label = self.nodes[node].label.clone();
-        (self.sink)(&Event::Damaged {
-            label,
-            message: error.message.clone(),
-        });
-        let names_it = |upstream: &&usize| match &self.nodes[**upstream].state {
-            State::Done { finished, .. } => {
-                let mut blobs = finished
-                    .record
-                    .outputs
-                    .values()
-                    .flat_map(|artifact| artifact.blobs());
-                blobs.any(|blob| blob.digest == digest)
-            }
-            _ => false,
-        };
-        let culprits: Vec<usize> = self.nodes[node]
-            .upstream
-            .iter()
-            .filter(names_it)
-            .copied()
-            .collect();
-        self.begin_anew(node);
-        for culprit in culprits {
-            if let State::Done { finished, .. } = &self.nodes[culprit].state {
-                self.made.remove(&finished.key);
-            }
-            for next in self.nodes[culprit].downstream.clone() {
-                self.nodes[next].waiting += 1;
-                if next == node {
-                    self.nodes[node].state = State::Waiting;
-                    self.nodes[node].generation += 1;
-                }
-            }
-            self.begin_anew(culprit);
-        }
-    }
-
-    /// Forgets what a node was doing and prepares it again, with those that waited for it.
-    fn begin_anew(&mut self, node: usize) {
-        let waiting = self.forget_work(node);
-        for node in std::iter::once(node).chain(waiting) {
-            self.nodes[node].generation += 1;
-            self.nodes[node].computed_parts.clear();
-            self.queue_preparation(node);
-        }
-    }
-
-    fn forget_work(&mut self, node: usize) -> Vec<usize> {
-        let key = self.nodes[node].work.take().map(|work| work.action.key);
-        let owned = key.filter(|key| self.computing.get(key).is_some_and(|(owner, _)| *owner == node));
-        owned
-            .and_then(|key| self.computing.remove(&key))
-            .map(|(_, waiting)| waiting)
-            .unwrap_or_default()
-    }
-
-    /// An interrupted node: its checkpoints stay, and so does what waits for it.
-    fn give_up(&mut self, node: usize) {
-        self.nodes[node].generation += 1;
-        for node in std::iter::once(node).chain(self.forget_work(node)) {
-            self.nodes[node].state = State::Waiting;
-        }
-    }
-
-    fn fail(&mut self, node: usize, error: &StageError) {
-        let waiting = self.forget_work(node);
-        for node in std::iter::once(node).chain(waiting) {
-            self.nodes[node].generation += 1;
-            self.nodes[node].state = State::Failed;
-            (self.sink)(&Event::StageFailed {
-                label: self.nodes[node].label.clone(),
-                message: error.message.clone(),
-                help: error.help.clone(),
-            });
-            self.skip_downstream(node);
-            if !self.manners.keep_going {
-                self.stopped[self.nodes[node].pipeline] = true;
-            }
-        }
-    }
-
-    fn skip_downstream(&mut self, node: usize) {
-        for next in self.nodes[node].downstream.clone() {
-            if matches!(self.nodes[next].state, State::Waiting) {
-                self.skip(next);
-            }
-        }
-    }
-
-    fn skip(&mut self, node: usize) {
-        self.nodes[node].state = State::Skipped;
-        let label = self.nodes[node].label.clone();
-        (self.sink)(&Event::StageSkipped { label });
-        self.skip_downstream(node);
-    }
-
-    fn skip_the_rest(&mut self) {
-        for node in 0..self.nodes.len() {
-            if matches!(self.nodes[node].state, State::Waiting | State::Busy) {
-                self.skip(node);
-            }
-        }
-    }
-
     fn note(&mut self, label: &StageLabel, key: Key, outcome: &str) {
         let line = JournalLine {
             pipeline: label.pipeline.clone(),
@@ -620,54 +483,5 @@ impl Ran {
     /// The result of a pipeline's stage, where there is one.
     pub fn finished(&self, pipeline: usize, stage: usize) -> Option<&Arc<Finished>> {
         self.finished.get(self.first_node[pipeline] + stage)?.as_ref()
-    }
-}
-
-/// Which stages of a pipeline `--until` asks for; all, where it asks for none.
-fn wanted(pipeline: &Pipeline, until: &[String]) -> BTreeSet<usize> {
-    if until.is_empty() {
-        return (0..pipeline.stages.len()).collect();
-    }
-    let mut wanted = BTreeSet::new();
-    // Stages are in topological order, so one pass from the end finds all ancestors.
-    for (at, stage) in pipeline.stages.iter().enumerate().rev() {
-        if until.contains(&stage.name) || wanted.contains(&at) {
-            wanted.insert(at);
-            wanted.extend(stage.inputs.iter().map(|wire| wire.from));
-        }
-    }
-    wanted
-}
-
-fn add_nodes(
-    nodes: &mut Vec<Node>,
-    at: usize,
-    pipeline: &Pipeline,
-    wanted: &BTreeSet<usize>,
-    force: &[String],
-) {
-    let first = nodes.len();
-    for (index, stage) in pipeline.stages.iter().enumerate() {
-        let upstream: BTreeSet<usize> = stage.inputs.iter().map(|wire| first + wire.from).collect();
-        let is_wanted = wanted.contains(&index);
-        if is_wanted {
-            for before in &upstream {
-                nodes[*before].downstream.push(first + index);
-            }
-        }
-        nodes.push(Node {
-            pipeline: at,
-            stage: index,
-            label: StageLabel::of(pipeline, index),
-            downstream: Vec::new(),
-            waiting: upstream.len(),
-            upstream: upstream.into_iter().collect(),
-            state: if is_wanted { State::Waiting } else { State::Skipped },
-            generation: 0,
-            forced: force.contains(&stage.name),
-            work: None,
-            parts_left: 0,
-            computed_parts: Vec::new(),
-        });
     }
 }

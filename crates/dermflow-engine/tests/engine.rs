@@ -502,9 +502,8 @@ fn a_map_is_finished_once_however_its_partitions_come_in() {
     };
     for round in 0..20 {
         let world = World::new();
-        let table: BTreeMap<String, (i64, i64)> = (0..2000)
-            .map(|row| (format!("r{row}"), (row, round)))
-            .collect();
+        let table: BTreeMap<String, (i64, i64)> =
+            (0..2000).map(|row| (format!("r{row}"), (row, round))).collect();
         let ran = world.run_with(&doubling("once", &table), &eight);
         calls("once");
         assert_eq!((ran.summary.executed, ran.summary.hit), (2, 0));

@@ -41,8 +41,11 @@ pub fn locate(store: &Store, name: &str) -> Result<Located, Failure> {
 fn by_path(store: &Store, path: &Path) -> Result<Located, Failure> {
     let held = published(path).ok_or_else(|| {
         Failure::Failed(
-            dermflow_core::StageError::new(format!("{} is not a result that a run laid out", path.display()))
-                .with_help("results lie under results/<pipeline>/; `dermflow ls` lists artifacts by digest"),
+            dermflow_core::StageError::new(format!(
+                "{} is not a result that a run laid out, or was changed since",
+                path.display()
+            ))
+            .with_help("results lie under results/<pipeline>/; `dermflow ls` lists artifacts by digest"),
         )
     })?;
     open(store, held.action, held.port)

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use dermflow_core::StageError;
 
 use crate::exit::Done;
 use crate::lookup::locate;
@@ -21,10 +22,17 @@ pub struct Arguments {
     store: StoreOptions,
 }
 
-/// Replaces what is there.
+/// Replaces a file that is there, but no folder: whose it is can't be known.
 pub fn run(arguments: &Arguments) -> Done {
     let store = arguments.store.open_existing()?;
     let located = locate(&store, &arguments.artifact)?;
+    let is_full = |folder: std::fs::ReadDir| folder.count() > 0;
+    if arguments.to.read_dir().is_ok_and(is_full) {
+        let message = format!("{} is a folder with other things in it", arguments.to.display());
+        return Err(StageError::new(message)
+            .with_help("name a folder that is not there yet")
+            .into());
+    }
     dermflow_engine::export(&store, located.artifact()?, &arguments.to)?;
     Ok(())
 }
