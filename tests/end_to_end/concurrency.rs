@@ -108,6 +108,7 @@ fn eight_processes_with_overlapping_pipelines_compute_each_action_once() {
     assert_eq!(project.run(&["run", "--all-variants"]).executed(), 0);
     project.done(&["gc", "--keep-runs", "2", "--yes"]);
     assert_eq!(project.run(&["run"]).executed(), 0);
+    crate::project::journals_are_sound(&project);
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use dermflow_tests::Project;
 
-use crate::project::{CHAIN_STAGES, chain, contents, copy, digests, files_below, put_in_place};
+use crate::project::{
+    CHAIN_STAGES, chain, contents, copy, digests, empty, files_below, lesions, put_in_place,
+};
 
 /// A store with the chain's results, and the artifacts of the next run: another age.
 struct Sound {
@@ -118,6 +120,8 @@ fn a_damaged_blob_is_told_set_aside_and_made_again_by_one_run() {
     assert_eq!(run.executed() + run.hit(), 4, "{run:#?}");
     assert!(run.computed().contains(&"names".to_string()) && run.computed().contains(&"report".to_string()));
     assert_eq!(digests(&project), before);
+    let listed = project.done(&["ls"]).out;
+    assert_eq!(listed.matches("names.table").count(), 1, "{listed}");
     assert!(!files_below(&project.at(".dermflow/damaged")).is_empty());
     assert_eq!(project.run(&["run"]).executed(), 0);
 }
@@ -279,4 +283,77 @@ fn results_that_people_changed_or_removed_are_laid_out_again_without_computing()
     assert!(ended.err.contains("was changed since"), "{}", ended.err);
     assert_eq!(project.run(&NEXT).of("output-published").len(), 1);
     assert!(contents(&project.at("results")) == sound.results);
+}
+
+/// Twelve stages that read one table and one folder of files at the same time, behind stages that
+/// give on what they were given: all hold the same blobs.
+fn wide() -> Project {
+    let project = empty();
+    project.write("lesions.csv", lesions(3000));
+    let mut stages = String::new();
+    for at in 0..3 {
+        let from = ["lesions", "same0", "same1"][at];
+        stages += &format!(
+            "  same{at}: {{kind: filter, in: {{table: {from}.table}}, with: {{where: {{column: age, at-least: 0}}}}}}\n"
+        );
+        let from = ["words", "copy0", "copy1"][at];
+        stages += &format!(
+            "  copy{at}: {{kind: process, in: {{words: {from}.text}}, with: {{command: 'cp inputs/words/1 outputs/text/', outputs: {{text: files}}}}}}\n"
+        );
+    }
+    let mut outputs = String::new();
+    for at in 0..12 {
+        stages += &format!(
+            "  read{at}: {{kind: filter, in: {{table: same2.table}}, with: {{where: {{column: age, at-least: '${{youngest}}', below: {}}}}}}}\n",
+            40 + at
+        );
+        stages += &format!(
+            "  tell{at}: {{kind: process, in: {{words: copy2.text}}, with: {{command: 'cat inputs/words/1 > outputs/text/${{youngest}}-{at}', \
+             outputs: {{text: files}}}}}}\n"
+        );
+        outputs += &format!("  read{at}: read{at}.table\n  tell{at}: tell{at}.text\n");
+    }
+    project.write(
+        "dermflow.yaml",
+        format!(
+            "name: wide\nparams: {{youngest: 1}}\nstages:\n  \
+             lesions: {{kind: import-table, with: {{path: lesions.csv, key: image, columns: {{age: integer}}}}}}\n  \
+             words: {{kind: process, with: {{command: 'echo word > outputs/text/1', outputs: {{text: files}}}}}}\n\
+             {stages}outputs:\n{outputs}"
+        ),
+    );
+    project
+}
+
+#[test]
+fn many_stages_that_meet_the_same_damage_at_once_all_heal() {
+    let project = wide();
+    project.run(&["run"]);
+    let blobs = files_below(&project.at(".dermflow/blobs"));
+    let kept = project.at("kept");
+    copy(&project.at(".dermflow"), &kept);
+    for (round, arguments) in [
+        &["-j", "1"][..],
+        &["-j", "8"],
+        &["-j", "8", "--isolate"],
+        &["-j", "8", "--keep-going"],
+    ]
+    .iter()
+    .enumerate()
+    {
+        std::fs::remove_dir_all(project.at(".dermflow")).unwrap();
+        copy(&kept, &project.at(".dermflow"));
+        for blob in &blobs {
+            let bytes = std::fs::read(blob).unwrap();
+            put_in_place(blob, &vec![1; bytes.len()]);
+        }
+        let set = format!("youngest={}", round + 2);
+        let mut run = vec!["run", "--set", &set];
+        run.extend(*arguments);
+        project.run(&run);
+        let healed = digests(&project);
+        std::fs::remove_dir_all(project.at(".dermflow")).unwrap();
+        project.run(&["run", "--set", &set]);
+        assert_eq!(digests(&project), healed, "{arguments:?}");
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dermflow_tests::Project;
 
-use crate::project::{COUNT, contents, digests, empty, lesions};
+use crate::project::{COUNT, contents, digests, empty, journals_are_sound, lesions};
 
 /// How many runs are killed.
 const KILLS: usize = 210;
@@ -123,6 +123,7 @@ fn runs_killed_at_hundreds_of_instants_leave_a_store_that_gives_the_uninterrupte
     project.done(&["gc", "--keep-runs", "0", "--yes"]);
     assert_eq!(project.run(&["run", "--set", &set]).executed(), 8);
     assert!(results(&project) == before, "and so is a store that forgot all");
+    journals_are_sound(&project);
 }
 
 #[test]

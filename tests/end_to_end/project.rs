@@ -129,3 +129,10 @@ pub fn counted(project: &Project, name: &str) -> BTreeMap<String, usize> {
     }
     counts
 }
+
+/// Every sealed journal is whole, and so is the chain between them.
+pub fn journals_are_sound(project: &Project) {
+    let store = dermflow_store::Store::open_existing(project.at(".dermflow")).unwrap();
+    assert!(!store.list_journals().is_empty());
+    assert_eq!(store.verify_journals().unwrap(), Vec::<String>::new());
+}

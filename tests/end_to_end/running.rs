@@ -270,7 +270,10 @@ fn a_second_interruption_does_not_wait_for_a_stage_that_will_not_stop() {
     assert_ne!(run.all.last().unwrap()["event"], "run-finished", "it waited");
     // `quick` runs again where its record was not on the disk yet.
     let later = project.run(&["run"]).computed();
-    assert!(later.ends_with(&["slow".to_string()]) && later.contains(&"last".to_string()), "{later:?}");
+    assert!(
+        later.ends_with(&["slow".to_string()]) && later.contains(&"last".to_string()),
+        "{later:?}"
+    );
     assert_eq!(project.read("results/slow/last/done"), "done\n");
     assert_eq!(project.run(&["run"]).executed(), 0);
 }

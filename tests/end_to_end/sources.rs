@@ -191,3 +191,17 @@ fn a_source_that_breaks_while_it_is_read_fails_with_its_path() {
     let planned = project.done(&["plan"]).out;
     assert!(planned.contains("blocked"), "{planned}");
 }
+
+#[test]
+fn links_that_run_in_a_circle_end_with_words() {
+    let project = empty();
+    project.write(
+        "dermflow.yaml",
+        "name: notes\nstages:\n  notes: {kind: list-files, with: {path: notes}}\n",
+    );
+    project.write("notes/a.txt", "a");
+    std::os::unix::fs::symlink("..", project.at("notes/up")).unwrap();
+    let run = project.ended(&["run"]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.err.contains("circle"), "{}", run.err);
+}

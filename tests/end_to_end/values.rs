@@ -160,3 +160,31 @@ stages:
         assert_eq!(project.run(&["run"]).executed(), 0, "{value}");
     }
 }
+
+#[test]
+fn names_of_files_and_their_content_do_not_run_into_one_another() {
+    let project = empty();
+    project.write(
+        "dermflow.yaml",
+        "name: notes\nstages:\n  notes: {kind: list-files, with: {path: notes}}\n",
+    );
+    let digest = |text: &str| dermflow_core::Digest::of(text.as_bytes()).hex();
+    let folders = [
+        vec![(format!("a\n{}  b", digest("2")), "1"), ("c".to_string(), "3")],
+        vec![("a".to_string(), "1"), (format!("b\n{}  c", digest("3")), "2")],
+        vec![(format!("a\\n{}  b", digest("2")), "1"), ("c".to_string(), "3")],
+    ];
+    for round in 0..2 {
+        for (at, files) in folders.iter().enumerate() {
+            let _ = std::fs::remove_dir_all(project.at("notes"));
+            for (name, text) in files {
+                project.write(&format!("notes/{name}"), text);
+            }
+            assert_eq!(
+                project.run(&["run"]).executed(),
+                1 - round,
+                "folder {at}, round {round}"
+            );
+        }
+    }
+}

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use dermflow_core::canonical::Value;
-use dermflow_core::{Key, Registry, StageError};
+use dermflow_core::{Cause, Key, Registry, StageError};
 use dermflow_store::Store;
 use serde::{Deserialize, Serialize};
 
@@ -129,6 +129,8 @@ impl ActionFile {
                     StageError::new(format!(
                         "the record {key} of the input `{port}` is not in the store"
                     ))
+                    // Another stage found it incomplete; the driver has it made again.
+                    .with_cause(Cause::DamagedBlob(key.digest()))
                 })?;
                 inputs.push((
                     port.clone(),
@@ -170,8 +172,20 @@ impl ActionFile {
         let path = ActionFile::path(store, &self.key);
         let text = serde_json::to_vec_pretty(self).map_err(|error| StageError::new(error.to_string()))?;
         let folder = path.parent().unwrap_or(&path).to_path_buf();
-        std::fs::create_dir_all(&folder).map_err(|error| StageError::io("creating", &folder, &error))?;
-        std::fs::write(&path, text).map_err(|error| StageError::io("writing", &path, &error))
+        // Another driver may read the file while it is written.
+        let draft = folder.join(format!("action.{}", std::process::id()));
+        let write = || {
+            std::fs::create_dir_all(&folder)?;
+            std::fs::write(&draft, &text)?;
+            std::fs::rename(&draft, &path)
+        };
+        loop {
+            match write() {
+                // Another process is done with this very action and took the folder away.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound && store.root().is_dir() => {}
+                other => return other.map_err(|error| StageError::io("writing", &path, &error)),
+            }
+        }
     }
 
     /// Reads the file of an action.

@@ -43,54 +43,93 @@ pub struct Published {
 
 type Index = BTreeMap<String, Published>;
 
-/// Writes the artifact to `folder/name` with the ending that fits, if it isn't there already.
-/// Returns the path, and whether anything was written.
-///
-/// # Errors
-/// Where a blob is damaged or the disk is full.
-pub fn publish(
-    store: &Store,
-    folder: &Path,
-    name: &str,
-    (action, port): (Key, &str),
-    artifact: &Artifact,
-) -> Result<(PathBuf, bool), StageError> {
-    let file = match artifact {
-        Artifact::Table(_) => format!("{name}.parquet"),
-        Artifact::Model(_) => format!("{name}.safetensors"),
-        Artifact::Files(_) => name.to_string(),
-    };
-    let path = folder.join(&file);
-    let mut files = vec![file];
-    if let Artifact::Table(table) = artifact
-        && table.rows <= MOST_CSV_ROWS
-    {
-        files.push(format!("{name}.csv"));
+/// A pipeline's results folder, while outputs are laid in it. Its index is read and written
+/// once, however many outputs there are.
+pub struct Results<'a> {
+    store: &'a Store,
+    folder: &'a Path,
+    index: Index,
+    changed: bool,
+    /// Processes that lay the same outputs out take turns.
+    _turn: File,
+}
+
+impl<'a> Results<'a> {
+    /// Waits for its turn in the folder, which is made if it is missing.
+    ///
+    /// # Errors
+    /// Where the folder can't be written.
+    pub fn open(store: &'a Store, folder: &'a Path) -> Result<Results<'a>, StageError> {
+        let turn = take_turn(folder)?;
+        Ok(Results {
+            store,
+            folder,
+            index: read_index(folder),
+            changed: false,
+            _turn: turn,
+        })
     }
-    // Processes that lay the same outputs out take turns.
-    let _turn = take_turn(folder)?;
-    let mut index = read_index(folder);
-    let is_there = |file: &String| {
-        let held = index.get(file).filter(|held| held.artifact == artifact.name());
-        held.is_some_and(|held| held.is_unchanged(&folder.join(file)))
-    };
-    if files.iter().all(is_there) {
-        return Ok((path, false));
-    }
-    for file in files {
-        export(store, artifact, &folder.join(&file))?;
-        let (bytes, modified_nanoseconds) = stamp(&folder.join(&file)).unwrap_or_default();
-        let held = Published {
-            artifact: artifact.name(),
-            action,
-            port: port.to_string(),
-            bytes,
-            modified_nanoseconds,
+
+    /// Writes the artifact to `name` in the folder, with the ending that fits, if it isn't
+    /// there already. Returns the path, and whether anything was written.
+    ///
+    /// # Errors
+    /// Where a blob is damaged or the disk is full.
+    pub fn lay(
+        &mut self,
+        name: &str,
+        (action, port): (Key, &str),
+        artifact: &Artifact,
+    ) -> Result<(PathBuf, bool), StageError> {
+        let file = match artifact {
+            Artifact::Table(_) => format!("{name}.parquet"),
+            Artifact::Model(_) => format!("{name}.safetensors"),
+            Artifact::Files(_) => name.to_string(),
         };
-        index.insert(file, held);
+        let path = self.folder.join(&file);
+        let mut files = vec![file];
+        if let Artifact::Table(table) = artifact
+            && table.rows <= MOST_CSV_ROWS
+        {
+            files.push(format!("{name}.csv"));
+        }
+        let found = artifact.name();
+        let is_there = |file: &String| {
+            let held = self.index.get(file).filter(|held| held.artifact == found);
+            held.is_some_and(|held| held.is_unchanged(&self.folder.join(file)))
+        };
+        if files.iter().all(is_there) {
+            return Ok((path, false));
+        }
+        for file in files {
+            let path = self.folder.join(&file);
+            // A kill before the index is written leaves a file that doesn't fit its old entry,
+            // or has none: it is laid out again.
+            export(self.store, artifact, &path)?;
+            let (bytes, modified_nanoseconds) = stamp(&path).unwrap_or_default();
+            let held = Published {
+                artifact: found,
+                action,
+                port: port.to_string(),
+                bytes,
+                modified_nanoseconds,
+            };
+            self.index.insert(file, held);
+            self.changed = true;
+        }
+        Ok((path, true))
     }
-    write_index(folder, &index)?;
-    Ok((path, true))
+
+    /// Writes the index, if anything was laid out.
+    ///
+    /// # Errors
+    /// Where the folder can't be written.
+    pub fn close(self) -> Result<(), StageError> {
+        match self.changed {
+            true => write_index(self.folder, &self.index),
+            false => Ok(()),
+        }
+    }
 }
 
 impl Published {

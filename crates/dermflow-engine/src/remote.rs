@@ -215,7 +215,14 @@ fn execute_quietly(
     interrupt: &Interrupt,
     sink: &Sink<'_>,
 ) -> Result<(), StageError> {
-    let file = ActionFile::load(store, key)?;
+    let file = match ActionFile::load(store, key) {
+        Ok(file) => file,
+        // Whoever is done with an action takes its file away, and it may be another process.
+        Err(error) => match look_up(store, key)? {
+            Lookup::Complete(_) => return Ok(()),
+            _ => return Err(error),
+        },
+    };
     let sources = Sources::new(store, false);
     let unbound = file.open(store, registry)?;
     let folder = unbound.folder.clone();

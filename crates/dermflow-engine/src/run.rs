@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crossbeam::channel::{Receiver, unbounded};
 use dermflow_core::{Cause, StageError};
-use dermflow_graph::Pipeline;
+use dermflow_graph::{Output, Pipeline};
 use dermflow_store::{Journal, Store};
 use serde_json::json;
 
@@ -15,7 +15,7 @@ use crate::event::{Event, Sink, StageLabel, Summary};
 use crate::executor::Executor;
 use crate::history::{History, cell_digest};
 use crate::interrupt::Interrupt;
-use crate::publish::publish;
+use crate::publish::Results;
 use crate::scheduler::{Answer, Channels, Errand, Manners, Ran, Scheduler};
 use crate::seeds::seeds;
 use crate::slots::{Slots, usual_memory};
@@ -252,27 +252,24 @@ fn lay_out(
         if let Some(cell) = &pipeline.cell {
             folder = folder.join(cell);
         }
+        // Opened for the first output that there is: a run without any leaves no folder.
+        let mut open: Option<Results<'_>> = None;
         for output in &pipeline.outputs {
             let Some(finished) = ran.finished(at, output.stage) else {
                 continue;
             };
             let written = finished.output(&output.port).and_then(|artifact| {
-                publish(
-                    store,
-                    &folder,
-                    &output.name,
-                    (finished.key, &output.port),
-                    artifact,
-                )
+                let results = match &mut open {
+                    Some(open) => open,
+                    None => open.insert(Results::open(store, &folder)?),
+                };
+                results.lay(&output.name, (finished.key, &output.port), artifact)
             });
             match written {
-                Ok((path, true)) => {
-                    let path = path.display().to_string();
-                    sink(&Event::OutputPublished {
-                        name: output.name.clone(),
-                        path,
-                    });
-                }
+                Ok((path, true)) => sink(&Event::OutputPublished {
+                    name: output.name.clone(),
+                    path: path.display().to_string(),
+                }),
                 Ok((_, false)) => {}
                 Err(error) if heals && matches!(error.cause, Cause::DamagedBlob(_)) => {
                     let label = StageLabel::of(pipeline, output.stage);
@@ -280,21 +277,30 @@ fn lay_out(
                     let message = error.message;
                     sink(&Event::Damaged { label, message });
                 }
-                Err(error) => {
-                    ran.summary.failed += 1;
-                    let label = StageLabel::of(pipeline, output.stage);
-                    let message = format!(
-                        "its output `{}` could not be laid out: {}",
-                        output.name, error.message
-                    );
-                    sink(&Event::StageFailed {
-                        label,
-                        message,
-                        help: error.help,
-                    });
-                }
+                Err(error) => tell_not_laid_out(ran, pipeline, output, error, sink),
             }
+        }
+        if let (Some(open), Some(last)) = (open, pipeline.outputs.last())
+            && let Err(error) = open.close()
+        {
+            tell_not_laid_out(ran, pipeline, last, error, sink);
         }
     }
     damaged
+}
+
+fn tell_not_laid_out(
+    ran: &mut Ran,
+    pipeline: &Pipeline,
+    output: &Output,
+    error: StageError,
+    sink: &Sink<'_>,
+) {
+    ran.summary.failed += 1;
+    let (name, message) = (&output.name, error.message);
+    sink(&Event::StageFailed {
+        label: StageLabel::of(pipeline, output.stage),
+        message: format!("its output `{name}` could not be laid out: {message}"),
+        help: error.help,
+    });
 }

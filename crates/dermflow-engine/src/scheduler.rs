@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
-use dermflow_core::{Key, Resources, StageError};
+use dermflow_core::{Digest, Key, Resources, StageError};
 use dermflow_store::Journal;
 
 use crate::action::Finished;
@@ -71,7 +71,7 @@ pub(crate) struct Scheduler<'a> {
     computing: BTreeMap<Key, (usize, Vec<usize>)>,
     made: BTreeMap<Key, Arc<Finished>>,
     stopped: Vec<bool>,
-    tries: BTreeMap<usize, u32>,
+    tries: BTreeMap<(usize, Option<Digest>), u32>,
     manners: Manners,
     channels: Channels,
     sink: &'a Sink<'a>,
@@ -232,8 +232,12 @@ impl<'a> Scheduler<'a> {
             return false;
         };
         let generation = self.nodes[node].generation;
-        // It may have begun to wait again since: a blob of an input was damaged.
         if !matches!(self.nodes[node].state, State::Busy) || self.is_dropped(node, generation) {
+            return true;
+        }
+        // A stage before it began anew since: a blob of its result was damaged.
+        if self.nodes[node].waiting > 0 {
+            self.nodes[node].state = State::Waiting;
             return true;
         }
         let outcome = self.bench.perform(self.preparation(node));
@@ -440,7 +444,10 @@ impl<'a> Scheduler<'a> {
             }
         }
         for other in waiting {
-            self.hit(other, finished.clone(), true);
+            // One that is being prepared again finds the result by itself.
+            if matches!(self.nodes[other].state, State::Waiting) {
+                self.hit(other, finished.clone(), true);
+            }
         }
     }
 

@@ -47,8 +47,18 @@ impl BoundSource {
 fn listing(files: &[(String, BlobRef)]) -> String {
     files
         .iter()
-        .map(|(name, blob)| format!("{}  {name}\n", blob.digest))
+        .map(|(name, blob)| listed(name, &blob.digest))
         .collect()
+}
+
+/// A line of a listing. A name with a line break is escaped as `b3sum` does it, so that no two
+/// folders have one listing.
+fn listed(name: &str, digest: &Digest) -> String {
+    if !name.contains(['\n', '\\']) {
+        return format!("{digest}  {name}\n");
+    }
+    let name = name.replace('\\', "\\\\").replace('\n', "\\n");
+    format!("\\{digest}  {name}\n")
 }
 
 /// How the files of two listings differ, in words.

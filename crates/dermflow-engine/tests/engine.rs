@@ -484,7 +484,7 @@ fn a_plan_says_what_a_run_would_do_and_why() {
     assert_eq!(changed[0].0, Outlook::Miss);
     assert!(changed[0].1.starts_with("rows.a.0: 1 -> 5 ("), "{}", changed[0].1);
     assert!(changed[0].1.contains("pipeline.yaml:3:"), "{}", changed[0].1);
-    world.run(&yaml.replace("[1,1]", "[5,1]").split("  double:").next().unwrap());
+    world.run(yaml.replace("[1,1]", "[5,1]").split("  double:").next().unwrap());
     let after = look(&yaml.replace("[1,1]", "[5,1]"));
     assert_eq!(after[0].0, Outlook::Hit);
     assert_eq!(

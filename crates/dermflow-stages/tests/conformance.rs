@@ -354,7 +354,11 @@ fn every_example_is_a_right_pipeline_and_fits_the_json_schema() {
         let loaded = dermflow_graph::load_text(kind.example(), &registry);
         let loaded = loaded.unwrap_or_else(|problems| panic!("{}:\n{problems}", kind.name()));
         let uses = |stage: &dermflow_graph::Stage| stage.kind.name() == kind.name();
-        assert!(loaded.pipelines[0].stages.iter().any(uses), "{} is not in its example", kind.name());
+        assert!(
+            loaded.pipelines[0].stages.iter().any(uses),
+            "{} is not in its example",
+            kind.name()
+        );
         let json: serde_json::Value = serde_yaml::from_str(kind.example()).unwrap();
         let wrong: Vec<String> = schema.iter_errors(&json).map(|error| error.to_string()).collect();
         assert!(wrong.is_empty(), "{}: {wrong:?}", kind.name());

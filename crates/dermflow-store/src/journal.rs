@@ -130,12 +130,16 @@ impl Journal {
         if let Some(error) = &state.failed {
             return Err(error.clone());
         }
+        let first = state.waiting.is_empty();
         state.waiting.extend(line);
         state.waiting.push(b'\n');
         if state.waiting.len() >= ENOUGH {
             return state.write();
         }
-        self.shared.wake.notify_one();
+        // For the lines after the first, the writer is awake and waits for more.
+        if first {
+            self.shared.wake.notify_one();
+        }
         Ok(())
     }
 

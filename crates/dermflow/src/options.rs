@@ -34,8 +34,8 @@ pub struct PipelineOptions {
 }
 
 impl PipelineOptions {
-    /// Reads and checks the file. Warnings are told at once.
-    pub fn load(&self, registry: &Registry) -> Result<Loaded, Failure> {
+    /// Reads and checks the file, once a process. Warnings are told at once.
+    pub fn load(&self, registry: &Registry) -> Result<&'static Loaded, Failure> {
         let loaded = load(&Request {
             file: &self.file,
             registry,
@@ -43,7 +43,8 @@ impl PipelineOptions {
             cells: self.cells(),
         })?;
         eprint!("{}", loaded.warnings.render(crate::text::stderr_has_colour()));
-        Ok(loaded)
+        // Left to the end of the process: a large graph takes long to be freed piece by piece.
+        Ok(Box::leak(Box::new(loaded)))
     }
 
     fn cells(&self) -> CellSelection {

@@ -11,14 +11,17 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::text;
 
+/// Bytes of lines that are held back at most.
+const MOST_HELD: usize = 8 << 10;
+
 /// Takes events and shows them.
 pub enum Display {
     /// One JSON object a line on standard output.
     Json,
     /// Bars on a terminal.
     Bars(Bars),
-    /// Lines on standard error.
-    Lines,
+    /// Lines on standard error. Holds those of hits until something else happens.
+    Lines(Mutex<String>),
 }
 
 /// A bar for every running stage, under the lines of those that are done.
@@ -36,7 +39,7 @@ impl Display {
             return Display::Json;
         }
         if !std::io::stderr().is_terminal() {
-            return Display::Lines;
+            return Display::Lines(Mutex::default());
         }
         let all = MultiProgress::new();
         let total = all.add(ProgressBar::new(0));
@@ -58,12 +61,29 @@ impl Display {
                     let _ = writeln!(std::io::stdout(), "{line}");
                 }
             }
-            Display::Lines => {
-                if let Some(line) = line(event) {
-                    let _ = writeln!(std::io::stderr(), "{line}");
+            Display::Lines(held) => {
+                let Some(line) = line(event) else { return };
+                let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+                held.push_str(&line);
+                held.push('\n');
+                // Hits come by the thousand: one by one, writing them costs more than finding them.
+                let is_hit = matches!(event, Event::StageHit { .. });
+                if !is_hit || held.len() > MOST_HELD {
+                    let _ = std::io::stderr().write_all(held.as_bytes());
+                    held.clear();
                 }
             }
             Display::Bars(bars) => bars.tell(event),
+        }
+    }
+}
+
+impl Drop for Display {
+    /// A run that ends with an error tells no end.
+    fn drop(&mut self) {
+        if let Display::Lines(held) = self {
+            let held = held.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let _ = std::io::stderr().write_all(held.as_bytes());
         }
     }
 }

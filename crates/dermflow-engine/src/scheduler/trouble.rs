@@ -37,7 +37,12 @@ impl Scheduler<'_> {
     }
 
     pub(super) fn take_error(&mut self, node: usize, error: StageError) {
-        let tries = self.tries.entry(node).or_insert(0);
+        // Every damaged blob has tries of its own: there may be many.
+        let damaged = match error.cause {
+            Cause::DamagedBlob(digest) => Some(digest),
+            _ => None,
+        };
+        let tries = self.tries.entry((node, damaged)).or_insert(0);
         *tries += 1;
         let again = *tries < MOST_TRIES;
         match error.cause {
@@ -58,12 +63,14 @@ impl Scheduler<'_> {
         });
         let names_it = |upstream: &&usize| match &self.nodes[**upstream].state {
             State::Done { finished, .. } => {
+                // A process of its own may have found the record gone.
+                let gone = finished.key.digest() == digest;
                 let mut blobs = finished
                     .record
                     .outputs
                     .values()
                     .flat_map(|artifact| artifact.blobs());
-                blobs.any(|blob| blob.digest == digest)
+                gone || blobs.any(|blob| blob.digest == digest)
             }
             _ => false,
         };
@@ -73,29 +80,31 @@ impl Scheduler<'_> {
             .filter(names_it)
             .copied()
             .collect();
-        self.begin_anew(node);
-        for culprit in culprits {
-            if let State::Done { finished, .. } = &self.nodes[culprit].state {
+        for culprit in &culprits {
+            if let State::Done { finished, .. } = &self.nodes[*culprit].state {
                 self.made.remove(&finished.key);
             }
-            for next in self.nodes[culprit].downstream.clone() {
+            for next in self.nodes[*culprit].downstream.clone() {
                 self.nodes[next].waiting += 1;
-                if next == node {
-                    self.nodes[node].state = State::Waiting;
-                    self.nodes[node].generation += 1;
-                }
             }
+        }
+        self.begin_anew(node);
+        for culprit in culprits {
             self.begin_anew(culprit);
         }
     }
 
-    /// Forgets what a node was doing and prepares it again, with those that waited for it.
+    /// Forgets what a node was doing and prepares it again, with those that waited for it. One
+    /// that waits for a stage before it (which began anew, too) is prepared when that is done.
     fn begin_anew(&mut self, node: usize) {
         let waiting = self.forget_work(node);
         for node in std::iter::once(node).chain(waiting) {
             self.nodes[node].generation += 1;
             self.nodes[node].computed_parts.clear();
-            self.queue_preparation(node);
+            match self.nodes[node].waiting {
+                0 => self.queue_preparation(node),
+                _ => self.nodes[node].state = State::Waiting,
+            }
         }
     }
 

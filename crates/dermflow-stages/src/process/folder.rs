@@ -226,7 +226,6 @@ fn link(target: &Path, path: &Path) -> Result<(), StageError> {
         .map_err(|error| StageError::io("linking", path, &error))
 }
 
-/// Removes a folder, also where the program made parts of it read-only.
 /// A folder with a name of its own, after those of earlier attempts are gone. A program whose
 /// driver was killed may still be at work in one of them: under another name, it can't reach
 /// this attempt's outputs.
@@ -242,7 +241,8 @@ fn new_attempt(scratch: &Path) -> Result<PathBuf, StageError> {
     Ok(made.keep())
 }
 
-/// As well as it can: what is left is in nobody's way, and goes with the action's folder.
+/// Removes a folder, also where the program made parts of it read-only, as well as it can: what
+/// is left is in nobody's way, and goes with the action's folder.
 fn remove(folder: &Path) {
     if std::fs::remove_dir_all(folder).is_err() {
         unlock(folder);

@@ -29,13 +29,13 @@ enum Format {
 
 /// One drawing per cell.
 pub fn run(arguments: &Arguments) -> Done {
-    for pipeline in arguments.pipeline.load(&registry())?.pipelines {
+    for pipeline in &arguments.pipeline.load(&registry())?.pipelines {
         print!(
             "{}",
             match arguments.format {
-                Format::Dot => drawing::dot(&pipeline),
-                Format::Mermaid => drawing::mermaid(&pipeline),
-                Format::Svg => drawing::svg(&pipeline),
+                Format::Dot => drawing::dot(pipeline),
+                Format::Mermaid => drawing::mermaid(pipeline),
+                Format::Svg => drawing::svg(pipeline),
             }
         );
     }

@@ -1,6 +1,6 @@
 //! `ls`: what is in the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use dermflow_core::{Artifact, Digest, Key};
@@ -49,10 +49,15 @@ pub fn run(arguments: &Arguments) -> Done {
             rows.extend(outputs(*key, record, None));
         }
     } else if let Some(journal) = store.list_journals().last() {
+        let mut seen = BTreeSet::new();
         for line in store.read_journal(journal)? {
             let Ok(line) = serde_json::from_value::<JournalLine>(line) else {
                 continue;
             };
+            // A stage that was healed stands there twice, with one result.
+            if !seen.insert((line.cell.clone(), line.stage.clone())) {
+                continue;
+            }
             let Some(record) = store.get_record(&line.key)? else {
                 continue;
             };
