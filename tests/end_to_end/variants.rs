@@ -76,7 +76,7 @@ fn a_variant_that_changes_nothing_finds_everything_and_has_results_of_its_own() 
     let same = project.run(&["run", "--variant", "same"]);
     assert_eq!((same.executed(), same.hit()), (0, 4));
     assert_eq!(
-        project.read("results/ages/same/counted/rows.txt"),
+        project.read("results/ages/@same/counted/rows.txt"),
         project.read("results/ages/counted/rows.txt")
     );
 }

@@ -521,3 +521,22 @@ fn help_and_version_are_there_and_looks_at_no_store_say_so() {
         assert!(!project.at(".dermflow").exists(), "{arguments:?} made a store");
     }
 }
+
+#[test]
+fn a_mistyped_stage_or_kind_is_told_with_the_name_that_was_meant() {
+    let project = chain(20);
+    for arguments in [
+        &["why", "reprot"][..],
+        &["run", "--until", "reprot"],
+        &["plan", "--force", "reprot"],
+        &["stages", "fitler"],
+    ] {
+        let ended = project.ended(arguments);
+        assert_eq!(ended.code, Some(1), "{arguments:?}");
+        assert!(
+            ended.err.contains("did you mean `"),
+            "{arguments:?}: {}",
+            ended.err
+        );
+    }
+}

@@ -250,7 +250,8 @@ fn lay_out(
     for (at, pipeline) in pipelines.iter().enumerate() {
         let mut folder = results.join(&pipeline.name);
         if let Some(cell) = &pipeline.cell {
-            folder = folder.join(cell);
+            // No output can have such a name, so the two never share a folder.
+            folder = folder.join(format!("@{cell}"));
         }
         // Opened for the first output that there is: a run without any leaves no folder.
         let mut open: Option<Results<'_>> = None;

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use dermflow_core::StageError;
-use dermflow_graph::Diagnostics;
+use dermflow_graph::{Diagnostics, nearest};
 use dermflow_store::StoreError;
 
 /// Why a verb ends other than well.
@@ -26,6 +26,18 @@ impl Failure {
     /// A failure in words.
     pub fn new(message: impl Into<String>) -> Failure {
         Failure::Failed(StageError::new(message))
+    }
+}
+
+impl Failure {
+    /// A name that is not among those that there are.
+    pub fn unknown<'a>(sort: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Failure {
+        let error = StageError::new(format!("there is no {sort} `{name}`"));
+        match nearest(name, known) {
+            Some(near) => error.with_help(format!("did you mean `{near}`?")),
+            None => error,
+        }
+        .into()
     }
 }
 

@@ -57,6 +57,24 @@ impl PipelineOptions {
     }
 }
 
+/// Refuses names of stages that no chosen pipeline has.
+pub fn require_stages<'a>(
+    loaded: &Loaded,
+    names: impl IntoIterator<Item = &'a String>,
+) -> Result<(), Failure> {
+    let stages = || loaded.pipelines.iter().flat_map(|pipeline| &pipeline.stages);
+    for name in names {
+        if !stages().any(|stage| stage.name == *name) {
+            return Err(Failure::unknown(
+                "stage",
+                name,
+                stages().map(|stage| stage.name.as_str()),
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Which store.
 #[derive(Args)]
 pub struct StoreOptions {

@@ -5,7 +5,7 @@ use dermflow_engine::{Outlook, PlannedStage, Sources, plan};
 use dermflow_stages::registry;
 
 use crate::exit::{Done, Failure};
-use crate::options::{PipelineOptions, StoreOptions};
+use crate::options::{PipelineOptions, StoreOptions, require_stages};
 use crate::text;
 
 /// Says for every stage whether the store has its result, and if not, why not.
@@ -29,6 +29,7 @@ pub struct Arguments {
 /// Nothing is computed.
 pub fn run(arguments: &Arguments) -> Done {
     let loaded = arguments.pipeline.load(&registry())?;
+    require_stages(loaded, &arguments.force)?;
     let store = arguments.store.open()?;
     let sources = Sources::new(&store, arguments.rehash);
     let mut all = Vec::new();

@@ -8,7 +8,7 @@ use dermflow_engine::{Executor, Interrupt, Options, ProcessExecutor, Sources, ru
 use dermflow_stages::registry;
 
 use crate::exit::{Done, Failure};
-use crate::options::{PipelineOptions, StoreOptions};
+use crate::options::{PipelineOptions, StoreOptions, require_stages};
 use crate::show_run::Display;
 
 /// Runs a pipeline: whatever the store has is taken from it, the rest is computed.
@@ -51,15 +51,7 @@ pub struct Arguments {
 /// Exit code 1 where a stage failed, 130 where it was interrupted.
 pub fn run(arguments: &Arguments) -> Done {
     let loaded = arguments.pipeline.load(&registry())?;
-    for name in arguments.until.iter().chain(&arguments.force) {
-        if !loaded
-            .pipelines
-            .iter()
-            .any(|pipeline| pipeline.stages.iter().any(|stage| stage.name == *name))
-        {
-            return Err(Failure::new(format!("the pipeline has no stage `{name}`")));
-        }
-    }
+    require_stages(loaded, arguments.until.iter().chain(&arguments.force))?;
     let interrupt = Interrupt::new();
     crate::signals::stop_on_signals(&interrupt);
     let store = arguments.store.open()?;

@@ -24,10 +24,10 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Done {
     let registry = registry();
     if let Some(name) = &arguments.kind {
-        let kind = registry.get(name);
-        let kind = kind.ok_or_else(|| {
-            Failure::new(format!("there is no kind `{name}`; `dermflow stages` lists them"))
-        })?;
+        let known = || registry.iter().map(|kind| kind.name());
+        let kind = registry
+            .get(name)
+            .ok_or_else(|| Failure::unknown("kind", name, known()))?;
         match arguments.json {
             true => println!("{:#}", as_json(kind.as_ref())),
             false => print!("{}", in_full(kind.as_ref())),

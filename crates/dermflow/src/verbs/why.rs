@@ -6,8 +6,8 @@ use clap::Args;
 use dermflow_engine::{PlannedStage, Reason, Sources, plan};
 use dermflow_stages::registry;
 
-use crate::exit::{Done, Failure};
-use crate::options::{PipelineOptions, StoreOptions};
+use crate::exit::Done;
+use crate::options::{PipelineOptions, StoreOptions, require_stages};
 use crate::verbs::plan::told;
 
 /// Says why a stage would run, back to the first cause.
@@ -24,16 +24,11 @@ pub struct Arguments {
 /// In every chosen cell.
 pub fn run(arguments: &Arguments) -> Done {
     let loaded = arguments.pipeline.load(&registry())?;
+    require_stages(loaded, [&arguments.stage])?;
     let store = arguments.store.open()?;
     let sources = Sources::new(&store, false);
     for pipeline in &loaded.pipelines {
         let planned = plan(pipeline, &store, &sources, &[])?;
-        if !planned.iter().any(|stage| stage.label.stage == arguments.stage) {
-            return Err(Failure::new(format!(
-                "the pipeline has no stage `{}`",
-                arguments.stage
-            )));
-        }
         for stage in causes(&planned, &arguments.stage) {
             print!("{}", told(stage));
         }
