@@ -88,26 +88,34 @@ fn needs_what_is_absent(arguments: &[&str]) -> bool {
     let Ok(text) = std::fs::read_to_string(repository().join(file)) else {
         return false;
     };
-    match what_is_absent(&text) {
-        Some(what) => {
+    match arguments_for(&text) {
+        Err(what) => {
             eprintln!("skipped: {file} needs {what}");
             true
         }
-        None => false,
+        Ok(_) => false,
     }
 }
 
-fn what_is_absent(pipeline: &str) -> Option<&'static str> {
-    let has_pyarrow = || {
-        Command::new("python3")
-            .args(["-c", "import pyarrow"])
-            .output()
-            .is_ok_and(|done| done.status.success())
-    };
+/// An interpreter that has pyarrow. A stage looks programs up in a fixed path, so the one of
+/// an active virtual environment has to be named.
+fn python_with_pyarrow() -> Option<String> {
+    let script = "import pyarrow, sys; print(sys.executable)";
+    let asked = Command::new("python3").args(["-c", script]).output().ok()?;
+    let path = String::from_utf8(asked.stdout).ok()?;
+    asked.status.success().then(|| path.trim().to_string())
+}
+
+/// What a pipeline needs that is not here, or the arguments to run it with.
+fn arguments_for(pipeline: &str) -> Result<Vec<String>, &'static str> {
     if pipeline.contains("../shared") {
-        return Some("the folder shared/, which lies beside the repository of those who work on it");
+        return Err("the folder shared/, which lies beside the repository of those who work on it");
     }
-    (pipeline.contains("python3") && !has_pyarrow()).then_some("python3 with pyarrow")
+    if !pipeline.contains("python3") {
+        return Ok(Vec::new());
+    }
+    let python = python_with_pyarrow().ok_or("python3 with pyarrow")?;
+    Ok(vec!["--set".to_string(), format!("python={python}")])
 }
 
 /// Every YAML file below `pipelines/` that has stages and is not only there to be included.
@@ -135,24 +143,21 @@ fn every_pipeline_that_comes_with_the_program_runs_and_runs_nothing_twice() {
         let name = file.to_str().unwrap();
         let text = project.read(name);
         project.done(&["check", name]);
-        if let Some(what) = what_is_absent(&text) {
-            eprintln!("skipped: {name} needs {what}");
-            continue;
-        }
-        assert!(
-            project.run(&["run", name, "--all-variants"]).executed() > 0,
-            "{name}"
-        );
-        let again = project.run(&["run", name, "--all-variants"]);
+        let more = match arguments_for(&text) {
+            Ok(more) => more,
+            Err(what) => {
+                eprintln!("skipped: {name} needs {what}");
+                continue;
+            }
+        };
+        let mut arguments = vec!["run", name, "--all-variants"];
+        arguments.extend(more.iter().map(String::as_str));
+        assert!(project.run(&arguments).executed() > 0, "{name}");
+        let again = project.run(&arguments);
         assert_eq!((again.executed(), again.number("failed")), (0, 0), "{name}");
         let before = digests(&project);
-        assert_eq!(
-            project
-                .run(&["run", name, "--all-variants", "--isolate"])
-                .executed(),
-            0,
-            "{name}"
-        );
+        arguments.push("--isolate");
+        assert_eq!(project.run(&arguments).executed(), 0, "{name}");
         assert_eq!(digests(&project), before, "{name}");
     }
 }
