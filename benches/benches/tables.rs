@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use dermflow_benches::{median, tell, wanted};
-use dermflow_core::memory::sample_ids;
+use dermflow_core::sample_ids;
 use dermflow_core::{Column, ColumnType, SampleId, TableManifest, TableType};
 use dermflow_store::{Store, TableReader, TableWriter};
 

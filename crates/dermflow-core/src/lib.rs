@@ -75,7 +75,7 @@ pub use manifest::{InputDigest, Key, Manifest, SourceDigest};
 pub use port::{Arity, InputPort, InputTypes, Inputs, OutputPort, PortType, Reads};
 pub use record::{Ancestor, Making, Record};
 pub use registry::Registry;
-pub use sample_id::SampleId;
+pub use sample_id::{SampleId, sample_ids, sample_ids_as_text};
 pub use stage::{
     FILES_PORT, InputSizes, Kind, Parameters, Problem, Resources, Shape, Source, StageKind, Take, erase,
 };

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{Array, ArrayRef, AsArray, FixedSizeBinaryArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use crate::context::{NamedFile, StageContext, StageError, TableFiles, TableReader, TableWriter};
 use crate::contract::{Column, ColumnType};
-use crate::sample_id::SampleId;
+use crate::sample_id::{SampleId, sample_ids};
 
 /// Rows whose sample ids are derived from `keys`, with these columns besides.
 ///
@@ -30,12 +30,6 @@ pub fn batch<'a>(keys: &[&str], columns: impl IntoIterator<Item = (&'a str, Arra
         arrays.push(array);
     }
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).expect("a test's columns fit together")
-}
-
-/// Sample ids as the column that tables hold.
-pub fn sample_ids(ids: &[SampleId]) -> ArrayRef {
-    let bytes: Vec<u8> = ids.iter().flat_map(|id| *id.as_bytes()).collect();
-    Arc::new(FixedSizeBinaryArray::new(32, bytes.into(), None))
 }
 
 /// Rows in order of their sample ids, rows of one sample in the order they were.

@@ -4,6 +4,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, FixedSizeBinaryArray, StringArray};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, NotADigest};
@@ -73,6 +76,24 @@ impl FromStr for SampleId {
     fn from_str(text: &str) -> Result<SampleId, NotADigest> {
         text.parse().map(SampleId)
     }
+}
+
+/// Sample ids as the column that tables hold.
+pub fn sample_ids(ids: &[SampleId]) -> ArrayRef {
+    let bytes: Vec<u8> = ids.iter().flat_map(|id| *id.as_bytes()).collect();
+    Arc::new(FixedSizeBinaryArray::new(32, bytes.into(), None))
+}
+
+/// A column of sample ids as text for people: the hexadecimal digits of the first `bytes`
+/// bytes of each, 32 for all.
+pub fn sample_ids_as_text(ids: &FixedSizeBinaryArray, bytes: usize) -> StringArray {
+    let hex = |row: usize| -> String {
+        let shown = ids.value(row).iter().take(bytes);
+        shown.map(|byte| format!("{byte:02x}")).collect()
+    };
+    (0..ids.len())
+        .map(|row| (!ids.is_null(row)).then(|| hex(row)))
+        .collect()
 }
 
 #[cfg(test)]

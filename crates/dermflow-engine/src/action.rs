@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use dermflow_core::canonical::Value;
 use dermflow_core::{
-    Ancestor, Artifact, InputDigest, InputSizes, InputTypes, Inputs, Key, Kind, Manifest, OutputPort,
-    Parameters, PortType, Reads, Record, StageError, Take,
+    Ancestor, Artifact, Column, InputDigest, InputSizes, InputTypes, Inputs, Key, Kind, Manifest, OutputPort,
+    Parameters, PortType, Reads, Record, StageError, TableManifest, Take,
 };
 use dermflow_graph::Pipeline;
 
@@ -287,13 +287,25 @@ pub(crate) fn input_digest(artifact: &Artifact, reads: &Option<Vec<String>>) -> 
     }
 }
 
+/// The columns of a table that a reader of `reads` may see.
+pub(crate) fn readable(table: &TableManifest, reads: &Option<Vec<String>>) -> Vec<Column> {
+    let columns = table.columns.iter();
+    columns
+        .filter(|column| may_read(&column.name, reads))
+        .cloned()
+        .collect()
+}
+
+fn may_read(column: &str, reads: &Option<Vec<String>>) -> bool {
+    let declared = |columns: &Vec<String>| columns.iter().any(|name| name == column);
+    column == dermflow_core::SAMPLE_ID || reads.as_ref().is_none_or(declared)
+}
+
 /// Of all column digests, those of the sample id and of the columns that are read.
 pub(crate) fn read_digests(
     mut digests: BTreeMap<String, dermflow_core::Digest>,
     reads: &Option<Vec<String>>,
 ) -> BTreeMap<String, dermflow_core::Digest> {
-    if let Some(columns) = reads {
-        digests.retain(|name, _| name == dermflow_core::SAMPLE_ID || columns.contains(name));
-    }
+    digests.retain(|name, _| may_read(name, reads));
     digests
 }

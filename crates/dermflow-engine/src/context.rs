@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use dermflow_core::{
-    Artifact, FILES_PORT, NamedFile, OutputPort, PortType, SAMPLE_ID, StageContext, StageError, TableFiles,
+    Artifact, FILES_PORT, NamedFile, OutputPort, PortType, StageContext, StageError, TableFiles,
     TableManifest, TableReader, TableType, TableWriter,
 };
+use dermflow_store::table::schema_of;
 use dermflow_store::{Store, TableReader as StoredTableReader, TableWriter as StoredTableWriter};
 
-use crate::action::{Action, BoundInput};
+use crate::action::{Action, BoundInput, readable};
 use crate::event::{Event, Sink};
 use crate::interrupt::Interrupt;
 
@@ -150,32 +151,16 @@ fn wrong_sort(port: &str, wanted: &str, found: &Artifact) -> StageError {
     ))
 }
 
-/// The columns of `table` that may be read, as a schema.
-fn readable(table: &TableManifest, reads: &Option<Vec<String>>) -> SchemaRef {
-    let may = |name: &str| {
-        name == SAMPLE_ID
-            || reads
-                .as_ref()
-                .is_none_or(|columns| columns.iter().any(|c| c == name))
-    };
-    let columns = table.columns.iter().filter(|column| may(&column.name));
-    Arc::new(Schema::new(
-        columns.map(dermflow_core::Column::field).collect::<Vec<_>>(),
-    ))
-}
-
-/// The names of a schema's columns: what a reader is asked for.
-fn names(schema: &SchemaRef) -> Vec<String> {
-    schema.fields().iter().map(|field| field.name().clone()).collect()
-}
-
 /// A reader of a stored table that gives only the columns that may be read.
 pub(crate) fn read_table(
     store: &Store,
     table: &TableManifest,
     reads: &Option<Vec<String>>,
 ) -> Result<Box<dyn TableReader>, StageError> {
-    let columns = names(&readable(table, reads));
+    let columns: Vec<String> = readable(table, reads)
+        .into_iter()
+        .map(|column| column.name)
+        .collect();
     Ok(Box::new(StoredTableReader::open(store, table, Some(&columns))?))
 }
 
@@ -217,7 +202,7 @@ impl StageContext for StoreContext<'_> {
                     .iter()
                     .map(|partition| self.store.blob_path(&partition.blob));
                 Ok(TableFiles {
-                    schema: readable(table, &input.reads),
+                    schema: schema_of(&readable(table, &input.reads)),
                     parquet: paths.collect::<Result<_, _>>()?,
                     rows: table.rows,
                 })

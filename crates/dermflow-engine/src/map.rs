@@ -161,7 +161,7 @@ fn list_files(store: &Store, source: &BoundSource) -> Result<TableManifest, Stag
         let names = StringArray::from_iter_values(files.iter().map(|(name, _)| name));
         let bytes = Int64Array::from_iter_values(files.iter().map(|(_, blob)| blob.bytes as i64));
         let columns = vec![
-            dermflow_core::memory::sample_ids(&ids),
+            dermflow_core::sample_ids(&ids),
             Arc::new(names) as _,
             Arc::new(bytes) as _,
         ];

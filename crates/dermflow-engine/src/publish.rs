@@ -12,7 +12,9 @@ use std::time::UNIX_EPOCH;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
-use dermflow_core::{Artifact, BlobRef, ColumnType, Digest, Key, StageError, TableManifest};
+use dermflow_core::{
+    Artifact, BlobRef, ColumnType, Digest, Key, StageError, TableManifest, sample_ids_as_text,
+};
 use dermflow_store::{Store, TableReader as StoredTableReader};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -294,20 +296,7 @@ fn as_text(batch: &RecordBatch) -> Result<RecordBatch, StageError> {
     let mut arrays: Vec<ArrayRef> = Vec::new();
     for (field, array) in batch.schema().fields().iter().zip(batch.columns()) {
         let texts: Option<StringArray> = match field.data_type() {
-            DataType::FixedSizeBinary(_) => {
-                let ids = array.as_fixed_size_binary();
-                let hex = |row: usize| {
-                    ids.value(row)
-                        .iter()
-                        .map(|byte| format!("{byte:02x}"))
-                        .collect::<String>()
-                };
-                Some(
-                    (0..ids.len())
-                        .map(|row| (!ids.is_null(row)).then(|| hex(row)))
-                        .collect(),
-                )
-            }
+            DataType::FixedSizeBinary(_) => Some(sample_ids_as_text(array.as_fixed_size_binary(), 32)),
             DataType::List(_) => {
                 let lists = array.as_list::<i32>();
                 Some(

@@ -8,11 +8,12 @@ use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, SortField};
-use dermflow_core::{Artifact, Column, Record, SAMPLE_ID, SampleId, StageError, TableManifest};
+use dermflow_core::{Artifact, Record, SampleId, StageError, TableManifest};
 use dermflow_store::{
     Store, TableReader as StoredTableReader, TableWriter as StoredTableWriter, take_samples,
 };
 
+use crate::action::readable;
 use crate::map::{MapWork, driver_of};
 
 /// The last complete result of the family.
@@ -109,17 +110,6 @@ pub(crate) fn compare(
         kept,
         outputs: tables.collect(),
     })
-}
-
-fn readable(table: &TableManifest, reads: &Option<Vec<String>>) -> Vec<Column> {
-    let may =
-        |name: &String| name == SAMPLE_ID || reads.as_ref().is_none_or(|columns| columns.contains(name));
-    table
-        .columns
-        .iter()
-        .filter(|column| may(&column.name))
-        .cloned()
-        .collect()
 }
 
 /// The part of `table` whose partitions reach into the range of `part`.

@@ -71,7 +71,7 @@ impl StageKind for Numbers {
         let w = Int64Array::from_iter_values(parameters.rows.values().map(|row| row.1));
         let schema = numbers_type().schema();
         let columns = vec![
-            dermflow_core::memory::sample_ids(&ids),
+            dermflow_core::sample_ids(&ids),
             Arc::new(v) as _,
             Arc::new(w) as _,
         ];
@@ -180,7 +180,7 @@ impl StageKind for Unsteady {
             .len() as i64;
         note(&parameters.test, "called".to_string());
         let schema = TableType::exactly([Column::new("v", ColumnType::Integer)]).schema();
-        let ids = dermflow_core::memory::sample_ids(&[SampleId::of_key("a")]);
+        let ids = dermflow_core::sample_ids(&[SampleId::of_key("a")]);
         let mut out = context.write_table("table", schema.clone())?;
         out.write(&RecordBatch::try_new(
             schema,

@@ -146,7 +146,8 @@ fn contents(
 #[cfg(test)]
 mod tests {
     use arrow::array::{AsArray, Int64Array};
-    use dermflow_core::memory::{MemoryContext, sample_ids};
+    use dermflow_core::memory::MemoryContext;
+    use dermflow_core::sample_ids;
 
     use super::*;
 

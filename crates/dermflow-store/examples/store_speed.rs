@@ -7,7 +7,8 @@ use std::time::Instant;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use dermflow_core::canonical::Value;
-use dermflow_core::memory::{batch, sample_ids};
+use dermflow_core::memory::batch;
+use dermflow_core::sample_ids;
 use dermflow_core::{Artifact, Column, Key, Making, Manifest, Record, SampleId};
 use dermflow_store::{SourceIndex, Store, TableReader, TableWriter};
 

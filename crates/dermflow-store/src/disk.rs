@@ -161,7 +161,7 @@ impl Temporary {
         Temporary(path)
     }
 
-    /// Where it lies for now.
+    /// Where it lies until it is placed.
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }

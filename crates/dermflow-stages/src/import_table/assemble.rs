@@ -10,7 +10,7 @@ use arrow::array::{
     RecordBatch, StringBuilder,
 };
 use arrow::datatypes::SchemaRef;
-use dermflow_core::memory::sample_ids;
+use dermflow_core::sample_ids;
 use dermflow_core::{ColumnType, Contract, SampleId, StageContext, StageError, TableType, TableWriter};
 
 use super::parameters::ImportTableParameters;

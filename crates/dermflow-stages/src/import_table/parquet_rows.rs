@@ -5,7 +5,7 @@ use std::path::Path;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{cast, filter};
 use arrow::datatypes::{DataType, SchemaRef};
-use dermflow_core::memory::sample_ids;
+use dermflow_core::sample_ids;
 use dermflow_core::{Column, SampleId, StageContext, StageError};
 
 use super::assemble::{BATCH, Outputs};

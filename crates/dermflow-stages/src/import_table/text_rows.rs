@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use dermflow_core::memory::sample_ids;
+use dermflow_core::sample_ids;
 use dermflow_core::{Cause, Column, SampleId, StageContext, StageError};
 use serde_json::Value;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use dermflow_core::artifact::safe_relative_path;
-use dermflow_core::memory::sample_ids;
+use dermflow_core::sample_ids;
 use dermflow_core::{Column, NamedFile, SAMPLE_ID, SampleId, StageContext, StageError, TableType};
 
 use super::folder::Folder;

@@ -224,7 +224,7 @@ fn an_interrupted_program_may_end_by_itself_and_the_outcome_is_cancelled() {
 #[test]
 fn what_a_killed_attempt_left_is_not_taken_but_its_scratch_is_found_again() {
     let (scratch, mut context) = world();
-    let left = scratch.path().join("attempt-1/work/outputs/out");
+    let left = scratch.path().join("attempt-1").join("work").join("outputs/out");
     std::fs::create_dir_all(&left).unwrap();
     std::fs::write(left.join("half"), "half").unwrap();
     std::fs::set_permissions(&left, std::os::unix::fs::PermissionsExt::from_mode(0o500)).unwrap();

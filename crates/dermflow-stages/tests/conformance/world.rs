@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use dermflow_core::memory::{MemoryContext, batch, sample_ids};
+use dermflow_core::memory::{MemoryContext, batch};
+use dermflow_core::sample_ids;
 use dermflow_core::{Contract, FILES_PORT, NamedFile, SampleId, TableFiles, TableType};
 use parquet::arrow::ArrowWriter;
 

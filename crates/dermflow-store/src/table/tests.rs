@@ -9,7 +9,8 @@ use arrow::array::{
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
-use dermflow_core::memory::{batch, sample_ids, sorted};
+use dermflow_core::memory::{batch, sorted};
+use dermflow_core::sample_ids;
 use dermflow_core::{BlobRef, Partition, SampleId, TableManifest};
 use proptest::prelude::*;
 

@@ -4,7 +4,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::pretty::pretty_format_batches;
 use clap::Args;
-use dermflow_core::{Artifact, TableManifest};
+use dermflow_core::{Artifact, TableManifest, sample_ids_as_text};
 use dermflow_store::{Store, TableReader};
 use serde_json::json;
 use std::sync::Arc;
@@ -114,20 +114,7 @@ fn short(batch: &RecordBatch) -> Result<RecordBatch, Failure> {
     let mut arrays: Vec<ArrayRef> = Vec::new();
     for (field, array) in batch.schema().fields().iter().zip(batch.columns()) {
         let texts: Option<StringArray> = match field.data_type() {
-            DataType::FixedSizeBinary(_) => {
-                let ids = array.as_fixed_size_binary();
-                let hex = |row: usize| {
-                    ids.value(row)[..6]
-                        .iter()
-                        .map(|byte| format!("{byte:02x}"))
-                        .collect::<String>()
-                };
-                Some(
-                    (0..ids.len())
-                        .map(|row| (!ids.is_null(row)).then(|| hex(row)))
-                        .collect(),
-                )
-            }
+            DataType::FixedSizeBinary(_) => Some(sample_ids_as_text(array.as_fixed_size_binary(), 6)),
             DataType::Binary => {
                 let values = array.as_binary::<i32>();
                 let length = |row: usize| text::bytes(values.value(row).len() as u64);
