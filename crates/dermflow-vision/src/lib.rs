@@ -2,3 +2,14 @@
 //!
 //! This crate must not know of tables, stages, stores or networks: it works on bytes, pixels
 //! and numbers.
+//!
+//! ```
+//! use dermflow_vision::placement::{PixelSize, Placement, Rectangle, ResizeMode};
+//!
+//! let (photo, stored) = (PixelSize::new(400, 300).unwrap(), PixelSize::new(64, 64).unwrap());
+//! let placement = Placement::new(photo, stored, ResizeMode::Letterbox);
+//! let lesion = placement.stored(Rectangle { x: 0.0, y: 0.0, w: 1.0, h: 1.0 });
+//! assert_eq!((lesion.y, lesion.h), (0.125, 0.75));
+//! ```
+
+pub mod placement;
