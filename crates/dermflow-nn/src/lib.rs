@@ -2,3 +2,17 @@
 //!
 //! This crate must not know of tables, stages, stores or image files: it works on documents
 //! that describe a network, on weights, and on batches of numbers.
+//!
+//! ```
+//! use dermflow_nn::architecture::{Named, Published};
+//! use dermflow_nn::layout::Layout;
+//!
+//! let architecture = Named::plain(Published::EfficientNetV2B0).classifier(50)?;
+//! let layout = Layout::of(&architecture)?;
+//! assert_eq!(layout.parameters(), 5_922_754);
+//! assert_eq!(layout.find("blocks.3.project.weight").unwrap().shape, [48, 1, 1, 128]);
+//! # Ok::<(), dermflow_nn::architecture::InvalidArchitecture>(())
+//! ```
+
+pub mod architecture;
+pub mod layout;
