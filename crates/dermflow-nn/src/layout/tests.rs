@@ -65,7 +65,7 @@ fn names_and_addresses_find_the_same_tensor() {
     assert_eq!(layout.find("size.output.weight").unwrap().shape, [2, 1, 1, 64]);
     assert_eq!(
         layout.find("blocks.3.squeeze.weight").unwrap().shape,
-        [2, 1, 1, 32]
+        [4, 1, 1, 64]
     );
     assert_eq!(layout.find("classifier.weight"), None);
 }
