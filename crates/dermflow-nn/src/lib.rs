@@ -15,4 +15,5 @@
 //! ```
 
 pub mod architecture;
+pub mod initialise;
 pub mod layout;
