@@ -17,3 +17,6 @@
 pub mod architecture;
 pub mod initialise;
 pub mod layout;
+mod parameters;
+
+pub use parameters::{Flat, GradientSlot, Parameters, TrainingTape, tape_onto};
