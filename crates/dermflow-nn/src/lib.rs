@@ -17,6 +17,7 @@
 pub mod architecture;
 pub mod initialise;
 pub mod layout;
+pub mod loss;
 mod parameters;
 
 pub use parameters::{Flat, GradientSlot, Parameters, TrainingTape, tape_onto};
