@@ -18,6 +18,7 @@ pub mod architecture;
 pub mod initialise;
 pub mod layout;
 pub mod loss;
+pub mod optimiser;
 mod parameters;
 
 pub use parameters::{Flat, GradientSlot, Parameters, TrainingTape, tape_onto};
