@@ -15,10 +15,14 @@
 //! ```
 
 pub mod architecture;
+pub mod average;
 pub mod initialise;
 pub mod layout;
 pub mod loss;
 pub mod optimiser;
 mod parameters;
+pub mod progressive;
+pub mod sampling;
+pub mod schedule;
 
 pub use parameters::{Flat, GradientSlot, Parameters, TrainingTape, tape_onto};
