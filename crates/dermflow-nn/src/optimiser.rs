@@ -22,7 +22,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use gradients::{global_norm, scale};
-pub use rates::{Rates, Span, StagedTensor};
+pub use rates::{Rates, Span};
 
 use crate::parameters::Parameters;
 

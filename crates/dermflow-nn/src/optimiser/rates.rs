@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::layout::{Group, Layout};
+
 /// A part of a flat buffer that learns at one rate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Span {
@@ -11,18 +13,8 @@ pub struct Span {
     pub factor: f64,
 }
 
-/// A tensor's place in the parameters, as [`Rates::by_stage`] needs it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StagedTensor {
-    /// Whether it lies in the decayed buffer; otherwise it lies in the plain one.
-    pub decayed: bool,
-    /// Which numbers of that buffer.
-    pub range: Range<usize>,
-    /// Its stage, counted from the picture.
-    pub stage: usize,
-}
-
-/// The spans of the decayed and of the plain buffer, in order, without overlap.
+/// The spans of the decayed and of the plain buffer, in order, without overlap. Numbers that
+/// lie in none of them don't learn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rates {
     groups: [Vec<Span>; 2],
@@ -32,48 +24,42 @@ pub struct Rates {
 impl Rates {
     /// Everything learns at the same rate: buffers of so many numbers.
     pub fn uniform(decayed: usize, plain: usize) -> Rates {
-        let whole = |len| {
-            vec![Span {
-                range: 0..len,
-                factor: 1.0,
-            }]
-        };
-        Rates {
-            groups: [whole(decayed), whole(plain)],
-            lengths: [decayed, plain],
-        }
+        Rates::by_stage(&[[0..decayed, 0..plain]], 0, 1.0)
+    }
+
+    /// The rates of a network's stages; see [`Rates::by_stage`].
+    pub fn of(layout: &Layout, frozen_stages: usize, layer_decay: f64) -> Rates {
+        let groups = [Group::Decayed, Group::Plain];
+        let stages: Vec<[Range<usize>; 2]> = (0..layout.stages())
+            .map(|stage| groups.map(|group| layout.stage_range(group, stage)))
+            .collect();
+        Rates::by_stage(&stages, frozen_stages, layer_decay)
     }
 
     /// The first `frozen_stages` stages don't learn, and each other one learns at
     /// `layer_decay` times the rate of the one above it; the last stage at the full rate.
-    /// `lengths` are those of the decayed and of the plain buffer; padding between tensors,
-    /// which has no gradient, stays 0.
-    pub fn by_stage(
-        tensors: &[StagedTensor],
-        lengths: [usize; 2],
-        frozen_stages: usize,
-        layer_decay: f64,
-    ) -> Rates {
-        let last = tensors.iter().map(|tensor| tensor.stage).max().unwrap_or(0);
-        let spans = |decayed: bool| {
-            let mut spans: Vec<Span> = tensors
-                .iter()
-                .filter(|tensor| tensor.decayed == decayed)
-                .map(|tensor| Span {
-                    range: tensor.range.clone(),
-                    factor: match tensor.stage < frozen_stages {
-                        true => 0.0,
-                        false => layer_decay.powi((last - tensor.stage) as i32),
+    /// `stages` holds, from the picture up, where each stage's numbers lie in the decayed and
+    /// in the plain buffer; together they are the whole buffers.
+    pub fn by_stage(stages: &[[Range<usize>; 2]], frozen_stages: usize, layer_decay: f64) -> Rates {
+        let mut groups = [Vec::new(), Vec::new()];
+        for (stage, ranges) in stages.iter().enumerate() {
+            let factor = match stage < frozen_stages {
+                true => 0.0,
+                false => layer_decay.powi((stages.len() - 1 - stage) as i32),
+            };
+            for (spans, range) in groups.iter_mut().zip(ranges) {
+                append(
+                    spans,
+                    Span {
+                        range: range.clone(),
+                        factor,
                     },
-                })
-                .collect();
-            spans.sort_by_key(|span| span.range.start);
-            merged(spans)
-        };
-        Rates {
-            groups: [spans(true), spans(false)],
-            lengths,
+                );
+            }
         }
+        let end = |spans: &Vec<Span>| spans.last().map_or(0, |span| span.range.end);
+        let lengths = [end(&groups[0]), end(&groups[1])];
+        Rates { groups, lengths }
     }
 
     /// How many numbers the decayed and the plain buffer have.
@@ -87,22 +73,13 @@ impl Rates {
     }
 }
 
-/// Neighbours of the same rate as one span, small gaps of padding included, so that an update
-/// is few long loops.
-fn merged(spans: Vec<Span>) -> Vec<Span> {
-    /// Tensors start at multiples of up to so many numbers.
-    const LARGEST_PADDING: usize = 64;
-    let mut out: Vec<Span> = Vec::new();
-    for span in spans {
-        match out.last_mut() {
-            Some(last)
-                if last.factor == span.factor
-                    && span.range.start.saturating_sub(last.range.end) < LARGEST_PADDING =>
-            {
-                last.range.end = span.range.end.max(last.range.end);
-            }
-            _ => out.push(span),
+/// Neighbours of the same rate become one span, so that an update is few long loops.
+fn append(spans: &mut Vec<Span>, span: Span) {
+    match spans.last_mut() {
+        _ if span.range.is_empty() => {}
+        Some(last) if last.factor == span.factor && last.range.end == span.range.start => {
+            last.range.end = span.range.end;
         }
+        _ => spans.push(span),
     }
-    out
 }

@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::architecture::{Named, Published};
+use crate::layout::{Group, Layout};
 
 fn settings(json: &str) -> OptimiserSettings {
     serde_json::from_str(json).unwrap()
@@ -105,19 +107,8 @@ fn rmsprop_starts_at_one_has_epsilon_in_the_root_and_the_rate_in_the_momentum() 
 
 #[test]
 fn frozen_stages_stay_and_each_stage_learns_slower_than_the_one_above() {
-    let tensor = |decayed, range, stage| StagedTensor {
-        decayed,
-        range,
-        stage,
-    };
-    let tensors = [
-        tensor(true, 0..3, 0),
-        tensor(false, 0..1, 0),
-        tensor(true, 16..20, 1),
-        tensor(true, 32..34, 2),
-        tensor(false, 16..18, 2),
-    ];
-    let rates = Rates::by_stage(&tensors, [34, 18], 1, 0.5);
+    let stages = [[0..16, 0..16], [16..32, 16..16], [32..34, 16..18]];
+    let rates = Rates::by_stage(&stages, 1, 0.5);
     let rule = settings(r#"{"rule": {"sgd": {"momentum": 0}}, "weight-decay": 0}"#);
     let mut parameters = Parameters::new(vec![0.0; 34], vec![0.0; 18]);
     let mut optimiser = Optimiser::new(&rule, rates).unwrap();
@@ -127,24 +118,36 @@ fn frozen_stages_stay_and_each_stage_learns_slower_than_the_one_above() {
     };
     optimiser.step(&mut parameters, &ones, 1.0);
     let (weights, plain) = (parameters.decayed.values(), parameters.plain.values());
-    assert_eq!((weights[0], weights[2], plain[0]), (0.0, 0.0, 0.0));
-    assert_eq!((weights[16], weights[19]), (-0.5, -0.5));
-    assert_eq!((weights[32], plain[17]), (-1.0, -1.0));
-    // Padding between tensors belongs to nobody.
-    assert_eq!((weights[25], plain[8]), (0.0, 0.0));
+    assert_eq!((weights[0], weights[15], plain[15]), (0.0, 0.0, 0.0));
+    assert_eq!((weights[16], weights[31]), (-0.5, -0.5));
+    assert_eq!((weights[32], plain[16], plain[17]), (-1.0, -1.0, -1.0));
 }
 
 #[test]
-fn tensors_of_one_rate_are_one_span() {
-    let tensors: Vec<StagedTensor> = (0..10)
-        .map(|at| StagedTensor {
-            decayed: true,
-            range: at * 16..at * 16 + 9,
-            stage: at / 5,
-        })
-        .collect();
-    assert_eq!(Rates::by_stage(&tensors, [160, 0], 0, 1.0).groups()[0].len(), 1);
-    assert_eq!(Rates::by_stage(&tensors, [160, 0], 0, 0.5).groups()[0].len(), 2);
+fn the_rates_of_a_network_follow_its_stages() {
+    let architecture = Named::plain(Published::EfficientNetV2B0).classifier(3).unwrap();
+    let layout = Layout::of(&architecture).unwrap();
+    let lengths = [layout.length(Group::Decayed), layout.length(Group::Plain)];
+    let whole = Rates::of(&layout, 0, 1.0);
+    assert_eq!(whole, Rates::uniform(lengths[0], lengths[1]));
+    let graded = Rates::of(&layout, 2, 0.8);
+    assert_eq!(graded.lengths(), lengths);
+    let factor_of = |name: &str| {
+        let tensor = layout.find(name).unwrap();
+        let spans = &graded.groups()[tensor.group as usize];
+        let span = spans.iter().find(|span| span.range.contains(&tensor.offset));
+        span.unwrap().factor
+    };
+    assert_eq!(factor_of("stem.weight"), 0.0);
+    assert_eq!(factor_of("classifier.bias"), 1.0);
+    assert_eq!(factor_of("classifier.weight"), 1.0);
+    let last_block = layout
+        .tensors()
+        .iter()
+        .rev()
+        .find(|tensor| tensor.name.starts_with("blocks.") && tensor.group == Group::Decayed)
+        .unwrap();
+    assert!((factor_of(&last_block.name) - 0.64).abs() < 1e-12);
 }
 
 #[test]
