@@ -16,13 +16,18 @@
 
 pub mod architecture;
 pub mod average;
+pub mod cost;
 pub mod initialise;
 pub mod layout;
 pub mod loss;
+pub mod model_file;
 pub mod optimiser;
 mod parameters;
 pub mod progressive;
+#[cfg(test)]
+mod published_table;
 pub mod sampling;
 pub mod schedule;
+pub mod weights;
 
 pub use parameters::{Flat, GradientSlot, Parameters, TrainingTape, tape_onto};

@@ -2,54 +2,35 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::layout::{Group, Layout};
-
-/// (network, parameters with 1000 classes, the same with running statistics).
-///
-/// Counted in timm 1.0.31, and in torchvision 0.29 for those that it has; the second figure, which
-/// TensorFlow gives, also in the tests of the code released with EfficientNetV2.
-const COUNTS: [(Published, u64, u64); 21] = [
-    (Published::EfficientNetB0, 5_288_548, 5_330_564),
-    (Published::EfficientNetB1, 7_794_184, 7_856_232),
-    (Published::EfficientNetB2, 9_109_994, 9_177_562),
-    (Published::EfficientNetB3, 12_233_232, 12_320_528),
-    (Published::EfficientNetB4, 19_341_616, 19_466_816),
-    (Published::EfficientNetB5, 30_389_784, 30_562_520),
-    (Published::EfficientNetB6, 43_040_704, 43_265_136),
-    (Published::EfficientNetB7, 66_347_960, 66_658_680),
-    (Published::EfficientNetV2B0, 7_139_704, 7_200_312),
-    (Published::EfficientNetV2B1, 8_141_052, 8_212_124),
-    (Published::EfficientNetV2B2, 10_096_086, 10_178_374),
-    (Published::EfficientNetV2B3, 14_358_406, 14_467_622),
-    (Published::EfficientNetV2S, 21_458_488, 21_612_360),
-    (Published::EfficientNetV2M, 54_139_356, 54_431_388),
-    (Published::EfficientNetV2L, 118_515_272, 119_027_848),
-    (Published::EfficientNetV2Xl, 208_119_808, 208_896_832),
-    (Published::EfficientNetLite0, 4_652_008, 4_694_024),
-    (Published::EfficientNetLite1, 5_416_680, 5_470_344),
-    (Published::EfficientNetLite2, 6_092_072, 6_150_168),
-    (Published::EfficientNetLite3, 8_197_096, 8_273_768),
-    (Published::EfficientNetLite4, 13_006_568, 13_118_936),
-];
+use crate::published_table::published_table;
 
 #[test]
-fn every_published_network_has_the_published_number_of_parameters() {
-    for (published, parameters, with_statistics) in COUNTS {
-        for flavour in [Flavour::Torchvision, Flavour::Timm, Flavour::Tensorflow] {
-            let layout = Layout::of(&published.document(flavour, 1000)).unwrap();
-            let statistics = layout
-                .tensors()
-                .iter()
-                .filter(|spec| spec.group == Group::Statistics);
-            let statistics: usize = statistics.map(|spec| spec.len()).sum();
-            assert_eq!(layout.parameters(), parameters, "{}", published.name());
-            assert_eq!(
-                layout.parameters() + statistics as u64,
-                with_statistics,
-                "{}",
-                published.name()
-            );
-        }
+fn every_published_network_is_what_timm_and_torchvision_have() {
+    for row in published_table() {
+        let document = row.published.document(row.flavour, 1000);
+        let layout = Layout::of(&document).unwrap();
+        let statistics = layout
+            .tensors()
+            .iter()
+            .filter(|spec| spec.group == Group::Statistics);
+        let statistics: usize = statistics.map(|spec| spec.len()).sum();
+        assert_eq!(layout.parameters(), row.parameters, "{}", row.model);
+        assert_eq!(
+            layout.parameters() + statistics as u64,
+            row.with_statistics,
+            "{}",
+            row.model
+        );
+        let Norm { epsilon, momentum } = document.backbone.norm;
+        assert_eq!((epsilon, momentum), (row.epsilon, row.momentum), "{}", row.model);
+        assert_eq!(
+            row.published.coefficients().evaluation_size as usize,
+            row.size,
+            "{}",
+            row.model
+        );
     }
+    assert_eq!(published_table().count(), 49);
 }
 
 #[test]

@@ -1,0 +1,70 @@
+use super::*;
+use crate::architecture::{Flavour, Named, NeckStep, Published, Regressor, Upsampling};
+use crate::published_table::published_table;
+
+#[test]
+fn every_published_network_has_the_counters_multiply_adds() {
+    for row in published_table() {
+        let document = row.published.document(row.flavour, 1000);
+        assert_eq!(parameters(&document), row.parameters, "{}", row.model);
+        assert_eq!(
+            multiply_adds(&document, row.size, row.size),
+            row.multiply_adds,
+            "{}",
+            row.model
+        );
+    }
+}
+
+/// The papers' figures, at the precision at which they give them, in millions.
+#[test]
+fn multiply_adds_are_those_of_the_papers() {
+    let figures = [
+        (Published::EfficientNetB0, 224, 390.0),
+        (Published::EfficientNetB1, 240, 700.0),
+        (Published::EfficientNetB7, 600, 37_000.0),
+        (Published::EfficientNetV2B0, 224, 720.0),
+        (Published::EfficientNetV2S, 384, 8_400.0),
+        (Published::EfficientNetV2M, 480, 24_700.0),
+    ];
+    for (published, size, millions) in figures {
+        let document = published.document(Flavour::default(), 1000);
+        let counted = multiply_adds(&document, size, size) as f64 / 1e6;
+        assert!(
+            (counted / millions - 1.0).abs() < 0.025,
+            "{}: {counted}",
+            published.name()
+        );
+    }
+}
+
+#[test]
+fn a_regressors_neck_and_heads_are_counted_by_hand() {
+    let step = |upsampling, lateral| NeckStep {
+        channels: 8,
+        upsampling,
+        lateral,
+    };
+    let neck = vec![step(Upsampling::Learned, false), step(Upsampling::Bilinear, true)];
+    let regressor = Regressor {
+        neck,
+        head_channels: 16,
+        classes: 3,
+    };
+    let with = Named::plain(Published::EfficientNetB0)
+        .regressor(regressor.clone())
+        .unwrap();
+    let bare = Regressor {
+        neck: Vec::new(),
+        ..regressor
+    };
+    let bare = Named::plain(Published::EfficientNetB0).regressor(bare).unwrap();
+    // 97 x 64 pixels: 4 x 2 places at stride 32, 7 x 4 at 16, 13 x 8 at 8.
+    let heads = |channels: u64, places: u64| places * (2 * 9 * channels * 16 + 16 * 3 + 16 * 2);
+    let neck = 16 * 320 * 8 * (4 * 2) + 9 * 8 * 8 * (13 * 8) + 40 * 8 * (13 * 8);
+    let difference = neck + heads(8, 13 * 8) - heads(320, 4 * 2);
+    assert_eq!(
+        multiply_adds(&with, 97, 64),
+        multiply_adds(&bare, 97, 64) + difference
+    );
+}
