@@ -131,6 +131,11 @@ impl Average {
         }
     }
 
+    /// How it averages.
+    pub fn settings(&self) -> &AverageSettings {
+        &self.settings
+    }
+
     /// How many steps were taken in.
     pub fn steps(&self) -> u64 {
         self.steps

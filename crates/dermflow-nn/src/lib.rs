@@ -28,6 +28,7 @@ pub mod progressive;
 mod published_table;
 pub mod sampling;
 pub mod schedule;
+pub mod training;
 pub mod weights;
 
 pub use parameters::{Flat, GradientSlot, Parameters, TrainingTape, tape_onto};

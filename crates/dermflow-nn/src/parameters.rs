@@ -10,7 +10,10 @@
 
 use std::sync::Arc;
 
-use dfdx::tensor::{Cpu, CpuError, Gradients, OwnedTape, SplitTape, Tensor, TensorFromVec, Trace};
+use dfdx::shapes::Shape;
+use dfdx::tensor::{
+    Cpu, CpuError, Gradients, OwnedTape, PutTape, SplitTape, Tape, Tensor, TensorFromVec, Trace,
+};
 
 /// The tape that training records on.
 pub type TrainingTape = OwnedTape<f32, Cpu>;
@@ -72,6 +75,34 @@ impl Flat {
     /// Where the gradient of these numbers is found on the tape.
     pub fn slot(&self) -> &GradientSlot {
         &self.slot
+    }
+
+    /// A tensor of the numbers from `offset` on, copied, whose gradient flows back to them: a way
+    /// to compute with parameters by dfdx's own operations.
+    ///
+    /// # Errors
+    /// Where the buffer is shorter than the shape asks for, or dfdx can't allocate.
+    pub fn view<S: Shape, T: Tape<f32, Cpu>>(
+        &self,
+        offset: usize,
+        shape: S,
+    ) -> Result<Tensor<S, f32, Cpu, T>, CpuError> {
+        let range = offset..offset.saturating_add(shape.num_elements());
+        let values = self.values.get(range.clone()).ok_or(CpuError::WrongNumElements)?;
+        let view = Cpu::default().try_tensor_from_vec(values.to_vec(), shape)?;
+        let mut tape = T::default();
+        if T::OWNS_TAPE {
+            let (slot, from) = (self.slot.clone(), view.ghost());
+            tape.add_backward_op(move |gradients| {
+                let slopes = std::mem::take(&mut **gradients.get_or_alloc_mut(&from)?);
+                let sums = &mut slot.gradient(gradients)?[range];
+                sums.iter_mut()
+                    .zip(&slopes)
+                    .for_each(|(sum, slope)| *sum += slope);
+                Ok(())
+            });
+        }
+        Ok(view.put_tape(tape))
     }
 
     /// The numbers, copied only if something else still holds them.
@@ -173,6 +204,16 @@ mod tests {
             parameters.plain.slot().take_gradient(&mut gradients).unwrap(),
             [0.0]
         );
+    }
+
+    #[test]
+    fn views_compute_with_dfdx_and_their_gradients_flow_back_by_offset() {
+        let parameters = Parameters::new(vec![1.0, 2.0, 3.0, 4.0], vec![]);
+        let row = parameters.decayed.view::<_, TrainingTape>(1, (3,)).unwrap();
+        let mut gradients = row.square().sum::<Rank0, _>().backward();
+        let slopes = parameters.decayed.slot().take_gradient(&mut gradients).unwrap();
+        assert_eq!(slopes, [0.0, 4.0, 6.0, 8.0]);
+        assert!(parameters.decayed.view::<_, NoneTape>(2, (3,)).is_err());
     }
 
     #[test]
