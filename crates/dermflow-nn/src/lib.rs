@@ -21,6 +21,7 @@ pub mod initialise;
 pub mod layout;
 pub mod loss;
 pub mod model_file;
+pub mod onnx;
 pub mod optimiser;
 mod parameters;
 pub mod progressive;

@@ -38,5 +38,6 @@ pub use export::export;
 pub(crate) use export::exported;
 pub(crate) use import::import_from;
 pub use import::{ImportReport, Imported, import};
+pub(crate) use order::{foreign_shape, native_indices};
 pub use tensor_file::MAX_HEADER_BYTES;
 pub(crate) use tensor_file::{TensorFile, header_length};
