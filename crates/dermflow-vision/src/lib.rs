@@ -12,5 +12,8 @@
 //! assert_eq!((lesion.y, lesion.h), (0.125, 0.75));
 //! ```
 
+pub mod boxes;
+pub mod ellipse;
+pub mod heatmap;
 pub mod placement;
 pub mod similarity;
