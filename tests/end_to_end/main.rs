@@ -6,6 +6,7 @@ mod concurrency;
 mod damage;
 mod determinism;
 mod full_disk;
+mod heatmaps;
 mod hostile;
 mod kills;
 mod project;

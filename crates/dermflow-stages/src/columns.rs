@@ -138,6 +138,17 @@ pub fn ids_of(batch: &RecordBatch) -> Result<&FixedSizeBinaryArray, StageError> 
         .ok_or_else(|| StageError::new(format!("a table came without a proper `{SAMPLE_ID}` column")))
 }
 
+/// A column of a batch by its name, as the array that holds its type.
+///
+/// # Errors
+/// Where the batch has no such column or it is of another type, which the ports' types rule out.
+pub fn typed_column<'a, A: Array + 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a A, StageError> {
+    batch
+        .column_by_name(name)
+        .and_then(|column| column.as_any().downcast_ref::<A>())
+        .ok_or_else(|| StageError::new(format!("a table came without a proper column `{name}`")))
+}
+
 /// A problem that shows only at run time, told as a failure.
 pub fn failure(problem: Problem) -> StageError {
     let message = match problem.parameter.as_str() {

@@ -13,6 +13,7 @@
 //! assert!(filter.check(&parameters).is_empty());
 //! ```
 
+mod box_to_heatmap;
 mod coerce;
 mod columns;
 mod concat;
@@ -23,11 +24,13 @@ mod join;
 mod list_files;
 mod process;
 mod random_process;
+mod rejects;
 mod sample;
 mod whole_samples;
 
 use dermflow_core::Registry;
 
+pub use box_to_heatmap::BoxToHeatmap;
 pub use concat::Concat;
 pub use filter::Filter;
 pub use import_table::ImportTable;
@@ -40,6 +43,7 @@ pub use sample::Sample;
 /// Every kind that comes with dermflow.
 pub fn registry() -> Registry {
     Registry::new()
+        .with::<BoxToHeatmap>()
         .with::<Concat>()
         .with::<Filter>()
         .with::<ImportTable>()

@@ -2,6 +2,11 @@
 //!
 //! A new kind adds a line here. Its golden digest is told by the suite when it fails.
 
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
+use dermflow_core::memory::batch;
+
 use crate::Case;
 use crate::world::World;
 
@@ -14,6 +19,28 @@ pub fn cases() -> Vec<Case> {
         golden: (version, golden),
     };
     vec![
+        case("box-to-heatmap", "{}", boxes_and_samples, 1, "6b30e9835c45"),
+        case(
+            "box-to-heatmap",
+            "{stride: 2, decay: cosine, edge: 0.2, blind: {ratio: 0.25, of: radius, width: smaller}}",
+            boxes_and_samples,
+            1,
+            "63036a103164",
+        ),
+        case(
+            "box-to-heatmap",
+            "{shape: center-net}",
+            boxes_and_samples,
+            1,
+            "fe45d7d25a62",
+        ),
+        case(
+            "box-to-heatmap",
+            "{shape: ttf-net, blind: {}}",
+            boxes_and_samples,
+            1,
+            "307e3ad03933",
+        ),
         case("concat", "{source-column: from}", three_tables, 1, "d2e45e023197"),
         case(
             "filter",
@@ -82,6 +109,42 @@ fn one_table(world: &mut World, rows: bool) {
 fn two_tables(world: &mut World, rows: bool) {
     world.table("left", 0..40, rows, ["label", "age", "share"]);
     world.table("right", 20..60, rows, ["label_b", "age_b", "share_b"]);
+}
+
+/// Lesions of three classes; some images have several, some none, and one box in nine is empty.
+fn boxes_and_samples(world: &mut World, rows: bool) {
+    let images: Vec<String> = (0..30).map(|image| image.to_string()).collect();
+    let images: Vec<&str> = images.iter().map(String::as_str).collect();
+    let places = ["placed_left", "placed_top", "placed_width", "placed_height"];
+    let placed = [0.0, 0.125, 1.0, 0.75].map(|place| floats((0..30).map(|_| place)));
+    let sizes = [("width", 48), ("height", 64)].map(|(name, size)| (name, integers((0..30).map(|_| size))));
+    let samples = batch(&images, sizes.into_iter().chain(places.into_iter().zip(placed)));
+    let lesions: Vec<usize> = (0..40).map(|lesion| lesion * lesion % 23).collect();
+    let keys: Vec<&str> = lesions.iter().map(|image| images[*image]).collect();
+    let labels: StringArray = (0..40)
+        .map(|lesion| ["wart", "nevus", "eczema"].get(lesion % 3).copied())
+        .collect();
+    let part = |of: usize| floats((0..40).map(move |lesion| (lesion * 7 % of) as f64 / of as f64));
+    let sides = [
+        ("x", part(13)),
+        ("y", part(11)),
+        ("w", part(9)),
+        ("h", floats((0..40).map(|_| 0.3))),
+    ];
+    let labels: ArrayRef = Arc::new(labels);
+    let boxes = batch(&keys, std::iter::once(("label", labels)).chain(sides));
+    for (port, table) in [("boxes", boxes), ("samples", samples)] {
+        let length = if rows { table.num_rows() } else { 0 };
+        world.tables.push((port.to_string(), table.slice(0, length)));
+    }
+}
+
+fn floats(values: impl Iterator<Item = f64>) -> ArrayRef {
+    Arc::new(Float64Array::from_iter_values(values))
+}
+
+fn integers(values: impl Iterator<Item = i64>) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values(values))
 }
 
 fn three_tables(world: &mut World, rows: bool) {
