@@ -17,9 +17,11 @@ mod box_to_heatmap;
 mod coerce;
 mod columns;
 mod concat;
+mod draws;
 mod filter;
 mod foreign_parquet;
 mod import_table;
+mod inject_noise;
 mod join;
 mod list_files;
 mod process;
@@ -34,6 +36,7 @@ pub use box_to_heatmap::BoxToHeatmap;
 pub use concat::Concat;
 pub use filter::Filter;
 pub use import_table::ImportTable;
+pub use inject_noise::InjectNoise;
 pub use join::Join;
 pub use list_files::ListFiles;
 pub use process::Process;
@@ -47,6 +50,7 @@ pub fn registry() -> Registry {
         .with::<Concat>()
         .with::<Filter>()
         .with::<ImportTable>()
+        .with::<InjectNoise>()
         .with::<Join>()
         .with::<ListFiles>()
         .with::<Process>()

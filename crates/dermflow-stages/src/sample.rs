@@ -19,6 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::columns::{ids_of, in_words, wired_table};
+use crate::draws::Draws;
 
 /// See the module.
 pub struct Sample;
@@ -125,7 +126,7 @@ outputs:
     }
 
     fn run(parameters: &SampleParameters, context: &mut dyn StageContext) -> Result<(), StageError> {
-        let draw = Draw::new(context.seed());
+        let draw = Draws::new("dermflow sample choice v1", context.seed());
         let choice = match (parameters.share, parameters.rows, &parameters.by) {
             (Some(share), _, None) => Choice::Below(share_bound(share)),
             (share, rows, by) => Choice::AtMost(largest_chosen(share, rows, by.as_deref(), &draw, context)?),
@@ -160,24 +161,6 @@ fn groupable(name: &str, column_type: &ColumnType) -> Result<(), Problem> {
             "by",
             format!("column `{name}` is {other}; groups are made by text, integer or boolean"),
         )),
-    }
-}
-
-/// The numbers that samples draw.
-struct Draw([u8; 32]);
-
-impl Draw {
-    fn new(seed: u64) -> Draw {
-        Draw(blake3::derive_key(
-            "dermflow sample choice v1",
-            &seed.to_le_bytes(),
-        ))
-    }
-
-    fn of(&self, id: &[u8]) -> u64 {
-        let hash = blake3::keyed_hash(&self.0, id);
-        // The first 8 of 32 bytes, so the conversion can't fail.
-        u64::from_le_bytes(hash.as_bytes()[..8].try_into().unwrap_or_default())
     }
 }
 
@@ -218,7 +201,7 @@ impl<'a> Grouping<'a> {
     fn walk(
         &mut self,
         batch: &RecordBatch,
-        draw: &Draw,
+        draw: &Draws,
         mut each: impl FnMut(bool, u64, &Option<String>),
     ) -> Result<(), StageError> {
         let ids = ids_of(batch)?;
@@ -266,7 +249,7 @@ fn largest_chosen(
     share: Option<f64>,
     rows: Option<u64>,
     by: Option<&str>,
-    draw: &Draw,
+    draw: &Draws,
     context: &dyn StageContext,
 ) -> Result<BTreeMap<Option<String>, u64>, StageError> {
     let table: Box<dyn TableReader> = context.table("table")?;

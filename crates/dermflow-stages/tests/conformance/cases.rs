@@ -70,6 +70,27 @@ pub fn cases() -> Vec<Case> {
             1,
             "c3d81756952a",
         ),
+        case(
+            "inject-noise",
+            "{share: 0.4, foreign: {share: 0.5}}",
+            labels_and_foreign,
+            1,
+            "1c3b8c862b52",
+        ),
+        case(
+            "inject-noise",
+            "{share: 0.4, to: frequent}",
+            labels_and_foreign,
+            1,
+            "b4176683c12e",
+        ),
+        case(
+            "inject-noise",
+            "{confusion: {nevus: {melanoma: 0.5}}}",
+            labels_and_foreign,
+            1,
+            "3f2840db6c60",
+        ),
         case("join", "{how: inner}", two_tables, 1, "01eed9053b3b"),
         case(
             "join",
@@ -137,6 +158,11 @@ fn boxes_and_samples(world: &mut World, rows: bool) {
         let length = if rows { table.num_rows() } else { 0 };
         world.tables.push((port.to_string(), table.slice(0, length)));
     }
+}
+
+fn labels_and_foreign(world: &mut World, rows: bool) {
+    world.table("labels", 0..40, rows, ["label", "age", "share"]);
+    world.table("foreign", 100..120, rows, ["label", "age", "share"]);
 }
 
 fn floats(values: impl Iterator<Item = f64>) -> ArrayRef {
