@@ -12,8 +12,10 @@
 //! assert_eq!((lesion.y, lesion.h), (0.125, 0.75));
 //! ```
 
+pub mod augment;
 pub mod boxes;
 pub mod ellipse;
 pub mod heatmap;
+pub mod picture;
 pub mod placement;
 pub mod similarity;
