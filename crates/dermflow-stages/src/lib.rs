@@ -28,6 +28,7 @@ mod process;
 mod random_process;
 mod rejects;
 mod sample;
+mod synthesize;
 mod whole_samples;
 
 use dermflow_core::Registry;
@@ -42,6 +43,7 @@ pub use list_files::ListFiles;
 pub use process::Process;
 pub use random_process::RandomProcess;
 pub use sample::Sample;
+pub use synthesize::Synthesize;
 
 /// Every kind that comes with dermflow.
 pub fn registry() -> Registry {
@@ -56,4 +58,5 @@ pub fn registry() -> Registry {
         .with::<Process>()
         .with::<RandomProcess>()
         .with::<Sample>()
+        .with::<Synthesize>()
 }

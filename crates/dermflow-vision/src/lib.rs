@@ -19,3 +19,4 @@ pub mod heatmap;
 pub mod picture;
 pub mod placement;
 pub mod similarity;
+pub mod synthetic;

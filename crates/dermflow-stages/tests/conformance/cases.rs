@@ -113,6 +113,21 @@ pub fn cases() -> Vec<Case> {
         case("sample", "{share: 0.4}", one_table, 1, "cd3508e49a10"),
         case("sample", "{rows: 7}", one_table, 1, "241817465f6c"),
         case("sample", "{share: 0.4, by: label}", one_table, 1, "6e555b068240"),
+        case(
+            "synthesize",
+            "{images: 20, width: 16, height: 12}",
+            nothing,
+            1,
+            "77acbe0183c2",
+        ),
+        case(
+            "synthesize",
+            "{images: 20, width: 24, height: 24, classes: 12, tail: 1, held-out: 2, lesions: 2, mixed: 0.5, \
+             healthy: 0.2, shortcut: 0.5, label-noise: 0.3, pictures-per-patient: 3}",
+            nothing,
+            1,
+            "df2fef2204cb",
+        ),
     ]
 }
 
