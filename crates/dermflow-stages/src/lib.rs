@@ -17,6 +17,7 @@ mod box_to_heatmap;
 mod coerce;
 mod columns;
 mod concat;
+mod contact_sheet;
 mod draws;
 mod filter;
 mod foreign_parquet;
@@ -35,6 +36,7 @@ use dermflow_core::Registry;
 
 pub use box_to_heatmap::BoxToHeatmap;
 pub use concat::Concat;
+pub use contact_sheet::ContactSheet;
 pub use filter::Filter;
 pub use import_table::ImportTable;
 pub use inject_noise::InjectNoise;
@@ -50,6 +52,7 @@ pub fn registry() -> Registry {
     Registry::new()
         .with::<BoxToHeatmap>()
         .with::<Concat>()
+        .with::<ContactSheet>()
         .with::<Filter>()
         .with::<ImportTable>()
         .with::<InjectNoise>()

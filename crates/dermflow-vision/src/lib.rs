@@ -18,5 +18,6 @@ pub mod ellipse;
 pub mod heatmap;
 pub mod picture;
 pub mod placement;
+pub mod sheet;
 pub mod similarity;
 pub mod synthetic;

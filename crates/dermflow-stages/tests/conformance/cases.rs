@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
-use dermflow_core::memory::batch;
+use dermflow_core::memory::{MemoryContext, batch};
 
 use crate::Case;
 use crate::world::World;
@@ -42,6 +42,20 @@ pub fn cases() -> Vec<Case> {
             "307e3ad03933",
         ),
         case("concat", "{source-column: from}", three_tables, 1, "d2e45e023197"),
+        case(
+            "contact-sheet",
+            "{side: 32, columns: 5, rows: 2, images: 12}",
+            pictures,
+            1,
+            "7ec9acac7954",
+        ),
+        case(
+            "contact-sheet",
+            "{title: two, side: 40, per-label: 2, order: sample}",
+            pictures,
+            1,
+            "dd08c76c7244",
+        ),
         case(
             "filter",
             "{where: {column: age, at-least: 18, below: 65}, columns: [label]}",
@@ -172,6 +186,32 @@ fn boxes_and_samples(world: &mut World, rows: bool) {
     for (port, table) in [("boxes", boxes), ("samples", samples)] {
         let length = if rows { table.num_rows() } else { 0 };
         world.tables.push((port.to_string(), table.slice(0, length)));
+    }
+}
+
+/// Made-up pictures, larger than they are shown, with labels, boxes and maps. Where
+/// `synthesize` changes, what is drawn here changes with it.
+fn pictures(world: &mut World, rows: bool) {
+    let run = |kind: &str, with: &str, context: &mut MemoryContext| {
+        let kind = dermflow_stages::registry().get(kind).unwrap().clone();
+        let parameters = kind.parse(&serde_yaml::from_str(with).unwrap()).unwrap();
+        kind.run(&parameters, context).unwrap();
+    };
+    let images = if rows { 40 } else { 0 };
+    let mut made = MemoryContext::default();
+    let with =
+        format!("{{images: {images}, width: 64, height: 48, classes: 5, label-noise: 0.3, mixed: 0.3}}");
+    run("synthesize", &with, &mut made);
+    made.add_table("samples", made.output("samples"));
+    made.add_table("boxes", made.output("boxes"));
+    run("box-to-heatmap", "{}", &mut made);
+    for (port, output) in [
+        ("samples", "samples"),
+        ("labels", "truth"),
+        ("boxes", "boxes"),
+        ("heatmaps", "heatmaps"),
+    ] {
+        world.tables.push((port.to_string(), made.output(output)));
     }
 }
 

@@ -1,0 +1,257 @@
+//! `contact-sheet`: images as a PNG grid, with labels, boxes and heat maps drawn over.
+//!
+//! How a sheet looks stands in [`dermflow_vision::sheet`]; this kind picks the images and
+//! brings together what belongs to each. Must not know what labels mean.
+
+mod pick;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use dermflow_core::{
+    Arity, Column, ColumnType, Contract, InputPort, InputTypes, Inputs, NamedFile, OutputPort, PortType,
+    Problem, Resources, StageContext, StageError, StageKind, TableType,
+};
+use dermflow_vision::sheet::{self, Layout, Tile};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use pick::{Extras, Picked};
+
+/// See the module.
+pub struct ContactSheet;
+
+/// What `contact-sheet` is told under `with:`.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "ContactSheet")]
+pub struct ContactSheetParameters {
+    /// The heading of every sheet.
+    #[serde(default = "title")]
+    title: String,
+    /// Images side by side.
+    #[serde(default = "eight")]
+    #[schemars(range(min = 1, max = 64))]
+    columns: usize,
+    /// Rows of images on a sheet; more images make more sheets.
+    #[serde(default = "eight")]
+    #[schemars(range(min = 1, max = 64))]
+    rows: usize,
+    /// Pixels of an image's longer side on the sheet.
+    #[serde(default = "side")]
+    #[schemars(range(min = 32, max = 1024))]
+    side: usize,
+    /// The most images shown: the first in order of their sample ids, which is as good as
+    /// drawn by lot.
+    #[serde(default = "most")]
+    #[schemars(range(min = 1, max = 4096))]
+    images: usize,
+    /// The most images shown of each label; left out, as they come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    per_label: Option<usize>,
+    /// In which order they stand.
+    #[serde(default)]
+    order: Order,
+}
+
+/// In which order images stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Order {
+    /// Those of one label together, labels by name.
+    #[default]
+    Label,
+    /// By sample id, labels mixed.
+    Sample,
+}
+
+fn title() -> String {
+    "contact sheet".to_string()
+}
+fn eight() -> usize {
+    8
+}
+fn side() -> usize {
+    144
+}
+fn most() -> usize {
+    64
+}
+
+impl StageKind for ContactSheet {
+    type Parameters = ContactSheetParameters;
+    const NAME: &'static str = "contact-sheet";
+    const VERSION: u32 = 1;
+    const ABOUT: &'static str = "Draws images as a PNG grid with their labels, boxes and heat maps.";
+    const EXAMPLE: &'static str = "\
+name: contact-sheet-example
+seed: 20
+stages:
+  photos:
+    kind: synthesize
+    with: {images: 200, label-noise: 0.2}
+  heat:
+    kind: box-to-heatmap
+    in: {samples: photos.samples, boxes: photos.boxes}
+  look:
+    kind: contact-sheet
+    in: {samples: photos.samples, labels: photos.truth, boxes: photos.boxes, heatmaps: heat.heatmaps}
+    with: {title: made-up lesions, columns: 6, rows: 4, side: 160, images: 48, per-label: 6, order: label}
+outputs:
+  sheets: look.sheets
+";
+
+    fn inputs(_: &ContactSheetParameters) -> Inputs {
+        let table =
+            |contract| PortType::Table(Contract::named(contract).map_or_else(TableType::any, TableType::of));
+        let samples = TableType {
+            open: true,
+            ..TableType::exactly([
+                Column::new("source", ColumnType::Text),
+                Column::nullable("label", ColumnType::Text),
+                Column::new("width", ColumnType::Integer),
+                Column::new("height", ColumnType::Integer),
+                Column::new("placed_left", ColumnType::Float64),
+                Column::new("placed_top", ColumnType::Float64),
+                Column::new("placed_width", ColumnType::Float64),
+                Column::new("placed_height", ColumnType::Float64),
+                Column::new("pixels", ColumnType::Binary),
+            ])
+        };
+        let read: Vec<String> = samples.columns[1..]
+            .iter()
+            .map(|column| column.name.clone())
+            .collect();
+        let optional = |name: &str, contract, about, columns: &[&str]| {
+            InputPort::one(name, table(contract), about)
+                .with_arity(Arity::Optional)
+                .reading(columns.iter().copied())
+        };
+        Inputs {
+            ports: vec![
+                InputPort::one("samples", PortType::Table(samples), "the images").reading(read),
+                optional(
+                    "labels",
+                    "Labels",
+                    "other labels, such as clean or predicted ones, shown beside those of the images",
+                    &["label"],
+                ),
+                optional(
+                    "boxes",
+                    "Boxes",
+                    "lesions to be framed",
+                    &["label", "x", "y", "w", "h"],
+                ),
+                optional(
+                    "heatmaps",
+                    "Heatmaps",
+                    "heat maps to be laid over the images",
+                    &["class", "height", "width", "heat"],
+                ),
+            ],
+            open: false,
+        }
+    }
+
+    fn outputs(_: &ContactSheetParameters, _: &InputTypes) -> Result<Vec<OutputPort>, Problem> {
+        let about = "sheet-001.png and so on";
+        Ok(vec![OutputPort::new("sheets", PortType::Files, about)])
+    }
+
+    fn resources(parameters: &ContactSheetParameters, _: &dermflow_core::InputSizes) -> Resources {
+        let pictures = parameters.images * parameters.side * parameters.side * 3;
+        Resources {
+            memory: (256 << 20) + (pictures * 2) as u64,
+            threads: 1,
+        }
+    }
+
+    fn run(parameters: &ContactSheetParameters, context: &mut dyn StageContext) -> Result<(), StageError> {
+        let (picked, total) = pick::pick(parameters, context)?;
+        let mut picked = pick::join(picked, context)?;
+        if parameters.order == Order::Label {
+            // Stable, so that images of one label stay in order of their ids.
+            picked.sort_by(|(one, _), (other, _)| one.label.cmp(&other.label));
+        }
+        let colours = colours(&picked);
+        let shown = picked.len();
+        let tiles: Vec<Tile> = picked
+            .into_iter()
+            .map(|(picked, extras)| tile(picked, extras, &colours))
+            .collect();
+        let layout = Layout {
+            columns: parameters.columns,
+            side: parameters.side,
+        };
+        let pages: Vec<&[Tile]> = match tiles.is_empty() {
+            true => vec![&[]],
+            false => tiles.chunks(parameters.columns * parameters.rows).collect(),
+        };
+        let mut files = Vec::with_capacity(pages.len());
+        for (number, page) in pages.iter().enumerate() {
+            if context.cancelled() {
+                return Err(StageError::cancelled());
+            }
+            let mut title = format!("{}   {shown} of {total} images", parameters.title);
+            if pages.len() > 1 {
+                title += &format!("   {} / {}", number + 1, pages.len());
+            }
+            let picture = sheet::sheet(&title, page, layout);
+            let png = sheet::png(&picture).map_err(StageError::new)?;
+            let name = format!("sheet-{:03}.png", number + 1);
+            let path = context.scratch().join(&name);
+            std::fs::write(&path, png).map_err(|error| StageError::io("writing", &path, &error))?;
+            files.push(NamedFile { name, path });
+            context.progress(number as u64 + 1, Some(pages.len() as u64));
+        }
+        context.write_files("sheets", &files)
+    }
+}
+
+/// A colour number for each label and class that is shown, in order of their names.
+fn colours(picked: &[(Picked, Extras)]) -> BTreeMap<String, usize> {
+    let mut colours: BTreeMap<String, usize> = BTreeMap::new();
+    for (picked, extras) in picked {
+        let labels = picked.label.iter().chain(&extras.label);
+        for name in labels.chain(extras.boxes.iter().map(|(_, class)| class)) {
+            if !colours.contains_key(name) {
+                colours.insert(name.clone(), 0);
+            }
+        }
+    }
+    for (number, colour) in colours.values_mut().enumerate() {
+        *colour = number;
+    }
+    colours
+}
+
+fn tile(picked: Picked, extras: Extras, colours: &BTreeMap<String, usize>) -> Tile {
+    let number = |name: &str| colours.get(name).copied().unwrap_or(0);
+    let given = picked.label.as_deref().unwrap_or("no label");
+    let caption = match &extras.label {
+        None => given.to_string(),
+        Some(other) if other == given => given.to_string(),
+        Some(other) => format!("{given} / {other}"),
+    };
+    let label = extras.label.as_deref().unwrap_or(given);
+    let boxes = extras.boxes.iter().map(|(pixels, class)| {
+        // What the caption says already is not said again.
+        let word = if class == label {
+            String::new()
+        } else {
+            class.clone()
+        };
+        (*pixels, number(class), word)
+    });
+    Tile {
+        boxes: boxes.collect(),
+        caption,
+        mark: number(label),
+        note: picked.note,
+        maps: extras.maps,
+        stride: extras.stride,
+        picture: picked.picture,
+    }
+}
