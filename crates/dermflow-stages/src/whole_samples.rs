@@ -155,6 +155,30 @@ impl Cursor {
         (self.row < ids.len()).then(|| ids.value(self.row))
     }
 
+    /// Goes on to the first sample whose id is not before `id`, past whole batches where that
+    /// lies beyond them; to the end where there is none.
+    ///
+    /// # Errors
+    /// Where the table can't be read.
+    pub fn seek(&mut self, id: &[u8]) -> Result<(), StageError> {
+        while let Some((_, ids)) = &self.at_hand {
+            let (mut low, mut high) = (self.row, ids.len());
+            while low < high {
+                let middle = low + (high - low) / 2;
+                match ids.value(middle) < id {
+                    true => low = middle + 1,
+                    false => high = middle,
+                }
+            }
+            self.row = low;
+            if low < ids.len() {
+                return Ok(());
+            }
+            self.next_batch()?;
+        }
+        Ok(())
+    }
+
     /// Passes the sample at hand; gives its rows in the batch at hand.
     pub fn pass(&mut self) -> std::ops::Range<usize> {
         let start = self.row;
@@ -189,6 +213,27 @@ mod tests {
                 let (before, after) = (ids_of(&pair[0]).unwrap(), ids_of(&pair[1]).unwrap());
                 prop_assert!(before.value(before.len() - 1) < after.value(0));
             }
+        }
+
+        #[test]
+        fn seeking_finds_every_sample_and_stops_before_the_next_one(
+            keys in proptest::collection::vec("[a-h]", 0..30), wanted in "[a-h]", step in 1usize..7,
+        ) {
+            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+            let mut context = MemoryContext::default();
+            context.batch_rows = step;
+            context.add_table("table", batch(&keys, []));
+            let mut cursor = Cursor::new(context.table("table").unwrap()).unwrap();
+            let id = dermflow_core::SampleId::of_key(&wanted);
+            cursor.seek(id.as_bytes()).unwrap();
+            let mut later: Vec<_> = keys.iter().map(|key| dermflow_core::SampleId::of_key(key)).collect();
+            later.retain(|other| *other >= id);
+            let first = later.iter().min().map(|first| first.as_bytes().to_vec());
+            prop_assert_eq!(cursor.id().map(<[u8]>::to_vec), first.clone());
+            let rows = keys.iter().filter(|key| {
+                Some(&dermflow_core::SampleId::of_key(key).as_bytes()[..]) == first.as_deref()
+            });
+            prop_assert_eq!(cursor.pass().len(), rows.count());
         }
     }
 }

@@ -72,19 +72,9 @@ impl Geometry {
     /// Goes on in the table of samples to the one with this id; none where it isn't there.
     /// Ids must be asked for in order.
     pub fn seek(samples: &mut Cursor, id: &[u8]) -> Result<Option<Geometry>, StageError> {
-        loop {
-            if samples.exhausted() {
-                if samples.batch().is_none() {
-                    return Ok(None);
-                }
-                samples.next_batch()?;
-                continue;
-            }
-            match samples.id().map(|other| other.cmp(id)) {
-                Some(std::cmp::Ordering::Less) => drop(samples.pass()),
-                Some(std::cmp::Ordering::Equal) => break,
-                Some(std::cmp::Ordering::Greater) | None => return Ok(None),
-            }
+        samples.seek(id)?;
+        if samples.id() != Some(id) {
+            return Ok(None);
         }
         let row = samples.pass().start;
         match samples.batch() {
