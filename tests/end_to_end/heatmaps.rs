@@ -86,3 +86,35 @@ fn relabelled_images_keep_their_heat_maps_and_moved_ones_do_not() {
     project.write("photos.csv", photos(40).replace("0.125", "0.25"));
     assert_eq!(project.run(&["run"]).computed(), ["heat", "photos"]);
 }
+
+#[test]
+fn made_up_photos_become_heat_maps_and_a_sheet_to_look_at() {
+    let project = empty();
+    project.write(
+        "dermflow.yaml",
+        "\
+name: look
+seed: 20
+stages:
+  photos:
+    kind: synthesize
+    with: {images: 30, width: 32, height: 24, classes: 3, label-noise: 0.3}
+  heat:
+    kind: box-to-heatmap
+    in: {samples: photos.samples, boxes: photos.boxes}
+  look:
+    kind: contact-sheet
+    in: {samples: photos.samples, labels: photos.truth, boxes: photos.boxes, heatmaps: heat.heatmaps}
+    with: {side: 32, images: 12}
+outputs: {sheets: look.sheets}
+",
+    );
+    assert_eq!(project.run(&["run"]).computed(), ["heat", "look", "photos"]);
+    let sheet = std::fs::read(project.at("results/look/sheets/sheet-001.png")).unwrap();
+    assert_eq!(&sheet[..4], b"\x89PNG");
+    let again = project.run(&["run"]);
+    assert_eq!((again.executed(), again.hit()), (0, 3));
+    // What is shown elsewhere on the sheet costs the sheet alone.
+    let wider = project.run(&["run", "--set", "stages.look.with.side=40"]);
+    assert_eq!(wider.computed(), ["look"]);
+}

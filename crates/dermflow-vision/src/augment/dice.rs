@@ -4,7 +4,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use rand_distr::{Beta, Distribution, StandardNormal};
 
-/// Draws from one explicit seed: the same seed gives the same draws, on every machine.
+/// Draws from one explicit seed: the same seed gives the same draws.
 pub struct Dice(ChaCha8Rng);
 
 impl Dice {
