@@ -18,6 +18,7 @@ pub mod architecture;
 pub mod average;
 pub mod cost;
 pub mod initialise;
+pub mod kernels;
 pub mod layout;
 pub mod loss;
 pub mod model_file;

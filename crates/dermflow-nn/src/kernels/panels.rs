@@ -1,0 +1,186 @@
+//! [`Panels`]: the right side of a matrix product, laid out in the order in which it is read.
+//!
+//! Columns are cut into panels one to four vectors wide; a panel holds its numbers row by row.
+//! Columns past the last are zeros. Must not know what the numbers are.
+
+use std::sync::Arc;
+
+use super::buffer::{Buffer, Pool};
+use super::lanes::{InstructionSet, WIDTH};
+use super::parallel::{self, Disjoint};
+
+/// A `depth` × `columns` matrix as the right side of products.
+pub(crate) struct Panels {
+    values: Buffer,
+    depth: usize,
+    columns: usize,
+    most_vectors: usize,
+}
+
+/// One panel: where it starts, and how wide it is, both in vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Panel {
+    pub(crate) start: usize,
+    pub(crate) vectors: usize,
+}
+
+/// Cuts columns into panels: three vectors wide as far as it comes out, for the fullest registers.
+pub(crate) fn cut(columns: usize, most_vectors: usize) -> impl Iterator<Item = Panel> {
+    let all = columns.div_ceil(WIDTH);
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let left = all - start;
+        let vectors = match left {
+            0 => return None,
+            _ if most_vectors < 4 => left.min(most_vectors),
+            1 | 2 | 4 => left,
+            _ => 3,
+        };
+        let panel = Panel { start, vectors };
+        start += vectors;
+        Some(panel)
+    })
+}
+
+impl Panels {
+    /// From a matrix whose row `k` is `row(k)`, of `columns` numbers.
+    pub(crate) fn from_rows<'a>(
+        pool: &Arc<Pool>,
+        set: InstructionSet,
+        depth: usize,
+        columns: usize,
+        row: impl Fn(usize) -> &'a [f32] + Sync,
+    ) -> Panels {
+        Self::fill(pool, set, depth, columns, |panel, out| {
+            let width = panel.vectors * WIDTH;
+            let first = panel.start * WIDTH;
+            let count = width.min(columns - first);
+            for (k, line) in out.chunks_exact_mut(width).enumerate() {
+                line[..count].copy_from_slice(&row(k)[first..first + count]);
+                line[count..].fill(0.0);
+            }
+        })
+    }
+
+    /// From a matrix whose column `n` is `column(n)`, of `depth` numbers, times `scale[n]`.
+    pub(crate) fn from_columns<'a>(
+        pool: &Arc<Pool>,
+        set: InstructionSet,
+        depth: usize,
+        columns: usize,
+        column: impl Fn(usize) -> &'a [f32] + Sync,
+        scale: Option<&[f32]>,
+    ) -> Panels {
+        Self::fill(pool, set, depth, columns, |panel, out| {
+            let width = panel.vectors * WIDTH;
+            let first = panel.start * WIDTH;
+            let count = width.min(columns - first);
+            if count < width {
+                out.fill(0.0);
+            }
+            // Blocks of the depth that stay in the nearest cache while columns are interleaved.
+            const BLOCK: usize = 64;
+            for block in (0..depth).step_by(BLOCK) {
+                let end = (block + BLOCK).min(depth);
+                for at in 0..count {
+                    let values = &column(first + at)[block..end];
+                    let factor = scale.map_or(1.0, |scale| scale[first + at]);
+                    let lines = out[block * width..end * width].chunks_exact_mut(width);
+                    for (line, value) in lines.zip(values) {
+                        line[at] = value * factor;
+                    }
+                }
+            }
+        })
+    }
+
+    fn fill(
+        pool: &Arc<Pool>,
+        set: InstructionSet,
+        depth: usize,
+        columns: usize,
+        fill: impl Fn(Panel, &mut [f32]) + Sync,
+    ) -> Panels {
+        let most_vectors = set.most_vectors();
+        let mut values = pool.take(columns.div_ceil(WIDTH) * WIDTH * depth);
+        let panels: Vec<Panel> = cut(columns, most_vectors).collect();
+        let parts = Disjoint::new(&mut values);
+        parallel::for_each(panels.len(), |index| {
+            let panel = panels[index];
+            let start = panel.start * WIDTH * depth;
+            // SAFETY: panels do not overlap.
+            #[allow(unsafe_code)]
+            let out = unsafe { parts.part(start..start + panel.vectors * WIDTH * depth) };
+            fill(panel, out);
+        });
+        Panels {
+            values,
+            depth,
+            columns,
+            most_vectors,
+        }
+    }
+
+    /// Rows of the matrix.
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Columns of the matrix.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Every panel with its numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Panel, &[f32])> {
+        cut(self.columns, self.most_vectors).map(|panel| {
+            let start = panel.start * WIDTH * self.depth;
+            (panel, &self.values[start..start + panel.vectors * WIDTH * self.depth])
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panels_are_three_vectors_wide_as_far_as_it_comes_out() {
+        let widths = |columns| cut(columns, 4).map(|panel| panel.vectors).collect::<Vec<_>>();
+        assert_eq!(widths(16), [1]);
+        assert_eq!(widths(24), [2]);
+        assert_eq!(widths(64), [4]);
+        assert_eq!(widths(80), [3, 2]);
+        assert_eq!(widths(96), [3, 3]);
+        assert_eq!(widths(112), [3, 4]);
+        assert_eq!(cut(40, 1).count(), 3);
+        assert_eq!(cut(0, 4).count(), 0);
+    }
+
+    #[test]
+    fn rows_and_columns_give_the_same_panels() {
+        let pool = Arc::new(Pool::default());
+        let (depth, columns) = (70, 37);
+        let by_row: Vec<f32> = (0..depth * columns).map(|at| at as f32).collect();
+        let by_column: Vec<f32> = (0..depth * columns)
+            .map(|at| by_row[at % depth * columns + at / depth])
+            .collect();
+        let set = InstructionSet::best();
+        let rows = Panels::from_rows(&pool, set, depth, columns, |k| {
+            &by_row[k * columns..(k + 1) * columns]
+        });
+        let columns = Panels::from_columns(
+            &pool,
+            set,
+            depth,
+            columns,
+            |n| &by_column[n * depth..(n + 1) * depth],
+            None,
+        );
+        assert_eq!(&*rows.values, &*columns.values);
+        assert_eq!((columns.depth(), columns.columns()), (70, 37));
+        let (panel, values) = rows.iter().last().unwrap();
+        assert_eq!(panel.start + panel.vectors, 3);
+        assert_eq!(values.last(), Some(&0.0));
+    }
+}
