@@ -8,11 +8,14 @@
 
 pub(crate) mod activation;
 pub(crate) mod buffer;
+pub(crate) mod depthwise;
 pub(crate) mod lanes;
 pub(crate) mod panels;
 pub(crate) mod parallel;
 pub(crate) mod product;
+pub(crate) mod rows;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod window;
 
 pub use lanes::InstructionSet;

@@ -22,8 +22,6 @@ pub(crate) enum Nonlinearity {
     Relu,
     /// min(max(x, 0), 6).
     Relu6,
-    /// 1 / (1 + exp(-x)).
-    Sigmoid,
 }
 
 /// An activation known when a kernel is compiled.
@@ -57,7 +55,7 @@ pub(crate) struct Relu;
 #[derive(Clone, Copy)]
 pub(crate) struct Relu6;
 
-/// See [`Nonlinearity::Sigmoid`].
+/// 1 / (1 + exp(-x)).
 #[derive(Clone, Copy)]
 pub(crate) struct Sigmoid;
 
@@ -79,10 +77,6 @@ macro_rules! with_activation {
             }
             $crate::kernels::activation::Nonlinearity::Relu6 => {
                 type $name = $crate::kernels::activation::Relu6;
-                $body
-            }
-            $crate::kernels::activation::Nonlinearity::Sigmoid => {
-                type $name = $crate::kernels::activation::Sigmoid;
                 $body
             }
         }

@@ -1,0 +1,260 @@
+//! Backward through activations, gates and norms.
+//!
+//! A norm's input gradient needs two sums over the batch, of dz and of dz · (y - mean). So it
+//! takes two steps: kernels that make dz add to these sums, and [`NormBack`] uses them.
+
+use super::super::activation::{Activate, Nonlinearity, with_activation};
+use super::super::lanes::{Kernel, Lanes};
+use super::{Affine, AffineLanes, Extent, Vectors, add_to, each_vector, load, store};
+
+/// Places whose sums are kept in float32 before they are added to float64.
+const BLOCK: usize = 512;
+
+/// `gradient = gradient · factor · act'(z)` where it was that of act(z), z = norm(y).
+///
+/// `sums` holds, for every channel, Σ dz, and after all of those, Σ dz · (y - mean).
+pub(crate) struct ActivationBack<'a> {
+    pub(crate) channels: usize,
+    pub(crate) y: &'a [f32],
+    pub(crate) affine: Affine<'a>,
+    pub(crate) nonlinearity: Nonlinearity,
+    pub(crate) factor: f32,
+    pub(crate) gradient: &'a mut [f32],
+    /// Where act(z) is written, if it is wanted.
+    pub(crate) value: Option<&'a mut [f32]>,
+    pub(crate) sums: &'a mut [f64],
+}
+
+impl ActivationBack<'_> {
+    #[inline(always)]
+    unsafe fn with<L: Lanes, A: Activate, const WHOLE: bool>(&mut self, channel: usize, count: usize) {
+        let places = self.y.len() / self.channels;
+        let (first, second) = self.sums.split_at_mut(self.channels);
+        // SAFETY: the slices are equally long, checked by `run`.
+        unsafe {
+            let affine = AffineLanes::<L>::load::<WHOLE>(&self.affine, channel, count);
+            let factor = L::splat(self.factor);
+            for start in (0..places).step_by(BLOCK) {
+                let (mut sum, mut product) = (L::splat(0.0), L::splat(0.0));
+                for place in start..(start + BLOCK).min(places) {
+                    let at = place * self.channels + channel;
+                    let distance = load::<L, WHOLE>(self.y.as_ptr().add(at), count) - affine.mean;
+                    let (value, slope) = A::value_and_slope(distance.times_plus(affine.gain, affine.shift));
+                    let gradient = self.gradient.as_mut_ptr().add(at);
+                    let dz = load::<L, WHOLE>(gradient, count) * factor * slope;
+                    store::<L, WHOLE>(dz, gradient, count);
+                    if let Some(to) = &mut self.value {
+                        store::<L, WHOLE>(value, to.as_mut_ptr().add(at), count);
+                    }
+                    sum = sum + dz;
+                    product = dz.times_plus(distance, product);
+                }
+                add_to(sum, &mut first[channel..channel + count]);
+                add_to(product, &mut second[channel..channel + count]);
+            }
+        }
+    }
+}
+
+impl Vectors for ActivationBack<'_> {
+    #[inline(always)]
+    unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, channel: usize, count: usize) {
+        // SAFETY: as the caller vouches.
+        unsafe { with_activation!(self.nonlinearity, A => self.with::<L, A, WHOLE>(channel, count)) }
+    }
+}
+
+impl Kernel for ActivationBack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(mut self) {
+        assert_eq!(self.y.len(), self.gradient.len());
+        assert!(self.value.as_ref().is_none_or(|value| value.len() == self.y.len()));
+        assert_eq!(self.sums.len(), 2 * self.channels);
+        assert!(self.affine.holds(self.channels));
+        // SAFETY: checked above.
+        unsafe { each_vector::<L>(self.channels, &mut self) }
+    }
+}
+
+/// For one image before a gate: `value = act(z)`, `slope = act'(z)`,
+/// `gate_gradient = Σ gradient · value` by channel.
+pub(crate) struct SqueezeSums<'a> {
+    pub(crate) y: &'a [f32],
+    pub(crate) affine: Affine<'a>,
+    pub(crate) nonlinearity: Nonlinearity,
+    pub(crate) gradient: &'a [f32],
+    pub(crate) value: &'a mut [f32],
+    pub(crate) slope: &'a mut [f32],
+    pub(crate) gate_gradient: &'a mut [f32],
+}
+
+impl SqueezeSums<'_> {
+    #[inline(always)]
+    unsafe fn with<L: Lanes, A: Activate, const WHOLE: bool>(&mut self, channel: usize, count: usize) {
+        let channels = self.gate_gradient.len();
+        let places = self.y.len() / channels;
+        // SAFETY: the slices are equally long, checked by `run`.
+        unsafe {
+            let affine = AffineLanes::<L>::load::<WHOLE>(&self.affine, channel, count);
+            let mut all = L::splat(0.0);
+            for start in (0..places).step_by(128) {
+                let mut sum = L::splat(0.0);
+                for place in start..(start + 128).min(places) {
+                    let at = place * channels + channel;
+                    let y = load::<L, WHOLE>(self.y.as_ptr().add(at), count);
+                    let (value, slope) = A::value_and_slope(affine.apply(y));
+                    store::<L, WHOLE>(value, self.value.as_mut_ptr().add(at), count);
+                    store::<L, WHOLE>(slope, self.slope.as_mut_ptr().add(at), count);
+                    sum = value.times_plus(load::<L, WHOLE>(self.gradient.as_ptr().add(at), count), sum);
+                }
+                all = all + sum;
+            }
+            store::<L, WHOLE>(all, self.gate_gradient.as_mut_ptr().add(channel), count);
+        }
+    }
+}
+
+impl Vectors for SqueezeSums<'_> {
+    #[inline(always)]
+    unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, channel: usize, count: usize) {
+        // SAFETY: as the caller vouches.
+        unsafe { with_activation!(self.nonlinearity, A => self.with::<L, A, WHOLE>(channel, count)) }
+    }
+}
+
+impl Kernel for SqueezeSums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(mut self) {
+        let len = self.y.len();
+        assert!(self.gradient.len() == len && self.value.len() == len && self.slope.len() == len);
+        assert!(self.affine.holds(self.gate_gradient.len()));
+        // SAFETY: checked above.
+        unsafe { each_vector::<L>(self.gate_gradient.len(), &mut self) }
+    }
+}
+
+/// For one image behind a gate: `gradient = (gradient · gate + pooled) · slope`, and
+/// `value *= gate`. `sums` as for [`ActivationBack`].
+pub(crate) struct SqueezeBack<'a> {
+    pub(crate) y: &'a [f32],
+    pub(crate) mean: &'a [f32],
+    pub(crate) slope: &'a [f32],
+    pub(crate) gate: &'a [f32],
+    /// The gradient that comes through the mean over places, already divided by their number.
+    pub(crate) pooled: &'a [f32],
+    pub(crate) value: &'a mut [f32],
+    pub(crate) gradient: &'a mut [f32],
+    pub(crate) sums: &'a mut [f64],
+}
+
+impl Vectors for SqueezeBack<'_> {
+    #[inline(always)]
+    unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, channel: usize, count: usize) {
+        let channels = self.gate.len();
+        let places = self.y.len() / channels;
+        let (first, second) = self.sums.split_at_mut(channels);
+        // SAFETY: the slices are equally long, checked by `run`.
+        unsafe {
+            let mean = load::<L, WHOLE>(self.mean.as_ptr().add(channel), count);
+            let gate = load::<L, WHOLE>(self.gate.as_ptr().add(channel), count);
+            let pooled = load::<L, WHOLE>(self.pooled.as_ptr().add(channel), count);
+            for start in (0..places).step_by(BLOCK) {
+                let (mut sum, mut product) = (L::splat(0.0), L::splat(0.0));
+                for place in start..(start + BLOCK).min(places) {
+                    let at = place * channels + channel;
+                    let gradient = self.gradient.as_mut_ptr().add(at);
+                    let slope = load::<L, WHOLE>(self.slope.as_ptr().add(at), count);
+                    let dz = load::<L, WHOLE>(gradient, count).times_plus(gate, pooled) * slope;
+                    store::<L, WHOLE>(dz, gradient, count);
+                    let value = self.value.as_mut_ptr().add(at);
+                    store::<L, WHOLE>(load::<L, WHOLE>(value, count) * gate, value, count);
+                    let distance = load::<L, WHOLE>(self.y.as_ptr().add(at), count) - mean;
+                    sum = sum + dz;
+                    product = dz.times_plus(distance, product);
+                }
+                add_to(sum, &mut first[channel..channel + count]);
+                add_to(product, &mut second[channel..channel + count]);
+            }
+        }
+    }
+}
+
+impl Kernel for SqueezeBack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(mut self) {
+        let (len, channels) = (self.y.len(), self.gate.len());
+        assert!(self.slope.len() == len && self.value.len() == len && self.gradient.len() == len);
+        assert!(self.mean.len() >= channels && self.pooled.len() >= channels);
+        assert_eq!(self.sums.len(), 2 * channels);
+        // SAFETY: checked above.
+        unsafe { each_vector::<L>(channels, &mut self) }
+    }
+}
+
+/// `to = gain · dz + (y - mean) · slant + offset`: the gradient of a convolution's output from
+/// that behind its norm.
+pub(crate) struct NormBack<'a> {
+    pub(crate) extent: Extent,
+    pub(crate) dz: &'a [f32],
+    pub(crate) y: &'a [f32],
+    /// Distance between lines of `dz` and `y`.
+    pub(crate) from_line: usize,
+    pub(crate) mean: &'a [f32],
+    pub(crate) gain: &'a [f32],
+    pub(crate) slant: &'a [f32],
+    pub(crate) offset: &'a [f32],
+    pub(crate) to: &'a mut [f32],
+    pub(crate) to_line: usize,
+    /// Distance between adjacent places of `to`, in numbers; `channels` where nothing lies
+    /// between them.
+    pub(crate) to_step: usize,
+}
+
+impl Vectors for NormBack<'_> {
+    #[inline(always)]
+    unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, channel: usize, count: usize) {
+        let Extent { lines, steps, channels } = self.extent;
+        // SAFETY: the slices hold the extent, checked by `run`.
+        unsafe {
+            let constant = |of: &[f32]| load::<L, WHOLE>(of.as_ptr().add(channel), count);
+            let (mean, gain) = (constant(self.mean), constant(self.gain));
+            let (slant, offset) = (constant(self.slant), constant(self.offset));
+            for line in 0..lines {
+                let from = line * self.from_line + channel;
+                let to = self.to.as_mut_ptr().add(line * self.to_line + channel);
+                for step in 0..steps {
+                    let dz = load::<L, WHOLE>(self.dz.as_ptr().add(from + step * channels), count);
+                    let y = load::<L, WHOLE>(self.y.as_ptr().add(from + step * channels), count);
+                    let value = dz.times_plus(gain, (y - mean).times_plus(slant, offset));
+                    store::<L, WHOLE>(value, to.add(step * self.to_step), count);
+                }
+            }
+        }
+    }
+}
+
+impl Kernel for NormBack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(mut self) {
+        let Extent { lines, steps, channels } = self.extent;
+        if lines == 0 || steps == 0 {
+            return;
+        }
+        assert!(self.extent.fits(self.dz.len(), self.from_line));
+        assert!(self.extent.fits(self.y.len(), self.from_line));
+        assert!((lines - 1) * self.to_line + (steps - 1) * self.to_step + channels <= self.to.len());
+        for constants in [self.mean, self.gain, self.slant, self.offset] {
+            assert!(constants.len() >= channels);
+        }
+        // SAFETY: checked above.
+        unsafe { each_vector::<L>(channels, &mut self) }
+    }
+}

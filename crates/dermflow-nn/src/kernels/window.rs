@@ -1,0 +1,388 @@
+//! [`Window`]: where a k×k convolution's window lies, and the three products that it makes.
+//!
+//! An image is first copied into a bordered grid (by the caller, who may apply a norm on the
+//! way); then every line of the result is one matrix product that reads windows where they lie.
+//! Must not know of norms or batches.
+
+use std::sync::Arc;
+
+use super::buffer::Pool;
+use super::lanes::InstructionSet;
+use super::panels::Panels;
+use super::product::{OuterSum, Product};
+
+/// The geometry of a convolution (or of its adjoint) on one image.
+///
+/// Place (y, x) of the small grid sees places (y · stride + i - above, x · stride + j - left) of
+/// the large grid, for (i, j) in the window; what lies outside is zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    pub(crate) above: usize,
+    pub(crate) left: usize,
+    /// The grid that windows lie on: a convolution's input.
+    pub(crate) large: (usize, usize),
+    /// The grid of windows: a convolution's output.
+    pub(crate) small: (usize, usize),
+}
+
+/// A grid inside a larger one of zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bordered {
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+    /// Lines above the grid and places left of it.
+    pub(crate) above: usize,
+    pub(crate) left: usize,
+    /// Lines and places of the grid that are inside; the rest is cut off.
+    pub(crate) lines: usize,
+    pub(crate) steps: usize,
+}
+
+impl Bordered {
+    fn new(whole: (usize, usize), before: (usize, usize), grid: (usize, usize)) -> Bordered {
+        Bordered {
+            height: whole.0,
+            width: whole.1,
+            above: before.0,
+            left: before.1,
+            lines: grid.0.min(whole.0.saturating_sub(before.0)),
+            steps: grid.1.min(whole.1.saturating_sub(before.1)),
+        }
+    }
+
+    /// Numbers of the bordered grid.
+    pub(crate) fn len(&self, channels: usize) -> usize {
+        self.height * self.width * channels
+    }
+
+    /// Numbers between the starts of two lines.
+    pub(crate) fn pitch(&self, channels: usize) -> usize {
+        self.width * channels
+    }
+
+    /// Where the grid's first place lies.
+    pub(crate) fn start(&self, channels: usize) -> usize {
+        (self.above * self.width + self.left) * channels
+    }
+
+    /// Writes zeros around the grid.
+    pub(crate) fn clear(&self, channels: usize, grid: &mut [f32]) {
+        let pitch = self.pitch(channels);
+        let (from, to) = (self.left * channels, (self.left + self.steps) * channels);
+        for (line, values) in grid.chunks_exact_mut(pitch).enumerate() {
+            if line < self.above || line >= self.above + self.lines {
+                values.fill(0.0);
+            } else {
+                values[..from].fill(0.0);
+                values[to..].fill(0.0);
+            }
+        }
+    }
+
+    /// Copies an image of `steps_of_image` places a line into the grid, with zeros around it.
+    pub(crate) fn copy(&self, channels: usize, image_width: usize, image: &[f32], grid: &mut [f32]) {
+        self.clear(channels, grid);
+        let (pitch, start) = (self.pitch(channels), self.start(channels));
+        for line in 0..self.lines {
+            let from = &image[line * image_width * channels..][..self.steps * channels];
+            grid[start + line * pitch..][..from.len()].copy_from_slice(from);
+        }
+    }
+}
+
+impl Window {
+    /// Whether it is one place on itself: a matrix product of all places.
+    pub(crate) fn is_pointwise(&self) -> bool {
+        self.kernel == 1 && self.stride == 1 && self.above == 0 && self.left == 0
+    }
+
+    /// Numbers of a weight for each output channel.
+    pub(crate) fn depth(&self, inputs: usize) -> usize {
+        self.kernel * self.kernel * inputs
+    }
+
+    /// The large grid with the border that windows reach into.
+    pub(crate) fn bordered_large(&self) -> Bordered {
+        let extent = |small: usize| (small - 1) * self.stride + self.kernel;
+        let whole = (extent(self.small.0), extent(self.small.1));
+        Bordered::new(whole, (self.above, self.left), self.large)
+    }
+
+    /// For one axis and places `phase`, `phase + stride`, … of the large grid: the window's
+    /// places that reach them, in the order in which they ask for growing places of the small
+    /// grid, and the small grid's place that the first of them asks for at the first place
+    /// (negative: before the grid).
+    fn reach(&self, phase: usize, before: usize) -> (Vec<usize>, isize) {
+        let taps: Vec<usize> = (0..self.kernel)
+            .rev()
+            .filter(|tap| (phase + before + self.kernel * self.stride - tap) % self.stride == 0)
+            .collect();
+        let first = taps.first().map_or(0, |&tap| {
+            (phase as isize + before as isize - tap as isize).div_euclid(self.stride as isize)
+        });
+        (taps, first)
+    }
+
+    /// The small grid with the border that [`Window::spread`] reaches into.
+    pub(crate) fn bordered_small(&self) -> Bordered {
+        let axis = |before: usize, large: usize, small: usize| {
+            let (mut low, mut high) = (0isize, small as isize);
+            for phase in 0..self.stride.min(large) {
+                let (taps, first) = self.reach(phase, before);
+                let places = (large - phase).div_ceil(self.stride);
+                low = low.min(first);
+                high = high.max(first + (places + taps.len()) as isize - 1);
+            }
+            ((-low) as usize, (high - low) as usize)
+        };
+        let (above, height) = axis(self.above, self.large.0, self.small.0);
+        let (left, width) = axis(self.left, self.large.1, self.small.1);
+        Bordered::new((height, width), (above, left), self.small)
+    }
+
+    /// The right side for [`Window::gather`], from weights `[out, kernel, kernel, in]`, each
+    /// output channel times `scale`.
+    pub(crate) fn gather_panels(
+        &self,
+        pool: &Arc<Pool>,
+        set: InstructionSet,
+        weight: &[f32],
+        outputs: usize,
+        scale: Option<&[f32]>,
+    ) -> Panels {
+        let depth = weight.len() / outputs;
+        let column = |out: usize| &weight[out * depth..(out + 1) * depth];
+        Panels::from_columns(pool, set, depth, outputs, column, scale)
+    }
+
+    /// The right sides for [`Window::spread`], one for each phase of the large grid's places,
+    /// from rows of `columns` numbers: `row(i, j, k)` for the window's place and the channel of
+    /// the small grid.
+    pub(crate) fn spread_panels<'a>(
+        &self,
+        pool: &Arc<Pool>,
+        set: InstructionSet,
+        small_channels: usize,
+        columns: usize,
+        row: impl Fn(usize, usize, usize) -> &'a [f32] + Sync,
+    ) -> Vec<Panels> {
+        let mut all = Vec::with_capacity(self.stride * self.stride);
+        for phase_y in 0..self.stride {
+            for phase_x in 0..self.stride {
+                let (ys, _) = self.reach(phase_y, self.above);
+                let (xs, _) = self.reach(phase_x, self.left);
+                let depth = ys.len() * xs.len() * small_channels;
+                all.push(Panels::from_rows(pool, set, depth, columns, |k| {
+                    let (tap, channel) = (k / small_channels, k % small_channels);
+                    row(ys[tap / xs.len()], xs[tap % xs.len()], channel)
+                }));
+            }
+        }
+        all
+    }
+
+    /// `out[y, x] = Σ window · weights`, a convolution; `grid` is the bordered large grid.
+    pub(crate) fn gather(&self, set: InstructionSet, grid: &[f32], inputs: usize, panels: &Panels, out: &mut [f32]) {
+        let pitch = self.bordered_large().pitch(inputs);
+        let line = self.small.1 * panels.columns();
+        for (y, out) in out.chunks_exact_mut(line).enumerate() {
+            set.run(Product {
+                left: &grid[y * self.stride * pitch..],
+                rows: self.small.1,
+                row_stride: self.stride * inputs,
+                runs: self.kernel,
+                run_pitch: pitch,
+                run_length: self.kernel * inputs,
+                panels,
+                out,
+                out_stride: panels.columns(),
+                add: false,
+            });
+        }
+    }
+
+    /// The adjoint of [`Window::gather`]: every place of the small grid adds to the large grid's
+    /// places in its window. `grid` is the bordered small grid of `channels`; with `add`, to what
+    /// `out` holds.
+    pub(crate) fn spread(
+        &self,
+        set: InstructionSet,
+        grid: &[f32],
+        channels: usize,
+        panels: &[Panels],
+        out: &mut [f32],
+        add: bool,
+    ) {
+        let border = self.bordered_small();
+        let pitch = border.pitch(channels);
+        let columns = panels[0].columns();
+        for phase_y in 0..self.stride {
+            let (ys, first_y) = self.reach(phase_y, self.above);
+            for phase_x in 0..self.stride.min(self.large.1) {
+                let (xs, first_x) = self.reach(phase_x, self.left);
+                let panels = &panels[phase_y * self.stride + phase_x];
+                let steps = (self.large.1 - phase_x).div_ceil(self.stride);
+                for (line, y) in (phase_y..self.large.0).step_by(self.stride).enumerate() {
+                    let out = &mut out[(y * self.large.1 + phase_x) * columns..];
+                    if ys.is_empty() || xs.is_empty() {
+                        if !add {
+                            for place in out.chunks_mut(self.stride * columns).take(steps) {
+                                place[..columns].fill(0.0);
+                            }
+                        }
+                        continue;
+                    }
+                    let from_y = (first_y + (line + border.above) as isize) as usize;
+                    let from_x = (first_x + border.left as isize) as usize;
+                    set.run(Product {
+                        left: &grid[from_y * pitch + from_x * channels..],
+                        rows: steps,
+                        row_stride: channels,
+                        runs: ys.len(),
+                        run_pitch: pitch,
+                        run_length: xs.len() * channels,
+                        panels,
+                        out,
+                        out_stride: self.stride * columns,
+                        add,
+                    });
+                }
+            }
+        }
+    }
+
+    /// `weight[o, i, j, c] += Σ small[y, x, o] · large[window(y, x, i, j), c]`. The small grid
+    /// has lines `small_line` apart; `grid` is the bordered large grid.
+    pub(crate) fn weigh(
+        &self,
+        set: InstructionSet,
+        small: (&[f32], usize, usize),
+        grid: &[f32],
+        inputs: usize,
+        weight: &mut [f32],
+    ) {
+        let (small, small_line, outputs) = small;
+        let pitch = self.bordered_large().pitch(inputs);
+        let run = self.kernel * inputs;
+        for tap in 0..self.kernel {
+            set.run(OuterSum {
+                left: small,
+                left_line: small_line,
+                left_step: outputs,
+                right: &grid[tap * pitch..],
+                right_line: self.stride * pitch,
+                right_step: self.stride * inputs,
+                lines: self.small.0,
+                steps: self.small.1,
+                rows: outputs,
+                columns: run,
+                out: &mut weight[tap * run..],
+                out_stride: self.kernel * run,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{close, numbers};
+    use super::*;
+
+    /// A window over a grid, with both kinds of padding.
+    fn windows() -> Vec<Window> {
+        let mut all = Vec::new();
+        for (kernel, stride) in [(1, 1), (1, 2), (3, 1), (3, 2), (5, 1), (5, 2), (7, 2), (4, 2)] {
+            for large in [(1, 1), (2, 3), (5, 4), (7, 8), (9, 6)] {
+                for above in [kernel / 2, (kernel - 1) / 2] {
+                    let small = |size: usize| size.div_ceil(stride);
+                    all.push(Window {
+                        kernel,
+                        stride,
+                        above,
+                        left: above,
+                        large,
+                        small: (small(large.0), small(large.1)),
+                    });
+                }
+            }
+        }
+        all
+    }
+
+    /// Calls `pair(small place, window place, large place)` for all that meet.
+    fn pairs(window: &Window, mut pair: impl FnMut(usize, usize, usize)) {
+        let Window { kernel, stride, above, left, large, small } = *window;
+        for y in 0..small.0 {
+            for x in 0..small.1 {
+                for i in 0..kernel {
+                    for j in 0..kernel {
+                        let (from_y, from_x) = (y * stride + i, x * stride + j);
+                        if from_y >= above && from_x >= left && from_y < large.0 + above && from_x < large.1 + left {
+                            pair(
+                                y * small.1 + x,
+                                i * kernel + j,
+                                (from_y - above) * large.1 + from_x - left,
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gathering_spreading_and_weighing_are_the_scalar_ones() {
+        let pool = Arc::new(Pool::default());
+        let set = InstructionSet::best();
+        let (inputs, outputs) = (3, 5);
+        for window in windows() {
+            let taps = window.kernel * window.kernel;
+            let large = numbers(1, window.large.0 * window.large.1 * inputs);
+            let small = numbers(2, window.small.0 * window.small.1 * outputs);
+            let weight = numbers(3, outputs * taps * inputs);
+            let mut gathered = vec![0.0f64; small.len()];
+            let mut spread = vec![0.0f64; large.len()];
+            let mut weighed = vec![0.0f64; weight.len()];
+            pairs(&window, |at, tap, from| {
+                for o in 0..outputs {
+                    for c in 0..inputs {
+                        let w = (o * taps + tap) * inputs + c;
+                        let (x, d) = (from * inputs + c, at * outputs + o);
+                        gathered[d] += f64::from(weight[w]) * f64::from(large[x]);
+                        spread[x] += f64::from(weight[w]) * f64::from(small[d]);
+                        weighed[w] += f64::from(small[d]) * f64::from(large[x]);
+                    }
+                }
+            });
+
+            let border = window.bordered_large();
+            let mut grid = vec![f32::NAN; border.len(inputs)];
+            border.copy(inputs, window.large.1, &large, &mut grid);
+            let panels = window.gather_panels(&pool, set, &weight, outputs, None);
+            let mut out = vec![f32::NAN; small.len()];
+            window.gather(set, &grid, inputs, &panels, &mut out);
+            out.iter().zip(&gathered).for_each(|(out, expected)| close(*out, *expected, 1e-5));
+
+            let mut out = vec![0.0; weight.len()];
+            let line = window.small.1 * outputs;
+            window.weigh(set, (&small, line, outputs), &grid, inputs, &mut out);
+            out.iter().zip(&weighed).for_each(|(out, expected)| close(*out, *expected, 1e-5));
+
+            let border = window.bordered_small();
+            let mut grid = vec![f32::NAN; border.len(outputs)];
+            border.copy(outputs, window.small.1, &small, &mut grid);
+            let panels = window.spread_panels(&pool, set, outputs, inputs, |i, j, o| {
+                let at = (o * taps + i * window.kernel + j) * inputs;
+                &weight[at..at + inputs]
+            });
+            for add in [false, true] {
+                let mut out = vec![if add { 1.0 } else { f32::NAN }; large.len()];
+                window.spread(set, &grid, outputs, &panels, &mut out, add);
+                let before = if add { 1.0 } else { 0.0 };
+                out.iter().zip(&spread).for_each(|(out, expected)| close(*out, expected + before, 1e-5));
+            }
+        }
+    }
+}
