@@ -7,6 +7,7 @@
 //! These modules must not know of documents, tapes or losses.
 
 pub(crate) mod activation;
+pub(crate) mod bilinear;
 pub(crate) mod buffer;
 pub(crate) mod depthwise;
 pub(crate) mod lanes;

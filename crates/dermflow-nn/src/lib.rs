@@ -22,6 +22,7 @@ pub mod kernels;
 pub mod layout;
 pub mod loss;
 pub mod model_file;
+pub mod network;
 pub mod onnx;
 pub mod optimiser;
 mod parameters;

@@ -273,8 +273,14 @@ mod tests {
             for (x, (found, slope)) in values.iter().zip(of::<A>(&values)) {
                 let x = f64::from(*x);
                 let numeric = (value(x + 1e-5) - value(x - 1e-5)) / 2e-5;
-                assert!((f64::from(found) - value(x)).abs() < 1e-6 * (1.0 + x.abs()), "{x}");
-                assert!((f64::from(slope) - numeric).abs() < 2e-6, "{x}: {slope} {numeric}");
+                assert!(
+                    (f64::from(found) - value(x)).abs() < 1e-6 * (1.0 + x.abs()),
+                    "{x}"
+                );
+                assert!(
+                    (f64::from(slope) - numeric).abs() < 2e-6,
+                    "{x}: {slope} {numeric}"
+                );
             }
         }
         check::<Silu>(|x| x / (1.0 + (-x).exp()));

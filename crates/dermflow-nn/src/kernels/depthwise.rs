@@ -50,7 +50,11 @@ impl Depthwise<'_> {
                 let out = self.out.as_mut_ptr().add(line * self.steps * channels + channel);
                 let mut step = 0;
                 while step < self.steps {
-                    let together = if step + TOGETHER <= self.steps { TOGETHER } else { 1 };
+                    let together = if step + TOGETHER <= self.steps {
+                        TOGETHER
+                    } else {
+                        1
+                    };
                     let mut sums = [L::splat(0.0); TOGETHER];
                     for i in 0..KERNEL {
                         let from = grid.add(i * self.pitch + step * STRIDE * channels);
@@ -102,7 +106,8 @@ impl Depthwise<'_> {
                     let mut sum = L::splat(0.0);
                     for i in 0..self.kernel {
                         for j in 0..self.kernel {
-                            let at = (line * self.stride + i) * self.pitch + (step * self.stride + j) * channels;
+                            let at =
+                                (line * self.stride + i) * self.pitch + (step * self.stride + j) * channels;
                             let place = L::load_first(self.grid.as_ptr().add(at + channel), count);
                             let tap = (i * self.kernel + j) * channels + channel;
                             sum = L::load_first(self.weights.as_ptr().add(tap), count).times_plus(place, sum);
@@ -197,7 +202,10 @@ impl DepthwiseWeights<'_> {
                     let mut sums = [L::splat(0.0); KERNEL];
                     for line in block..(block + LINES).min(self.lines) {
                         let small = self.small.as_ptr().add(line * self.small_line + channel);
-                        let grid = self.grid.as_ptr().add((line * self.stride + i) * self.pitch + channel);
+                        let grid = self
+                            .grid
+                            .as_ptr()
+                            .add((line * self.stride + i) * self.pitch + channel);
                         for step in 0..self.steps {
                             let from = grid.add(step * self.stride * channels);
                             let own = load::<L>(small.add(step * self.small_step), count);
@@ -207,7 +215,10 @@ impl DepthwiseWeights<'_> {
                         }
                     }
                     for (j, sum) in sums.iter().enumerate() {
-                        let to = self.weights.as_mut_ptr().add((i * KERNEL + j) * channels + channel);
+                        let to = self
+                            .weights
+                            .as_mut_ptr()
+                            .add((i * KERNEL + j) * channels + channel);
                         (load::<L>(to, count) + *sum).store_first(to, count);
                     }
                 }
@@ -320,8 +331,13 @@ mod tests {
                         steps,
                         weights: &mut gradient,
                     });
-                    out.iter().zip(&gathered).for_each(|(out, expected)| close(*out, *expected, 1e-5));
-                    gradient.iter().zip(&weighed).for_each(|(out, expected)| close(*out, *expected, 1e-5));
+                    out.iter()
+                        .zip(&gathered)
+                        .for_each(|(out, expected)| close(*out, *expected, 1e-5));
+                    gradient
+                        .iter()
+                        .zip(&weighed)
+                        .for_each(|(out, expected)| close(*out, *expected, 1e-5));
                     let first = first.get_or_insert_with(|| (out.clone(), gradient.clone()));
                     assert_eq!(*first, (out, gradient));
                 }

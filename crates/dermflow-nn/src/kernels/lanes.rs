@@ -27,7 +27,9 @@ pub(crate) const WIDTH: usize = 16;
 ///
 /// Arithmetic is safe because a value can only be made by the unsafe [`Lanes::splat`] and loads,
 /// whose callers vouch that the instruction set is there.
-pub(crate) trait Lanes: Copy + 'static + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {
+pub(crate) trait Lanes:
+    Copy + 'static + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self>
+{
     /// The most vectors of sixteen that one tile of a matrix product is wide.
     const MOST_VECTORS: usize;
     /// The most rows of a tile that is so many vectors wide; what the registers hold.

@@ -135,7 +135,10 @@ impl Panels {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Panel, &[f32])> {
         cut(self.columns, self.most_vectors).map(|panel| {
             let start = panel.start * WIDTH * self.depth;
-            (panel, &self.values[start..start + panel.vectors * WIDTH * self.depth])
+            (
+                panel,
+                &self.values[start..start + panel.vectors * WIDTH * self.depth],
+            )
         })
     }
 }

@@ -318,7 +318,9 @@ unsafe fn accumulate<L: Lanes, const ROWS: usize, const VECTORS: usize>(tile: Ou
 /// # Safety
 /// As for [`multiply`].
 #[inline(always)]
-unsafe fn accumulate_part<L: Lanes, const ROWS: usize, const VECTORS: usize, const WHOLE: bool>(tile: OuterTile) {
+unsafe fn accumulate_part<L: Lanes, const ROWS: usize, const VECTORS: usize, const WHOLE: bool>(
+    tile: OuterTile,
+) {
     // SAFETY: the caller vouches for the memory and the instruction set.
     unsafe {
         let load = |from: *const f32| {
@@ -413,13 +415,22 @@ mod tests {
     use super::super::testing::{close, numbers};
     use super::*;
 
-    fn product(set: InstructionSet, rows: usize, runs: usize, run: usize, columns: usize, add: bool) -> Vec<f32> {
+    fn product(
+        set: InstructionSet,
+        rows: usize,
+        runs: usize,
+        run: usize,
+        columns: usize,
+        add: bool,
+    ) -> Vec<f32> {
         let pool = Arc::new(Pool::default());
         let depth = runs * run;
         let (row_stride, run_pitch) = (run + 3, rows * (run + 3) + 5);
         let left = numbers(1, (rows - 1) * row_stride + (runs - 1) * run_pitch + run);
         let right = numbers(2, depth * columns);
-        let panels = Panels::from_rows(&pool, set, depth, columns, |k| &right[k * columns..(k + 1) * columns]);
+        let panels = Panels::from_rows(&pool, set, depth, columns, |k| {
+            &right[k * columns..(k + 1) * columns]
+        });
         let mut out = numbers(3, rows * (columns + 1));
         let before = out.clone();
         set.run(Product {
@@ -435,14 +446,25 @@ mod tests {
             add,
         });
         for row in 0..rows {
-            assert_eq!(out[row * (columns + 1) + columns], before[row * (columns + 1) + columns]);
+            assert_eq!(
+                out[row * (columns + 1) + columns],
+                before[row * (columns + 1) + columns]
+            );
             for column in 0..columns {
-                let mut sum = if add { f64::from(before[row * (columns + 1) + column]) } else { 0.0 };
+                let mut sum = if add {
+                    f64::from(before[row * (columns + 1) + column])
+                } else {
+                    0.0
+                };
                 for k in 0..depth {
                     let at = row * row_stride + k / run * run_pitch + k % run;
                     sum += f64::from(left[at]) * f64::from(right[k * columns + column]);
                 }
-                close(out[row * (columns + 1) + column], sum, 1e-5 * (depth as f64).sqrt());
+                close(
+                    out[row * (columns + 1) + column],
+                    sum,
+                    1e-5 * (depth as f64).sqrt(),
+                );
             }
         }
         out
@@ -471,7 +493,13 @@ mod tests {
 
     #[test]
     fn an_outer_sum_is_the_scalar_one_and_the_same_on_every_instruction_set() {
-        for (lines, steps, rows, columns) in [(1, 1, 1, 1), (3, 5, 7, 17), (2, 9, 30, 96), (4, 4, 13, 70), (1, 40, 9, 24)] {
+        for (lines, steps, rows, columns) in [
+            (1, 1, 1, 1),
+            (3, 5, 7, 17),
+            (2, 9, 30, 96),
+            (4, 4, 13, 70),
+            (1, 40, 9, 24),
+        ] {
             let (left_step, right_step) = (rows + 1, columns * 2);
             let (left_line, right_line) = (steps * left_step + 2, steps * right_step + 7);
             let left = numbers(4, lines * left_line);

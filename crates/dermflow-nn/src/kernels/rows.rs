@@ -8,6 +8,7 @@
 
 mod backward;
 mod forward;
+mod gate;
 mod sums;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use super::lanes::{Lanes, WIDTH};
 
 pub(crate) use backward::{ActivationBack, NormBack, SqueezeBack, SqueezeSums};
 pub(crate) use forward::{Finish, Merge, NormActivate, ScaleChannels};
+pub(crate) use gate::Gate;
 pub(crate) use sums::{ColumnSums, Moments};
 
 /// How a norm maps a convolution's output to z: `(y - mean) · gain + shift`, by channel.
@@ -82,7 +84,13 @@ unsafe fn each_vector<L: Lanes>(channels: usize, body: &mut impl Vectors) {
 #[inline(always)]
 unsafe fn load<L: Lanes, const WHOLE: bool>(from: *const f32, count: usize) -> L {
     // SAFETY: as the caller vouches.
-    unsafe { if WHOLE { L::load(from) } else { L::load_first(from, count) } }
+    unsafe {
+        if WHOLE {
+            L::load(from)
+        } else {
+            L::load_first(from, count)
+        }
+    }
 }
 
 /// # Safety

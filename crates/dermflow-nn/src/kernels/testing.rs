@@ -17,5 +17,8 @@ pub(crate) fn numbers(seed: u64, count: usize) -> Vec<f32> {
 #[track_caller]
 pub(crate) fn close(found: f32, expected: f64, tolerance: f64) {
     let bound = tolerance * expected.abs().max(1.0);
-    assert!((f64::from(found) - expected).abs() <= bound, "{found} is not near {expected}");
+    assert!(
+        (f64::from(found) - expected).abs() <= bound,
+        "{found} is not near {expected}"
+    );
 }

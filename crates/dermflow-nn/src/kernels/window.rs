@@ -184,7 +184,14 @@ impl Window {
     }
 
     /// `out[y, x] = Σ window · weights`, a convolution; `grid` is the bordered large grid.
-    pub(crate) fn gather(&self, set: InstructionSet, grid: &[f32], inputs: usize, panels: &Panels, out: &mut [f32]) {
+    pub(crate) fn gather(
+        &self,
+        set: InstructionSet,
+        grid: &[f32],
+        inputs: usize,
+        panels: &Panels,
+        out: &mut [f32],
+    ) {
         let pitch = self.bordered_large().pitch(inputs);
         let line = self.small.1 * panels.columns();
         for (y, out) in out.chunks_exact_mut(line).enumerate() {
@@ -313,13 +320,24 @@ mod tests {
 
     /// Calls `pair(small place, window place, large place)` for all that meet.
     fn pairs(window: &Window, mut pair: impl FnMut(usize, usize, usize)) {
-        let Window { kernel, stride, above, left, large, small } = *window;
+        let Window {
+            kernel,
+            stride,
+            above,
+            left,
+            large,
+            small,
+        } = *window;
         for y in 0..small.0 {
             for x in 0..small.1 {
                 for i in 0..kernel {
                     for j in 0..kernel {
                         let (from_y, from_x) = (y * stride + i, x * stride + j);
-                        if from_y >= above && from_x >= left && from_y < large.0 + above && from_x < large.1 + left {
+                        if from_y >= above
+                            && from_x >= left
+                            && from_y < large.0 + above
+                            && from_x < large.1 + left
+                        {
                             pair(
                                 y * small.1 + x,
                                 i * kernel + j,
@@ -363,12 +381,16 @@ mod tests {
             let panels = window.gather_panels(&pool, set, &weight, outputs, None);
             let mut out = vec![f32::NAN; small.len()];
             window.gather(set, &grid, inputs, &panels, &mut out);
-            out.iter().zip(&gathered).for_each(|(out, expected)| close(*out, *expected, 1e-5));
+            out.iter()
+                .zip(&gathered)
+                .for_each(|(out, expected)| close(*out, *expected, 1e-5));
 
             let mut out = vec![0.0; weight.len()];
             let line = window.small.1 * outputs;
             window.weigh(set, (&small, line, outputs), &grid, inputs, &mut out);
-            out.iter().zip(&weighed).for_each(|(out, expected)| close(*out, *expected, 1e-5));
+            out.iter()
+                .zip(&weighed)
+                .for_each(|(out, expected)| close(*out, *expected, 1e-5));
 
             let border = window.bordered_small();
             let mut grid = vec![f32::NAN; border.len(outputs)];
@@ -381,7 +403,9 @@ mod tests {
                 let mut out = vec![if add { 1.0 } else { f32::NAN }; large.len()];
                 window.spread(set, &grid, outputs, &panels, &mut out, add);
                 let before = if add { 1.0 } else { 0.0 };
-                out.iter().zip(&spread).for_each(|(out, expected)| close(*out, expected + before, 1e-5));
+                out.iter()
+                    .zip(&spread)
+                    .for_each(|(out, expected)| close(*out, expected + before, 1e-5));
             }
         }
     }

@@ -14,7 +14,10 @@ pub(super) struct Avx2(__m256, __m256);
 unsafe fn below(count: usize, half: i32) -> __m256i {
     // SAFETY: the caller vouches for AVX2.
     unsafe {
-        let places = _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(half * 8));
+        let places = _mm256_add_epi32(
+            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
+            _mm256_set1_epi32(half * 8),
+        );
         _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), places)
     }
 }

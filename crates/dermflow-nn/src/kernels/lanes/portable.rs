@@ -138,7 +138,10 @@ impl Lanes for Portable {
 
     #[inline(always)]
     fn rough_reciprocal(self) -> Self {
-        Portable(self.0.map(|value| f32::from_bits(RECIPROCAL.wrapping_sub(value.to_bits()))))
+        Portable(
+            self.0
+                .map(|value| f32::from_bits(RECIPROCAL.wrapping_sub(value.to_bits()))),
+        )
     }
 
     #[inline(always)]

@@ -46,7 +46,13 @@ impl Kernel for Everything<'_> {
 #[test]
 fn every_instruction_set_gives_the_same_bits() {
     let a = std::array::from_fn(|lane| (lane as f32 - 7.3) * 1.37);
-    let b = std::array::from_fn(|lane| if lane == 3 { f32::NAN } else { (lane as f32).sin() * 40.0 });
+    let b = std::array::from_fn(|lane| {
+        if lane == 3 {
+            f32::NAN
+        } else {
+            (lane as f32).sin() * 40.0
+        }
+    });
     for count in 1..=16 {
         let expected = InstructionSet(Kind::Portable).run(Everything { a: &a, b: &b, count });
         for set in InstructionSet::available() {

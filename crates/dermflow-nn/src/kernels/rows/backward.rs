@@ -14,43 +14,54 @@ const BLOCK: usize = 512;
 ///
 /// `sums` holds, for every channel, Σ dz, and after all of those, Σ dz · (y - mean).
 pub(crate) struct ActivationBack<'a> {
-    pub(crate) channels: usize,
+    /// Lines of `y` and `gradient` lie one behind the other.
+    pub(crate) extent: Extent,
     pub(crate) y: &'a [f32],
     pub(crate) affine: Affine<'a>,
     pub(crate) nonlinearity: Nonlinearity,
     pub(crate) factor: f32,
     pub(crate) gradient: &'a mut [f32],
-    /// Where act(z) is written, if it is wanted.
-    pub(crate) value: Option<&'a mut [f32]>,
+    /// Where act(z) is written, if it is wanted, and the distance between its lines.
+    pub(crate) value: Option<(&'a mut [f32], usize)>,
     pub(crate) sums: &'a mut [f64],
 }
 
 impl ActivationBack<'_> {
     #[inline(always)]
     unsafe fn with<L: Lanes, A: Activate, const WHOLE: bool>(&mut self, channel: usize, count: usize) {
-        let places = self.y.len() / self.channels;
-        let (first, second) = self.sums.split_at_mut(self.channels);
-        // SAFETY: the slices are equally long, checked by `run`.
+        let Extent {
+            lines,
+            steps,
+            channels,
+        } = self.extent;
+        let (first, second) = self.sums.split_at_mut(channels);
+        // SAFETY: the slices hold the extent, checked by `run`.
         unsafe {
             let affine = AffineLanes::<L>::load::<WHOLE>(&self.affine, channel, count);
             let factor = L::splat(self.factor);
-            for start in (0..places).step_by(BLOCK) {
-                let (mut sum, mut product) = (L::splat(0.0), L::splat(0.0));
-                for place in start..(start + BLOCK).min(places) {
-                    let at = place * self.channels + channel;
+            let (mut sum, mut product) = (L::splat(0.0), L::splat(0.0));
+            let mut block = 0;
+            for line in 0..lines {
+                for step in 0..steps {
+                    let at = (line * steps + step) * channels + channel;
                     let distance = load::<L, WHOLE>(self.y.as_ptr().add(at), count) - affine.mean;
                     let (value, slope) = A::value_and_slope(distance.times_plus(affine.gain, affine.shift));
                     let gradient = self.gradient.as_mut_ptr().add(at);
                     let dz = load::<L, WHOLE>(gradient, count) * factor * slope;
                     store::<L, WHOLE>(dz, gradient, count);
-                    if let Some(to) = &mut self.value {
-                        store::<L, WHOLE>(value, to.as_mut_ptr().add(at), count);
+                    if let Some((to, to_line)) = &mut self.value {
+                        let to = to.as_mut_ptr().add(line * *to_line + step * channels + channel);
+                        store::<L, WHOLE>(value, to, count);
                     }
                     sum = sum + dz;
                     product = dz.times_plus(distance, product);
                 }
-                add_to(sum, &mut first[channel..channel + count]);
-                add_to(product, &mut second[channel..channel + count]);
+                block += steps;
+                if block >= BLOCK || line + 1 == lines {
+                    add_to(sum, &mut first[channel..channel + count]);
+                    add_to(product, &mut second[channel..channel + count]);
+                    (sum, product, block) = (L::splat(0.0), L::splat(0.0), 0);
+                }
             }
         }
     }
@@ -69,12 +80,21 @@ impl Kernel for ActivationBack<'_> {
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(mut self) {
-        assert_eq!(self.y.len(), self.gradient.len());
-        assert!(self.value.as_ref().is_none_or(|value| value.len() == self.y.len()));
-        assert_eq!(self.sums.len(), 2 * self.channels);
-        assert!(self.affine.holds(self.channels));
+        let Extent {
+            lines,
+            steps,
+            channels,
+        } = self.extent;
+        assert!(self.y.len() >= lines * steps * channels && self.gradient.len() >= lines * steps * channels);
+        assert!(
+            self.value
+                .as_ref()
+                .is_none_or(|(value, line)| self.extent.fits(value.len(), *line))
+        );
+        assert_eq!(self.sums.len(), 2 * channels);
+        assert!(self.affine.holds(channels));
         // SAFETY: checked above.
-        unsafe { each_vector::<L>(self.channels, &mut self) }
+        unsafe { each_vector::<L>(channels, &mut self) }
     }
 }
 
@@ -219,7 +239,11 @@ pub(crate) struct NormBack<'a> {
 impl Vectors for NormBack<'_> {
     #[inline(always)]
     unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, channel: usize, count: usize) {
-        let Extent { lines, steps, channels } = self.extent;
+        let Extent {
+            lines,
+            steps,
+            channels,
+        } = self.extent;
         // SAFETY: the slices hold the extent, checked by `run`.
         unsafe {
             let constant = |of: &[f32]| load::<L, WHOLE>(of.as_ptr().add(channel), count);
@@ -244,7 +268,11 @@ impl Kernel for NormBack<'_> {
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(mut self) {
-        let Extent { lines, steps, channels } = self.extent;
+        let Extent {
+            lines,
+            steps,
+            channels,
+        } = self.extent;
         if lines == 0 || steps == 0 {
             return;
         }

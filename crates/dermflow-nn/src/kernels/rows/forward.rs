@@ -18,7 +18,11 @@ pub(crate) struct NormActivate<'a> {
 impl NormActivate<'_> {
     #[inline(always)]
     unsafe fn with<L: Lanes, A: Activate, const WHOLE: bool>(&mut self, channel: usize, count: usize) {
-        let Extent { lines, steps, channels } = self.extent;
+        let Extent {
+            lines,
+            steps,
+            channels,
+        } = self.extent;
         // SAFETY: the slices hold the extent, checked by `run`.
         unsafe {
             let affine = AffineLanes::<L>::load::<WHOLE>(&self.affine, channel, count);
@@ -104,7 +108,10 @@ impl Kernel for Merge<'_> {
     #[inline(always)]
     unsafe fn run<L: Lanes>(mut self) {
         assert_eq!(self.from.len(), self.to.len());
-        assert!(self.shortcut.is_none_or(|shortcut| shortcut.len() == self.to.len()));
+        assert!(
+            self.shortcut
+                .is_none_or(|shortcut| shortcut.len() == self.to.len())
+        );
         assert!(self.affine.holds(self.channels));
         // SAFETY: checked above.
         unsafe { each_vector::<L>(self.channels, &mut self) }
@@ -125,7 +132,11 @@ pub(crate) struct Finish<'a> {
 impl Finish<'_> {
     #[inline(always)]
     unsafe fn with<L: Lanes, A: Activate, const WHOLE: bool>(&mut self, channel: usize, count: usize) {
-        let Extent { lines, steps, channels } = self.extent;
+        let Extent {
+            lines,
+            steps,
+            channels,
+        } = self.extent;
         // SAFETY: the slices hold the extent, checked by `run`.
         unsafe {
             let bias = load::<L, WHOLE>(self.bias.as_ptr().add(channel), count);

@@ -37,7 +37,8 @@ impl Vectors for Moments<'_> {
         unsafe {
             for start in (0..rows).step_by(BLOCK) {
                 let end = (start + BLOCK).min(rows);
-                let row = |row: usize| load::<L, WHOLE>(self.rows.as_ptr().add(row * channels + channel), count);
+                let row =
+                    |row: usize| load::<L, WHOLE>(self.rows.as_ptr().add(row * channels + channel), count);
                 let pivot = row(start);
                 let mut sums = [L::splat(0.0); 2];
                 let mut squares = [L::splat(0.0); 2];

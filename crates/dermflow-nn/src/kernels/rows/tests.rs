@@ -156,13 +156,13 @@ fn gradients_before_an_activation_and_their_sums_are_the_scalar_ones() {
                 let (mut gradient, mut value) = (case.gradient.clone(), vec![f32::NAN; case.y.len()]);
                 let mut sums = vec![0.0; 2 * case.channels];
                 set.run(ActivationBack {
-                    channels: case.channels,
+                    extent: Extent::flat(case.places, case.channels),
                     y: &case.y,
                     affine: case.affine(),
                     nonlinearity,
                     factor: 0.5,
                     gradient: &mut gradient,
-                    value: Some(&mut value),
+                    value: Some((&mut value, 0)),
                     sums: &mut sums,
                 });
                 (gradient, value, sums)
@@ -187,7 +187,10 @@ fn gradients_before_an_activation_and_their_sums_are_the_scalar_ones() {
 #[test]
 fn the_gradient_behind_a_gate_is_the_scalar_one() {
     for case in cases() {
-        let gate: Vec<f32> = numbers(6, case.channels).iter().map(|gate| gate * 0.4 + 0.5).collect();
+        let gate: Vec<f32> = numbers(6, case.channels)
+            .iter()
+            .map(|gate| gate * 0.4 + 0.5)
+            .collect();
         let pooled = numbers(7, case.channels);
         let (value, dz, gate_gradient, sums) = same(|set| {
             let (mut value, mut slope) = (vec![f32::NAN; case.y.len()], vec![f32::NAN; case.y.len()]);
@@ -226,7 +229,8 @@ fn the_gradient_behind_a_gate_is_the_scalar_one() {
             close(dz[at], own, 1e-5);
             expected[channel] += gradient * activated;
             expected[case.channels + channel] += own;
-            expected[2 * case.channels + channel] += own * (f64::from(case.y[at]) - f64::from(case.mean[channel]));
+            expected[2 * case.channels + channel] +=
+                own * (f64::from(case.y[at]) - f64::from(case.mean[channel]));
         }
         for (found, expected) in gate_gradient.iter().zip(&expected) {
             close(*found, *expected, 1e-4);
@@ -240,7 +244,10 @@ fn the_gradient_behind_a_gate_is_the_scalar_one() {
 #[test]
 fn moments_lose_nothing_where_the_mean_is_far_greater_than_the_spread() {
     for (rows, channels) in [(1, 5), (3, 16), (700, 24), (1500, 17)] {
-        let values: Vec<f32> = numbers(8, rows * channels).iter().map(|value| value + 3000.0).collect();
+        let values: Vec<f32> = numbers(8, rows * channels)
+            .iter()
+            .map(|value| value + 3000.0)
+            .collect();
         let (mean, squares) = same(|set| {
             let (mut mean, mut squares) = (vec![0.0; channels], vec![0.0; channels]);
             let cut = rows / 3 * channels;
@@ -259,7 +266,11 @@ fn moments_lose_nothing_where_the_mean_is_far_greater_than_the_spread() {
             let exact = own().sum::<f64>() / rows as f64;
             let spread: f64 = own().map(|value| (value - exact).powi(2)).sum();
             assert!((mean[channel] - exact).abs() < 1e-5, "{} {exact}", mean[channel]);
-            assert!((squares[channel] - spread).abs() <= 1e-5 * spread, "{} {spread}", squares[channel]);
+            assert!(
+                (squares[channel] - spread).abs() <= 1e-5 * spread,
+                "{} {spread}",
+                squares[channel]
+            );
         }
     }
 }
@@ -326,7 +337,11 @@ fn the_gradient_before_a_norm_is_written_at_any_distance() {
             let expected = f64::from(case.gain[channel]) * f64::from(case.gradient[at])
                 + (f64::from(case.y[at]) - f64::from(case.mean[channel])) * f64::from(case.shift[channel])
                 + f64::from(case.mean[channel]);
-            close(out[place / steps * to_line + place % steps * to_step + channel], expected, 2e-6);
+            close(
+                out[place / steps * to_line + place % steps * to_step + channel],
+                expected,
+                2e-6,
+            );
             untouched -= 1;
         }
         assert_eq!(out.iter().filter(|value| **value == 7.0).count(), untouched);

@@ -1,0 +1,183 @@
+//! The top of a classifier: 1x1 convolution, mean over places, dropout, linear.
+//!
+//! Must not know what is below.
+
+use std::sync::Arc;
+
+use crate::kernels::activation::Nonlinearity;
+use crate::kernels::buffer::Buffer;
+use crate::kernels::panels::Panels;
+use crate::kernels::parallel::{self, Disjoint};
+use crate::kernels::product::{OuterSum, Product};
+use crate::kernels::rows::{ColumnSums, Extent, Finish, NormActivate};
+
+use super::block::{Forward, activation_back, convolution_back};
+use super::context::{Context, Gradients, Grid, Normed, Source};
+use super::convolve_back::Downstream;
+use super::plan::Convolution;
+
+/// What the backward pass needs.
+pub(super) struct SavedClassifier {
+    input: Arc<Buffer>,
+    grid: Grid,
+    head: Normed,
+    /// Features as the linear layer read them.
+    features: Buffer,
+    dropout: Option<Vec<f32>>,
+}
+
+/// Means over places of `act(norm(y))`, `[images, channels]`.
+pub(super) fn pooled(context: &Context<'_>, from: &Normed) -> Buffer {
+    let channels = from.channels();
+    let places = from.grid.of_image();
+    let mut features = context.pool.zeros(from.grid.count * channels);
+    let parts = Disjoint::new(&mut features);
+    parallel::for_each(from.grid.count, |image| {
+        // SAFETY: images do not overlap.
+        #[allow(unsafe_code)]
+        let to = unsafe { parts.part(image * channels..(image + 1) * channels) };
+        let mut value = context.pool.take(places * channels);
+        context.set.run(NormActivate {
+            extent: Extent::flat(places, channels),
+            from: from.image(image),
+            from_line: 0,
+            affine: from.affine(),
+            nonlinearity: from.nonlinearity,
+            to: &mut value,
+            to_line: 0,
+        });
+        context.set.run(ColumnSums {
+            rows: &value,
+            factor: 1.0 / places as f32,
+            sums: to,
+        });
+    });
+    features
+}
+
+/// A linear layer over rows: `[rows, inputs]` to `[rows, outputs]`.
+pub(super) fn linear(context: &Context<'_>, of: &Convolution, rows: &[f32]) -> Vec<f32> {
+    let weight = &context.decayed[of.weight.clone()];
+    let column = |n: usize| &weight[n * of.inputs..(n + 1) * of.inputs];
+    let panels = Panels::from_columns(context.pool, context.set, of.inputs, of.outputs, column, None);
+    let count = rows.len() / of.inputs;
+    let mut out = vec![0.0; count * of.outputs];
+    context.set.run(Product::plain(rows, &panels, &mut out, false));
+    let bias = of.bias.clone().unwrap_or_default();
+    context.set.run(Finish {
+        extent: Extent::flat(count, of.outputs),
+        values: &mut out,
+        values_line: 0,
+        bias: &context.plain[bias],
+        nonlinearity: Nonlinearity::Identity,
+        shortcut: None,
+    });
+    out
+}
+
+impl Forward<'_> {
+    /// Logits `[images, classes]`; `dropout` has a factor for every feature of every image.
+    pub(super) fn classifier(
+        &mut self,
+        head: &Convolution,
+        last: &Convolution,
+        grid: Grid,
+        input: Arc<Buffer>,
+        dropout: Option<Vec<f32>>,
+    ) -> (Vec<f32>, SavedClassifier) {
+        let activation = self.context.activation;
+        let normed = self.convolution(head, grid, Source::Plain(&input), None, activation);
+        let mut features = pooled(&self.context, &normed);
+        if let Some(dropout) = &dropout {
+            scale(&mut features, dropout);
+        }
+        let logits = linear(&self.context, last, &features);
+        let saved = SavedClassifier {
+            input,
+            grid,
+            head: normed,
+            features,
+            dropout,
+        };
+        (logits, saved)
+    }
+}
+
+fn scale(values: &mut [f32], factors: &[f32]) {
+    for (value, factor) in values.iter_mut().zip(factors) {
+        *value *= factor;
+    }
+}
+
+impl SavedClassifier {
+    /// From the logits' gradient to the input's, if that is wanted.
+    pub(super) fn back(
+        self,
+        context: &Context<'_>,
+        head: &Convolution,
+        last: &Convolution,
+        logits_gradient: &[f32],
+        gradients: &mut Gradients<'_>,
+        wanted: bool,
+    ) -> Option<Buffer> {
+        let (count, channels) = (self.grid.count, last.inputs);
+        context.set.run(OuterSum {
+            left: logits_gradient,
+            left_line: 0,
+            left_step: last.outputs,
+            right: &self.features,
+            right_line: 0,
+            right_step: channels,
+            lines: 1,
+            steps: count,
+            rows: last.outputs,
+            columns: channels,
+            out: &mut gradients.decayed[last.weight.clone()],
+            out_stride: channels,
+        });
+        if let Some(bias) = &last.bias {
+            context.set.run(ColumnSums {
+                rows: logits_gradient,
+                factor: 1.0,
+                sums: &mut gradients.plain[bias.clone()],
+            });
+        }
+        let weight = &context.decayed[last.weight.clone()];
+        let panels = Panels::from_rows(context.pool, context.set, last.outputs, channels, |k| {
+            &weight[k * channels..(k + 1) * channels]
+        });
+        let mut features = context.pool.take(count * channels);
+        context
+            .set
+            .run(Product::plain(logits_gradient, &panels, &mut features, false));
+        if let Some(dropout) = &self.dropout {
+            scale(&mut features, dropout);
+        }
+        let places = self.head.grid.of_image();
+        let mut gradient = context.pool.take(count * places * channels);
+        let parts = Disjoint::new(&mut gradient);
+        let share = 1.0 / places as f32;
+        parallel::for_each(count, |image| {
+            // SAFETY: images do not overlap.
+            #[allow(unsafe_code)]
+            let to = unsafe { parts.part(image * places * channels..(image + 1) * places * channels) };
+            for place in to.chunks_exact_mut(channels) {
+                let from = &features[image * channels..(image + 1) * channels];
+                for (to, from) in place.iter_mut().zip(from) {
+                    *to = from * share;
+                }
+            }
+        });
+        let sums = activation_back(context, &self.head, &mut gradient, None);
+        let downstream = if wanted {
+            Downstream::Wanted(None)
+        } else {
+            Downstream::Unwanted
+        };
+        let source = Source::Plain(&self.input);
+        let gone = convolution_back(
+            context, head, self.grid, source, &self.head, &gradient, &sums, gradients, downstream,
+        );
+        gone.gradient
+    }
+}

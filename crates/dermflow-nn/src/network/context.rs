@@ -1,0 +1,181 @@
+//! What every part of a running network needs: weights, memory, rules; and how work is cut.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::architecture::Padding;
+use crate::kernels::activation::Nonlinearity;
+use crate::kernels::buffer::{Buffer, Pool};
+use crate::kernels::lanes::InstructionSet;
+use crate::kernels::parallel::{self, Disjoint};
+use crate::kernels::rows::Affine;
+use crate::kernels::window::Window;
+
+use super::norm::Constants;
+use super::plan::{Convolution, Kind};
+
+/// How many images, and their grid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Grid {
+    pub(super) count: usize,
+    pub(super) height: usize,
+    pub(super) width: usize,
+}
+
+impl Grid {
+    /// Places of one image.
+    pub(super) fn of_image(&self) -> usize {
+        self.height * self.width
+    }
+
+    /// Places of all images.
+    pub(super) fn places(&self) -> usize {
+        self.count * self.of_image()
+    }
+
+    /// The same for one image.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.height, self.width)
+    }
+
+    /// As many images with another grid.
+    pub(super) fn with_size(&self, size: (usize, usize)) -> Grid {
+        Grid {
+            count: self.count,
+            height: size.0,
+            width: size.1,
+        }
+    }
+}
+
+/// Weights, memory and rules.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'a> {
+    pub(super) set: InstructionSet,
+    pub(super) pool: &'a Arc<Pool>,
+    pub(super) decayed: &'a [f32],
+    pub(super) plain: &'a [f32],
+    pub(super) padding: Padding,
+    pub(super) activation: Nonlinearity,
+}
+
+/// Gradients of the two trained buffers, to be added to.
+pub(super) struct Gradients<'a> {
+    pub(super) decayed: &'a mut [f32],
+    pub(super) plain: &'a mut [f32],
+}
+
+/// A convolution's output, its norm, and what follows the norm.
+pub(super) struct Normed {
+    pub(super) y: Buffer,
+    pub(super) grid: Grid,
+    pub(super) constants: Constants,
+    pub(super) nonlinearity: Nonlinearity,
+}
+
+impl Normed {
+    pub(super) fn affine(&self) -> Affine<'_> {
+        self.constants.affine()
+    }
+
+    pub(super) fn channels(&self) -> usize {
+        self.constants.mean.len()
+    }
+
+    /// The outputs of one image.
+    pub(super) fn image(&self, image: usize) -> &[f32] {
+        let len = self.grid.of_image() * self.channels();
+        &self.y[image * len..(image + 1) * len]
+    }
+}
+
+/// What a convolution reads: numbers as they are, or through a norm and an activation, which
+/// are worked out again wherever they are needed and never stored whole.
+#[derive(Clone, Copy)]
+pub(super) enum Source<'a> {
+    Plain(&'a [f32]),
+    Normed(&'a Normed),
+}
+
+impl Context<'_> {
+    /// Where a convolution's windows lie. For one that doubles the grid, `target` is the grid
+    /// that it gives.
+    pub(super) fn window(
+        &self,
+        of: &Convolution,
+        size: (usize, usize),
+        target: Option<(usize, usize)>,
+    ) -> Window {
+        if of.kind == Kind::Transposed {
+            return Window {
+                kernel: of.kernel,
+                stride: of.stride,
+                above: 1,
+                left: 1,
+                large: target.unwrap_or((2 * size.0, 2 * size.1)),
+                small: size,
+            };
+        }
+        Window {
+            kernel: of.kernel,
+            stride: of.stride,
+            above: self.padding.amounts(size.0, of.kernel, of.stride).0,
+            left: self.padding.amounts(size.1, of.kernel, of.stride).0,
+            large: size,
+            small: (size.0.div_ceil(of.stride), size.1.div_ceil(of.stride)),
+        }
+    }
+}
+
+/// Into how many pieces the sum of a weight's gradient over `units` is cut: by shape alone, and
+/// so that adding the pieces up is cheap beside making them. `places` are summed in all.
+pub(super) fn lanes(units: usize, places: usize) -> usize {
+    units.min(16).min(places / 96).max(1)
+}
+
+/// Runs `work(lane, units, sum)` for every lane, each with a sum of its own that starts at zero,
+/// and adds the sums to `total` in the order of the lanes.
+pub(super) fn sum_in_lanes(
+    pool: &Arc<Pool>,
+    lanes: usize,
+    units: usize,
+    total: &mut [f32],
+    work: impl Fn(usize, Range<usize>, &mut [f32]) + Sync + Send,
+) {
+    let len = total.len();
+    let mut sums = pool.take(lanes * len);
+    let parts = Disjoint::new(&mut sums);
+    parallel::for_each(lanes, |lane| {
+        // SAFETY: lanes do not overlap.
+        #[allow(unsafe_code)]
+        let sum = unsafe { parts.part(lane * len..(lane + 1) * len) };
+        sum.fill(0.0);
+        work(lane, parallel::share(units, lanes, lane), sum);
+    });
+    let sums = &*sums;
+    let pieces = len.div_ceil(1 << 14).max(1);
+    let parts = Disjoint::new(total);
+    parallel::for_each(pieces, |piece| {
+        let range = parallel::share(len, pieces, piece);
+        // SAFETY: shares do not overlap.
+        #[allow(unsafe_code)]
+        let total = unsafe { parts.part(range.clone()) };
+        for lane in 0..lanes {
+            let sum = &sums[lane * len + range.start..lane * len + range.end];
+            for (total, sum) in total.iter_mut().zip(sum) {
+                *total += sum;
+            }
+        }
+    });
+}
+
+/// Adds the sums of lanes, each of `len` numbers, in the order of the lanes.
+pub(super) fn join_sums(len: usize, sums: &[f64]) -> Vec<f64> {
+    let mut all = vec![0.0; len];
+    for lane in sums.chunks_exact(len) {
+        for (all, sum) in all.iter_mut().zip(lane) {
+            *all += sum;
+        }
+    }
+    all
+}

@@ -1,0 +1,251 @@
+//! Convolutions over a batch, forward: from numbers as they are or through a norm, with the
+//! moments of the result.
+//!
+//! Must not know of blocks.
+
+use crate::kernels::buffer::Buffer;
+use crate::kernels::depthwise::Depthwise;
+use crate::kernels::panels::Panels;
+use crate::kernels::parallel::{self, Disjoint};
+use crate::kernels::product::Product;
+use crate::kernels::rows::{Extent, Moments, NormActivate};
+use crate::kernels::window::{Bordered, Window};
+
+use super::context::{Context, Grid, Source};
+use super::norm::BatchMoments;
+use super::plan::{Convolution, Kind};
+
+/// A convolution's output over a batch.
+pub(super) struct Convolved {
+    pub(super) y: Buffer,
+    pub(super) grid: Grid,
+    /// Where they were asked for.
+    pub(super) moments: Option<BatchMoments>,
+}
+
+/// Rows of a matrix product that are taken through a norm at a time: they should stay in the
+/// second cache.
+pub(super) fn tile_rows(numbers_of_row: usize) -> usize {
+    (98_304 / numbers_of_row.max(1)).clamp(24, 240) / 24 * 24
+}
+
+/// Runs the convolution. `target` is the grid that one which doubles it shall give.
+pub(super) fn forward(
+    context: &Context<'_>,
+    of: &Convolution,
+    grid: Grid,
+    source: Source<'_>,
+    target: Option<(usize, usize)>,
+    moments: bool,
+) -> Convolved {
+    let window = context.window(of, grid.size(), target);
+    let weight = &context.decayed[of.weight.clone()];
+    let out_size = if of.kind == Kind::Transposed {
+        window.large
+    } else {
+        window.small
+    };
+    let out_grid = grid.with_size(out_size);
+    match of.kind {
+        Kind::Dense if window.is_pointwise() => {
+            let panels = window.gather_panels(context.pool, context.set, weight, of.outputs, None);
+            pointwise(context, grid, source, &panels, moments)
+        }
+        Kind::Dense => {
+            let panels = window.gather_panels(context.pool, context.set, weight, of.outputs, None);
+            let border = window.bordered_large();
+            by_image(context, out_grid, of.outputs, moments, |image, out| {
+                let mut bordered = context.pool.take(border.len(of.inputs));
+                fill(context, source, grid, image, of.inputs, &border, &mut bordered);
+                window.gather(context.set, &bordered, of.inputs, &panels, out);
+            })
+        }
+        Kind::Depthwise => {
+            let border = window.bordered_large();
+            by_image(context, out_grid, of.outputs, moments, |image, out| {
+                let mut bordered = context.pool.take(border.len(of.inputs));
+                fill(context, source, grid, image, of.inputs, &border, &mut bordered);
+                context.set.run(Depthwise {
+                    channels: of.inputs,
+                    kernel: of.kernel,
+                    stride: of.stride,
+                    grid: &bordered,
+                    pitch: border.pitch(of.inputs),
+                    weights: weight,
+                    lines: out_grid.height,
+                    steps: out_grid.width,
+                    out,
+                });
+            })
+        }
+        Kind::Transposed => {
+            let panels = transposed_panels(context, of, &window);
+            let border = window.bordered_small();
+            by_image(context, out_grid, of.outputs, moments, |image, out| {
+                let mut bordered = context.pool.take(border.len(of.inputs));
+                fill(context, source, grid, image, of.inputs, &border, &mut bordered);
+                window.spread(context.set, &bordered, of.inputs, &panels, out, false);
+            })
+        }
+    }
+}
+
+/// The right sides of a transposed convolution; its weights are `[kernel, kernel, out, in]`.
+pub(super) fn transposed_panels(context: &Context<'_>, of: &Convolution, window: &Window) -> Vec<Panels> {
+    let weight = &context.decayed[of.weight.clone()];
+    let (inputs, outputs) = (of.inputs, of.outputs);
+    let mut turned = context.pool.take(weight.len());
+    for (from, to) in weight
+        .chunks_exact(inputs * outputs)
+        .zip(turned.chunks_exact_mut(inputs * outputs))
+    {
+        for (output, row) in from.chunks_exact(inputs).enumerate() {
+            for (input, value) in row.iter().enumerate() {
+                to[input * outputs + output] = *value;
+            }
+        }
+    }
+    window.spread_panels(context.pool, context.set, inputs, outputs, |i, j, input| {
+        let start = ((i * of.kernel + j) * inputs + input) * outputs;
+        &turned[start..start + outputs]
+    })
+}
+
+/// A 1x1 convolution: one matrix product over all places.
+fn pointwise(
+    context: &Context<'_>,
+    grid: Grid,
+    source: Source<'_>,
+    panels: &Panels,
+    moments: bool,
+) -> Convolved {
+    let (inputs, outputs) = (panels.depth(), panels.columns());
+    let rows = grid.places();
+    let pieces = (rows / 240).clamp(1, 64);
+    let mut y = context.pool.take(rows * outputs);
+    let mut found = vec![0.0; if moments { pieces * 2 * outputs } else { 0 }];
+    let (parts, moment_parts) = (Disjoint::new(&mut y), Disjoint::new(&mut found));
+    parallel::for_each(pieces, |piece| {
+        let share = parallel::share(rows, pieces, piece);
+        let mut scratch = context.pool.take(match source {
+            Source::Plain(_) => 0,
+            Source::Normed(_) => tile_rows(inputs) * inputs,
+        });
+        let mut start = share.start;
+        while start < share.end {
+            let end = (start + tile_rows(inputs)).min(share.end);
+            // SAFETY: tiles do not overlap.
+            #[allow(unsafe_code)]
+            let out = unsafe { parts.part(start * outputs..end * outputs) };
+            let left = match source {
+                Source::Plain(values) => &values[start * inputs..end * inputs],
+                Source::Normed(normed) => {
+                    let to = &mut scratch[..(end - start) * inputs];
+                    context.set.run(NormActivate {
+                        extent: Extent::flat(end - start, inputs),
+                        from: &normed.y[start * inputs..end * inputs],
+                        from_line: 0,
+                        affine: normed.affine(),
+                        nonlinearity: normed.nonlinearity,
+                        to,
+                        to_line: 0,
+                    });
+                    &scratch[..(end - start) * inputs]
+                }
+            };
+            context.set.run(Product::plain(left, panels, out, false));
+            if moments {
+                // SAFETY: pieces do not overlap.
+                #[allow(unsafe_code)]
+                let found = unsafe { moment_parts.part(piece * 2 * outputs..(piece + 1) * 2 * outputs) };
+                join_moments(context, out, start - share.start, found);
+            }
+            start = end;
+        }
+    });
+    let counts: Vec<usize> = (0..pieces)
+        .map(|piece| parallel::share(rows, pieces, piece).len())
+        .collect();
+    Convolved {
+        y,
+        grid,
+        moments: moments.then(|| BatchMoments::of_pieces(outputs, &found, &counts)),
+    }
+}
+
+/// Joins the moments of `rows` to those of `before` rows, means first, then squares.
+fn join_moments(context: &Context<'_>, rows: &[f32], before: usize, found: &mut [f64]) {
+    let (mean, squares) = found.split_at_mut(found.len() / 2);
+    context.set.run(Moments {
+        rows,
+        before,
+        mean,
+        squares,
+    });
+}
+
+/// Runs `work(image, out)` for every image, and takes the moments of what it writes.
+pub(super) fn by_image(
+    context: &Context<'_>,
+    grid: Grid,
+    channels: usize,
+    moments: bool,
+    work: impl Fn(usize, &mut [f32]) + Sync + Send,
+) -> Convolved {
+    let len = grid.of_image() * channels;
+    let mut y = context.pool.take(grid.count * len);
+    let mut found = vec![0.0; if moments { grid.count * 2 * channels } else { 0 }];
+    let (parts, moment_parts) = (Disjoint::new(&mut y), Disjoint::new(&mut found));
+    parallel::for_each(grid.count, |image| {
+        // SAFETY: images do not overlap.
+        #[allow(unsafe_code)]
+        let out = unsafe { parts.part(image * len..(image + 1) * len) };
+        work(image, out);
+        if moments {
+            // SAFETY: images do not overlap.
+            #[allow(unsafe_code)]
+            let found = unsafe { moment_parts.part(image * 2 * channels..(image + 1) * 2 * channels) };
+            join_moments(context, out, 0, found);
+        }
+    });
+    let counts = vec![grid.of_image(); grid.count];
+    Convolved {
+        y,
+        grid,
+        moments: moments.then(|| BatchMoments::of_pieces(channels, &found, &counts)),
+    }
+}
+
+/// One image of a source in a bordered grid.
+pub(super) fn fill(
+    context: &Context<'_>,
+    source: Source<'_>,
+    grid: Grid,
+    image: usize,
+    channels: usize,
+    border: &Bordered,
+    to: &mut [f32],
+) {
+    let len = grid.of_image() * channels;
+    match source {
+        Source::Plain(values) => {
+            border.copy(channels, grid.width, &values[image * len..(image + 1) * len], to);
+        }
+        Source::Normed(normed) => {
+            border.clear(channels, to);
+            context.set.run(NormActivate {
+                extent: Extent {
+                    lines: border.lines,
+                    steps: border.steps,
+                    channels,
+                },
+                from: normed.image(image),
+                from_line: grid.width * channels,
+                affine: normed.affine(),
+                nonlinearity: normed.nonlinearity,
+                to: &mut to[border.start(channels)..],
+                to_line: border.pitch(channels),
+            });
+        }
+    }
+}

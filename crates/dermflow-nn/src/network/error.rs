@@ -1,0 +1,67 @@
+//! What a network refuses.
+
+use std::fmt;
+
+use crate::layout::Group;
+
+/// Why a network doesn't run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetworkError {
+    /// Images of other numbers than their shape says, or none.
+    WrongImages {
+        /// How many numbers there are.
+        found: usize,
+        /// How many images.
+        count: usize,
+        /// Pixels.
+        height: usize,
+        /// Pixels.
+        width: usize,
+    },
+    /// Weights of another network.
+    WrongWeights {
+        /// Which buffer.
+        group: Group,
+        /// How many numbers it has.
+        found: usize,
+        /// How many the network has.
+        expected: usize,
+    },
+    /// Logits were asked of a network that is no classifier.
+    NoClassifier,
+    /// Maps were asked of a network that is no regressor.
+    NoRegressor,
+}
+
+impl fmt::Display for NetworkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NetworkError::WrongImages {
+                found,
+                count,
+                height,
+                width,
+            } => write!(
+                f,
+                "{count} images of {height} × {width} pixels were announced, and {found} numbers given; \
+                 a batch has at least one image of at least one pixel, with three numbers a pixel"
+            ),
+            NetworkError::WrongWeights {
+                group,
+                found,
+                expected,
+            } => write!(
+                f,
+                "the {group:?} buffer has {found} numbers, and the network {expected}: these are the weights of another architecture"
+            ),
+            NetworkError::NoClassifier => {
+                f.write_str("the network is a regressor and gives maps, not logits")
+            }
+            NetworkError::NoRegressor => {
+                f.write_str("the network is a classifier and gives logits, not maps")
+            }
+        }
+    }
+}
+
+impl std::error::Error for NetworkError {}

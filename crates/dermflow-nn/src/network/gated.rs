@@ -1,0 +1,391 @@
+//! Squeeze-and-excite with the projection behind it, image by image: mean over places, two
+//! small layers, a gate for every channel, a 1x1 convolution of what passes the gate.
+//!
+//! What the gate acts on is worked out from the depthwise convolution's output wherever it is
+//! needed, one image at a time. Must not know of blocks.
+
+use crate::kernels::buffer::Buffer;
+use crate::kernels::panels::Panels;
+use crate::kernels::parallel::Disjoint;
+use crate::kernels::product::{OuterSum, Product};
+use crate::kernels::rows::{
+    ActivationBack, ColumnSums, Extent, Finish, Gate, NormActivate, NormBack, ScaleChannels, SqueezeBack,
+    SqueezeSums,
+};
+
+use super::context::{Context, Gradients, Normed, join_sums, lanes, sum_in_lanes};
+use super::convolve::{Convolved, by_image};
+use super::convolve_back::Gone;
+use super::norm::{BackConstants, Constants};
+use super::plan::{Convolution, SqueezePlan};
+
+/// What the backward pass needs of every image's gate.
+pub(super) struct Gates {
+    /// Means over places, `[images, channels]`.
+    pooled: Buffer,
+    /// The narrow layer's output before its bias, `[images, narrow]`.
+    narrow: Buffer,
+    /// `[images, channels]`.
+    gate: Buffer,
+}
+
+/// Right sides of the two small layers.
+pub(super) struct GatePanels {
+    squeeze: Panels,
+    excite: Panels,
+}
+
+impl GatePanels {
+    pub(super) fn new(context: &Context<'_>, plan: &SqueezePlan) -> GatePanels {
+        let panels = |of: &Convolution| {
+            let weight = &context.decayed[of.weight.clone()];
+            let column = |n: usize| &weight[n * of.inputs..(n + 1) * of.inputs];
+            Panels::from_columns(context.pool, context.set, of.inputs, of.outputs, column, None)
+        };
+        GatePanels {
+            squeeze: panels(&plan.squeeze),
+            excite: panels(&plan.excite),
+        }
+    }
+
+    /// The gate of one image, from its means over places.
+    pub(super) fn gate(
+        &self,
+        context: &Context<'_>,
+        plan: &SqueezePlan,
+        pooled: &[f32],
+        narrow: &mut [f32],
+        gate: &mut [f32],
+    ) {
+        context
+            .set
+            .run(Product::plain(pooled, &self.squeeze, narrow, false));
+        let mut inside = context.pool.copy(narrow);
+        context.set.run(Finish {
+            extent: Extent::flat(1, inside.len()),
+            values: &mut inside,
+            values_line: 0,
+            bias: bias(context, &plan.squeeze),
+            nonlinearity: context.activation,
+            shortcut: None,
+        });
+        context
+            .set
+            .run(Product::plain(&inside, &self.excite, gate, false));
+        context.set.run(Gate {
+            values: gate,
+            bias: bias(context, &plan.excite),
+        });
+    }
+}
+
+fn bias<'a>(context: &Context<'a>, of: &Convolution) -> &'a [f32] {
+    of.bias
+        .as_ref()
+        .map_or(&[], |range| &context.plain[range.clone()])
+}
+
+/// Forward over a batch.
+pub(super) fn forward(
+    context: &Context<'_>,
+    plan: &SqueezePlan,
+    project: &Convolution,
+    from: &Normed,
+    moments: bool,
+) -> (Convolved, Gates) {
+    let (channels, narrow) = (project.inputs, plan.squeeze.outputs);
+    let weight = &context.decayed[project.weight.clone()];
+    let column = |n: usize| &weight[n * channels..(n + 1) * channels];
+    let panels = Panels::from_columns(context.pool, context.set, channels, project.outputs, column, None);
+    let gate_panels = GatePanels::new(context, plan);
+    let count = from.grid.count;
+    let mut gates = Gates {
+        pooled: context.pool.zeros(count * channels),
+        narrow: context.pool.take(count * narrow),
+        gate: context.pool.take(count * channels),
+    };
+    let (pooled, narrows, gate) = (
+        Disjoint::new(&mut gates.pooled),
+        Disjoint::new(&mut gates.narrow),
+        Disjoint::new(&mut gates.gate),
+    );
+    let convolved = by_image(context, from.grid, project.outputs, moments, |image, out| {
+        // SAFETY: images do not overlap.
+        #[allow(unsafe_code)]
+        let (pooled, narrow, gate) = unsafe {
+            (
+                pooled.part(image * channels..(image + 1) * channels),
+                narrows.part(image * narrow..(image + 1) * narrow),
+                gate.part(image * channels..(image + 1) * channels),
+            )
+        };
+        let places = from.grid.of_image();
+        let mut value = context.pool.take(places * channels);
+        context.set.run(NormActivate {
+            extent: Extent::flat(places, channels),
+            from: from.image(image),
+            from_line: 0,
+            affine: from.affine(),
+            nonlinearity: from.nonlinearity,
+            to: &mut value,
+            to_line: 0,
+        });
+        context.set.run(ColumnSums {
+            rows: &value,
+            factor: 1.0 / places as f32,
+            sums: pooled,
+        });
+        gate_panels.gate(context, plan, pooled, narrow, gate);
+        context.set.run(ScaleChannels {
+            values: &mut value,
+            gate,
+        });
+        context.set.run(Product::plain(&value, &panels, out, false));
+    });
+    (convolved, gates)
+}
+
+/// The backward pass of [`forward`].
+pub(super) struct GatedBack<'a> {
+    pub(super) context: &'a Context<'a>,
+    pub(super) plan: &'a SqueezePlan,
+    pub(super) project: &'a Convolution,
+    pub(super) from: &'a Normed,
+    pub(super) gates: Gates,
+    /// The gradient behind the projection's norm.
+    pub(super) gradient: &'a [f32],
+    pub(super) projected: &'a Normed,
+    pub(super) back: &'a BackConstants,
+}
+
+impl GatedBack<'_> {
+    /// Adds to all weights' gradients; gives the gradient before the activation of `from`.
+    pub(super) fn run(self, gradients: &mut Gradients<'_>) -> Gone {
+        let (context, from) = (self.context, self.from);
+        let (channels, outputs) = (self.project.inputs, self.project.outputs);
+        let (count, places) = (from.grid.count, from.grid.of_image());
+        let weight = &context.decayed[self.project.weight.clone()];
+        let panels = Panels::from_rows(context.pool, context.set, outputs, channels, |k| {
+            &weight[k * channels..(k + 1) * channels]
+        });
+        let small = SmallBack::new(&self);
+        let mut out = context.pool.take(count * places * channels);
+        let lane_count = lanes(count, count * places);
+        let mut sums = vec![0.0; lane_count * 2 * channels];
+        let (parts, sum_parts) = (Disjoint::new(&mut out), Disjoint::new(&mut sums));
+        let weight_gradient = &mut gradients.decayed[self.project.weight.clone()];
+        sum_in_lanes(
+            context.pool,
+            lane_count,
+            count,
+            weight_gradient,
+            |lane, share, weights| {
+                // SAFETY: lanes do not overlap.
+                #[allow(unsafe_code)]
+                let sums = unsafe { sum_parts.part(lane * 2 * channels..(lane + 1) * 2 * channels) };
+                let mut up = context.pool.take(places * outputs);
+                let mut value = context.pool.take(places * channels);
+                let mut slope = context.pool.take(places * channels);
+                let mut pooled = context.pool.take(channels);
+                for image in share {
+                    // SAFETY: images do not overlap.
+                    #[allow(unsafe_code)]
+                    let gradient =
+                        unsafe { parts.part(image * places * channels..(image + 1) * places * channels) };
+                    self.up(image, &mut up);
+                    context.set.run(Product::plain(&up, &panels, gradient, false));
+                    context.set.run(SqueezeSums {
+                        y: from.image(image),
+                        affine: from.affine(),
+                        nonlinearity: from.nonlinearity,
+                        gradient,
+                        value: &mut value,
+                        slope: &mut slope,
+                        gate_gradient: &mut pooled,
+                    });
+                    let gate = &self.gates.gate[image * channels..(image + 1) * channels];
+                    small.image(image, gate, &mut pooled, 1.0 / places as f32);
+                    context.set.run(SqueezeBack {
+                        y: from.image(image),
+                        mean: &from.constants.mean,
+                        slope: &slope,
+                        gate,
+                        pooled: &pooled,
+                        value: &mut value,
+                        gradient,
+                        sums,
+                    });
+                    context.set.run(OuterSum {
+                        left: &up,
+                        left_line: 0,
+                        left_step: outputs,
+                        right: &value,
+                        right_line: 0,
+                        right_step: channels,
+                        lines: 1,
+                        steps: places,
+                        rows: outputs,
+                        columns: channels,
+                        out: weights,
+                        out_stride: channels,
+                    });
+                }
+            },
+        );
+        let (wide, narrow) = small.into_gradients();
+        self.small_weights(&wide, &narrow, gradients);
+        Gone {
+            gradient: Some(out),
+            sums: join_sums(2 * channels, &sums),
+        }
+    }
+
+    /// The gradient of the projection's output for one image.
+    fn up(&self, image: usize, to: &mut [f32]) {
+        let len = to.len();
+        self.context.set.run(NormBack {
+            extent: Extent::flat(len / self.project.outputs, self.project.outputs),
+            dz: &self.gradient[image * len..(image + 1) * len],
+            y: self.projected.image(image),
+            from_line: 0,
+            mean: &self.projected.constants.mean,
+            gain: &self.back.gain,
+            slant: &self.back.slant,
+            offset: &self.back.offset,
+            to,
+            to_line: 0,
+            to_step: self.project.outputs,
+        });
+    }
+
+    /// Gradients of the two small layers, over all images.
+    fn small_weights(&self, wide: &[f32], narrow: &[f32], gradients: &mut Gradients<'_>) {
+        let set = self.context.set;
+        let (squeeze, excite) = (&self.plan.squeeze, &self.plan.excite);
+        let count = self.from.grid.count;
+        let inside = self.inside();
+        for (of, up, read) in [(excite, wide, &*inside), (squeeze, narrow, &*self.gates.pooled)] {
+            set.run(OuterSum {
+                left: up,
+                left_line: 0,
+                left_step: of.outputs,
+                right: read,
+                right_line: 0,
+                right_step: of.inputs,
+                lines: 1,
+                steps: count,
+                rows: of.outputs,
+                columns: of.inputs,
+                out: &mut gradients.decayed[of.weight.clone()],
+                out_stride: of.inputs,
+            });
+            if let Some(range) = &of.bias {
+                set.run(ColumnSums {
+                    rows: up,
+                    factor: 1.0,
+                    sums: &mut gradients.plain[range.clone()],
+                });
+            }
+        }
+    }
+
+    /// The narrow layer's output behind its activation, of all images.
+    fn inside(&self) -> Buffer {
+        let mut inside = self.context.pool.copy(&self.gates.narrow);
+        let narrow = self.plan.squeeze.outputs;
+        self.context.set.run(Finish {
+            extent: Extent::flat(self.from.grid.count, narrow),
+            values: &mut inside,
+            values_line: 0,
+            bias: bias(self.context, &self.plan.squeeze),
+            nonlinearity: self.context.activation,
+            shortcut: None,
+        });
+        inside
+    }
+}
+
+/// The backward pass of the two small layers, image by image.
+struct SmallBack<'a> {
+    context: &'a Context<'a>,
+    excite: Panels,
+    squeeze: Panels,
+    narrow_norm: Constants,
+    narrows: &'a [f32],
+    channels: usize,
+    wide: std::sync::Mutex<Vec<(usize, Buffer, Buffer)>>,
+}
+
+impl<'a> SmallBack<'a> {
+    fn new(of: &'a GatedBack<'a>) -> SmallBack<'a> {
+        let context = of.context;
+        let panels = |of: &Convolution| {
+            let weight = &context.decayed[of.weight.clone()];
+            Panels::from_rows(context.pool, context.set, of.outputs, of.inputs, |k| {
+                &weight[k * of.inputs..(k + 1) * of.inputs]
+            })
+        };
+        SmallBack {
+            context,
+            excite: panels(&of.plan.excite),
+            squeeze: panels(&of.plan.squeeze),
+            narrow_norm: Constants::bias(bias(context, &of.plan.squeeze)),
+            narrows: &of.gates.narrow,
+            channels: of.project.inputs,
+            wide: std::sync::Mutex::new(Vec::new()),
+        }
+    }
+
+    /// From the gate's gradient in `pooled`, makes the gradient that reaches every place through
+    /// the mean.
+    fn image(&self, image: usize, gate: &[f32], pooled: &mut [f32], share: f32) {
+        let (context, narrow) = (self.context, self.narrow_norm.mean.len());
+        for (gradient, gate) in pooled.iter_mut().zip(gate) {
+            *gradient *= gate * (1.0 - gate);
+        }
+        let wide = context.pool.copy(pooled);
+        let mut inside = context.pool.take(narrow);
+        context
+            .set
+            .run(Product::plain(&wide, &self.excite, &mut inside, false));
+        let mut unused = vec![0.0; 2 * narrow];
+        context.set.run(ActivationBack {
+            extent: Extent::flat(1, narrow),
+            y: &self.narrows[image * narrow..(image + 1) * narrow],
+            affine: self.narrow_norm.affine(),
+            nonlinearity: context.activation,
+            factor: 1.0,
+            gradient: &mut inside,
+            value: None,
+            sums: &mut unused,
+        });
+        context
+            .set
+            .run(Product::plain(&inside, &self.squeeze, pooled, false));
+        for value in pooled.iter_mut() {
+            *value *= share;
+        }
+        let mut all = self
+            .wide
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        all.push((image, wide, inside));
+    }
+
+    /// Gradients before the gate's logistic function and before the narrow layer's activation,
+    /// of all images in order.
+    fn into_gradients(self) -> (Vec<f32>, Vec<f32>) {
+        let mut all = self
+            .wide
+            .into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        all.sort_by_key(|(image, ..)| *image);
+        let mut wide = Vec::with_capacity(all.len() * self.channels);
+        let mut narrow = Vec::new();
+        for (_, own_wide, own_narrow) in &all {
+            wide.extend_from_slice(own_wide);
+            narrow.extend_from_slice(own_narrow);
+        }
+        (wide, narrow)
+    }
+}

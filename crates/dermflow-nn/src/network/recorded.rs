@@ -1,0 +1,238 @@
+//! The whole network forward, with what the backward pass needs, and backward.
+//!
+//! Must not know of the tape beyond where gradients are put.
+
+use std::sync::Arc;
+
+use dfdx::tensor::{Cpu, CpuError};
+
+use crate::Parameters;
+use crate::kernels::buffer::Buffer;
+
+use super::block::{Forward, SavedBlock, activation_back, block_back, convolution_back, merge};
+use super::classifier::SavedClassifier;
+use super::context::{Context, Gradients, Grid, Normed, Source};
+use super::convolve_back::Downstream;
+use super::draws::Draws;
+use super::plan::Top;
+use super::regressor::{SavedHead, SavedStep};
+use super::{Images, Inner, Mode};
+
+/// What the backward pass needs of all parts that are trained.
+pub(super) struct Saved {
+    grid: Grid,
+    /// The images and the stem's output.
+    stem: Option<(Buffer, Normed)>,
+    /// Blocks from the first that is trained.
+    blocks: Vec<SavedBlock>,
+    first_block: usize,
+    top: SavedTop,
+    /// Stages below this one are not trained.
+    frozen_stages: usize,
+}
+
+enum SavedTop {
+    Classifier(Box<SavedClassifier>),
+    Regressor {
+        steps: Vec<SavedStep>,
+        heads: Box<[SavedHead; 2]>,
+    },
+}
+
+/// Logits and nothing, or heat and size.
+pub(super) fn forward(
+    inner: &Inner,
+    images: Images<'_>,
+    parameters: &Parameters,
+    statistics: &mut [f32],
+    mode: Mode<'_>,
+) -> ([Vec<f32>; 2], Saved) {
+    let plan = &inner.plan;
+    let (draw, frozen_stages, frozen_statistics) = match mode {
+        Mode::Train(draw) => (Some(draw), draw.frozen_stages, draw.frozen_stages),
+        Mode::FrozenStatistics { frozen_stages } => (None, frozen_stages, usize::MAX),
+    };
+    let draws = draw.map(|draw| Draws {
+        seed: draw.seed,
+        samples: draw.samples,
+    });
+    let mut run = Forward {
+        context: inner.context(parameters.decayed.values(), parameters.plain.values()),
+        norm: inner.architecture.backbone.norm,
+        statistics,
+        frozen_stages: frozen_statistics,
+    };
+    let mut grid = images.grid();
+    let pixels = inner.pool.copy(images.pixels);
+    let activation = run.context.activation;
+    let stem = run.convolution(&plan.stem, grid, Source::Plain(&pixels), None, activation);
+    let mut out = Arc::new(merge(&run.context, &stem, None, None));
+    let stem_grid = grid;
+    grid = stem.grid;
+    let stem = (frozen_stages == 0).then_some((pixels, stem));
+
+    let joins = joins(&plan.top);
+    let mut joined: Vec<Option<(Grid, Arc<Buffer>)>> = vec![None; plan.blocks.len()];
+    let mut blocks = Vec::new();
+    let mut first_block = 0;
+    for (index, block) in plan.blocks.iter().enumerate() {
+        let keep = draws
+            .filter(|_| block.drop > 0.0)
+            .map(|draws| draws.depth(index, block.drop, grid.count));
+        let (next, saved) = run.block(block, grid, out, keep);
+        grid = saved.out_grid();
+        out = next;
+        if block.stage >= frozen_stages {
+            blocks.push(saved);
+        } else {
+            first_block = index + 1;
+        }
+        if joins.contains(&index) {
+            joined[index] = Some((grid, Arc::clone(&out)));
+        }
+    }
+
+    let (values, top) = match &plan.top {
+        Top::Classifier {
+            head,
+            linear,
+            dropout,
+        } => {
+            let drop = draw.map_or(0.0, |draw| draw.dropout.unwrap_or(*dropout));
+            let factors = draws
+                .filter(|_| drop > 0.0)
+                .map(|draws| draws.dropout(drop, grid.count, linear.inputs));
+            let (logits, saved) = run.classifier(head, linear, grid, out, factors);
+            ([logits, Vec::new()], SavedTop::Classifier(Box::new(saved)))
+        }
+        Top::Regressor { neck, heads } => {
+            let mut steps = Vec::with_capacity(neck.len());
+            for step in neck {
+                let place = step.grid.and_then(|block| joined[block].clone());
+                let target = place
+                    .as_ref()
+                    .map_or((2 * grid.height, 2 * grid.width), |(grid, _)| grid.size());
+                let join = place.map(|(_, features)| features);
+                let (next, saved) = run.neck_step(step, grid, out, target, join);
+                grid = grid.with_size(target);
+                out = next;
+                steps.push(saved);
+            }
+            let (heat, heat_saved) = run.head(&heads[0], grid, Arc::clone(&out));
+            let (size, size_saved) = run.head(&heads[1], grid, out);
+            let heads = Box::new([heat_saved, size_saved]);
+            ([heat, size], SavedTop::Regressor { steps, heads })
+        }
+    };
+    let saved = Saved {
+        grid: stem_grid,
+        stem,
+        blocks,
+        first_block,
+        top,
+        frozen_stages,
+    };
+    (values, saved)
+}
+
+/// Blocks whose grid or features a neck asks for.
+fn joins(top: &Top) -> Vec<usize> {
+    match top {
+        Top::Classifier { .. } => Vec::new(),
+        Top::Regressor { neck, .. } => neck.iter().filter_map(|step| step.grid).collect(),
+    }
+}
+
+/// Adds the gradients of all trained parameters, from those of the outputs.
+pub(super) fn backward(
+    inner: &Inner,
+    parameters: &Parameters,
+    saved: Saved,
+    outputs: [Vec<f32>; 2],
+    on_tape: &mut dfdx::tensor::Gradients<f32, Cpu>,
+) -> Result<(), CpuError> {
+    let (decayed_slot, plain_slot) = (parameters.decayed.slot(), parameters.plain.slot());
+    let mut decayed = decayed_slot.take_gradient(on_tape)?;
+    let mut plain = plain_slot.take_gradient(on_tape)?;
+    let context = inner.context(parameters.decayed.values(), parameters.plain.values());
+    let mut gradients = Gradients {
+        decayed: &mut decayed,
+        plain: &mut plain,
+    };
+    run_backward(inner, &context, saved, outputs, &mut gradients);
+    decayed_slot.put_gradient(on_tape, decayed)?;
+    plain_slot.put_gradient(on_tape, plain)
+}
+
+fn run_backward(
+    inner: &Inner,
+    context: &Context<'_>,
+    saved: Saved,
+    outputs: [Vec<f32>; 2],
+    gradients: &mut Gradients<'_>,
+) {
+    let plan = &inner.plan;
+    let first_block = saved.first_block;
+    // Whether anything is trained below the top.
+    let below = !saved.blocks.is_empty() || saved.stem.is_some();
+    let mut joined: Vec<Option<Buffer>> = plan.blocks.iter().map(|_| None).collect();
+    let [first, second] = outputs;
+    let mut gradient = match (saved.top, &plan.top) {
+        (SavedTop::Classifier(top), Top::Classifier { head, linear, .. }) => {
+            top.back(context, head, linear, &first, gradients, below)
+        }
+        (SavedTop::Regressor { steps, heads }, Top::Regressor { neck, heads: plans }) => {
+            let [heat, size] = *heads;
+            let gradient = heat.back(context, &plans[0], &first, gradients, None);
+            let mut gradient = size.back(context, &plans[1], &second, gradients, gradient);
+            for (index, (step, saved)) in neck.iter().zip(steps).enumerate().rev() {
+                let Some(own) = gradient else {
+                    break;
+                };
+                let of_join = step.grid.is_some_and(|block| block >= first_block) && below;
+                let (next, join) = saved.back(context, step, own, gradients, (index > 0 || below, of_join));
+                if let (Some(block), Some(join)) = (step.grid, join) {
+                    add(&mut joined[block], join);
+                }
+                gradient = next;
+            }
+            gradient
+        }
+        _ => unreachable!("the same plan forward and backward"),
+    };
+    let last_wanted = saved.stem.is_some();
+    for (index, block) in saved.blocks.into_iter().enumerate().rev() {
+        let at = first_block + index;
+        let Some(mut own) = gradient else {
+            return;
+        };
+        if let Some(join) = joined[at].take() {
+            own.iter_mut().zip(&*join).for_each(|(own, join)| *own += join);
+        }
+        let wanted = index > 0 || last_wanted;
+        gradient = block_back(context, &plan.blocks[at], block, own, gradients, wanted);
+    }
+    let (Some((pixels, stem)), Some(mut gradient)) = (saved.stem, gradient) else {
+        return;
+    };
+    debug_assert_eq!(saved.frozen_stages, 0);
+    let sums = activation_back(context, &stem, &mut gradient, None);
+    convolution_back(
+        context,
+        &plan.stem,
+        saved.grid,
+        Source::Plain(&pixels),
+        &stem,
+        &gradient,
+        &sums,
+        gradients,
+        Downstream::Unwanted,
+    );
+}
+
+fn add(to: &mut Option<Buffer>, other: Buffer) {
+    match to {
+        Some(sum) => sum.iter_mut().zip(&*other).for_each(|(sum, other)| *sum += other),
+        None => *to = Some(other),
+    }
+}
