@@ -1,5 +1,6 @@
 mod killed;
 mod perceptron;
+mod steps;
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
