@@ -255,13 +255,16 @@ pub const CONTRACTS: &[Contract] = &[
         row: "an image",
         columns: &[("fold", Cell::Text, REQUIRED)],
     },
+    // No seconds: two runs of the same action never agree on them, and an artifact is its
+    // content. A kind tells its times by `StageContext::metric`, which the record keeps.
     Contract {
         name: "History",
         row: "a training epoch",
         columns: &[
+            ("epoch", Cell::Integer, REQUIRED),
             ("step", Cell::Integer, REQUIRED),
-            ("seconds", Cell::Float64, REQUIRED),
             ("learning_rate", Cell::Float64, REQUIRED),
+            ("loss", Cell::Float64, REQUIRED),
         ],
     },
     Contract {
