@@ -1,0 +1,141 @@
+//! Peak memory of a training step and of inference (`method.md` C2).
+//!
+//! The network takes its activations from a pool that keeps what is given back. So a step's memory
+//! is what the pool comes to own, and that is found by going through the step with lengths in the
+//! place of numbers: what is taken, in which order, and when it is given back. What the pool does
+//! not hold (weights, gradients, the optimiser's state, the batch) is added. This module must know
+//! how `network` runs, and no numbers; a test compares it with what a step really takes.
+
+mod backward;
+mod forward;
+mod inference;
+mod replay;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::architecture::Architecture;
+use crate::layout::{Group, walk};
+use forward::Forward;
+use replay::Replay;
+
+/// Bytes of a float32.
+const NUMBER: u64 = 4;
+
+/// A batch of images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BatchShape {
+    /// How many images.
+    #[schemars(range(min = 1, max = 65536))]
+    pub images: u32,
+    /// Pixels, top to bottom.
+    #[schemars(range(min = 1, max = 16384))]
+    pub height: u32,
+    /// Pixels, left to right.
+    #[schemars(range(min = 1, max = 16384))]
+    pub width: u32,
+}
+
+/// How a training step is run, as far as it takes memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct TrainingSetup {
+    /// Numbers that the optimiser keeps for each parameter: 1 for SGD with momentum, 2 for AdamW
+    /// and RMSprop with momentum.
+    #[schemars(range(min = 0, max = 8))]
+    pub optimiser_numbers: u32,
+    /// Whether an average of the weights is kept.
+    pub average: bool,
+    /// Batches in memory at once: the one at work, and those made ready beside it.
+    #[schemars(range(min = 1, max = 64))]
+    pub batches: u32,
+    /// Threads at work; each has room of its own for pieces of a layer.
+    #[schemars(range(min = 1, max = 1024))]
+    pub threads: u32,
+}
+
+impl Default for TrainingSetup {
+    fn default() -> TrainingSetup {
+        TrainingSetup {
+            optimiser_numbers: 2,
+            average: true,
+            batches: 2,
+            threads: 2,
+        }
+    }
+}
+
+/// Bytes by what they hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Memory {
+    /// Weights and running statistics; in inference, once more as the kernels read them.
+    pub weights: u64,
+    /// Gradients of the parameters, the optimiser's numbers, the average.
+    pub training: u64,
+    /// Batches of images.
+    pub images: u64,
+    /// All that lies between layers, and room for pieces of a layer.
+    pub activations: u64,
+}
+
+impl Memory {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        let parts = [self.weights, self.training, self.images, self.activations];
+        parts.into_iter().fold(0, u64::saturating_add)
+    }
+}
+
+/// The most memory that training takes, the program itself not counted.
+///
+/// The document's numbers must be in range (see [`Architecture::check`]).
+pub fn training_memory(architecture: &Architecture, batch: BatchShape, setup: &TrainingSetup) -> Memory {
+    let [parameters, statistics] = numbers(architecture);
+    let mut replay = Replay::new(setup.threads);
+    let mut pixels = Forward::new(architecture, batch);
+    // The second step finds what the first has given back.
+    for _ in 0..2 {
+        pixels.step(&mut replay);
+    }
+    let own = u64::from(setup.optimiser_numbers) + 1;
+    let average = if setup.average { parameters + statistics } else { 0 };
+    let batches = u64::from(setup.batches);
+    Memory {
+        weights: (parameters + statistics) * NUMBER,
+        training: (parameters.saturating_mul(own) + average) * NUMBER,
+        images: batches.saturating_mul(pixels.image_numbers()) * NUMBER,
+        activations: replay.bytes().saturating_add(pixels.output_bytes()),
+    }
+}
+
+/// The most memory that inference takes, the program itself not counted: with weights as they
+/// were loaded and as the kernels read them.
+///
+/// The document's numbers must be in range (see [`Architecture::check`]).
+pub fn inference_memory(architecture: &Architecture, batch: BatchShape, threads: u32) -> Memory {
+    let [parameters, statistics] = numbers(architecture);
+    let mut replay = Replay::new(threads);
+    let folded = inference::load(architecture, &mut replay);
+    for _ in 0..2 {
+        inference::run(architecture, batch, &mut replay);
+    }
+    let pixels = Forward::new(architecture, batch);
+    Memory {
+        weights: (parameters + statistics + folded) * NUMBER,
+        training: 0,
+        images: pixels.image_numbers() * NUMBER,
+        activations: (replay.bytes() - folded * NUMBER).saturating_add(pixels.output_bytes()),
+    }
+}
+
+/// How many parameters and running statistics.
+fn numbers(architecture: &Architecture) -> [u64; 2] {
+    let mut numbers = [0_u64; 2];
+    walk(architecture, &mut |entry| {
+        let at = usize::from(entry.slot.group() == Group::Statistics);
+        numbers[at] = numbers[at].saturating_add(entry.len());
+    });
+    numbers
+}

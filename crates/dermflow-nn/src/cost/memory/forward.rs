@@ -1,0 +1,393 @@
+//! A training step forward, with what it keeps for the way back.
+
+use super::BatchShape;
+use super::backward::Backward;
+use super::replay::{Held, Replay};
+use crate::architecture::{Architecture, Block, BlockKind, NeckLayer, Task, Upsampling};
+
+/// A grid of the whole batch.
+#[derive(Clone, Copy)]
+pub(super) struct Grid {
+    pub(super) images: u64,
+    pub(super) height: u64,
+    pub(super) width: u64,
+}
+
+impl Grid {
+    pub(super) fn of(batch: BatchShape) -> Grid {
+        Grid {
+            images: u64::from(batch.images),
+            height: u64::from(batch.height),
+            width: u64::from(batch.width),
+        }
+    }
+
+    pub(super) fn of_image(self) -> u64 {
+        self.height * self.width
+    }
+
+    pub(super) fn places(self) -> u64 {
+        self.images.saturating_mul(self.of_image())
+    }
+
+    pub(super) fn strided(self, stride: usize) -> Grid {
+        let stride = stride.max(1) as u64;
+        Grid {
+            height: self.height.div_ceil(stride),
+            width: self.width.div_ceil(stride),
+            ..self
+        }
+    }
+
+    /// Numbers of an image with a border for windows of `kernel`.
+    pub(super) fn bordered(self, kernel: u64, stride: u64) -> u64 {
+        let side = |small: u64| (small.max(1) - 1) * stride + kernel;
+        side(self.height) * side(self.width)
+    }
+}
+
+/// One convolution by its lengths.
+#[derive(Clone, Copy)]
+pub(super) struct Convolution {
+    pub(super) kind: Kind,
+    pub(super) kernel: u64,
+    pub(super) stride: u64,
+    pub(super) inputs: u64,
+    pub(super) outputs: u64,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Kind {
+    Dense,
+    Depthwise,
+    Transposed,
+}
+
+impl Convolution {
+    pub(super) fn dense(kernel: usize, stride: usize, inputs: usize, outputs: usize) -> Convolution {
+        Convolution {
+            kind: Kind::Dense,
+            kernel: kernel as u64,
+            stride: stride as u64,
+            inputs: inputs as u64,
+            outputs: outputs as u64,
+        }
+    }
+
+    pub(super) fn pointwise(inputs: usize, outputs: usize) -> Convolution {
+        Convolution::dense(1, 1, inputs, outputs)
+    }
+
+    pub(super) fn depthwise(block: &Block) -> Convolution {
+        Convolution {
+            kind: Kind::Depthwise,
+            ..Convolution::dense(block.kernel, block.stride, block.expanded, block.expanded)
+        }
+    }
+
+    pub(super) fn of_step(layer: &NeckLayer) -> Convolution {
+        match layer.upsampling {
+            Upsampling::Learned => Convolution {
+                kind: Kind::Transposed,
+                ..Convolution::dense(4, 2, layer.inputs, layer.outputs)
+            },
+            Upsampling::Bilinear => Convolution::dense(3, 1, layer.inputs, layer.outputs),
+        }
+    }
+
+    pub(super) fn is_pointwise(&self) -> bool {
+        self.kind == Kind::Dense && self.kernel == 1 && self.stride == 1
+    }
+
+    pub(super) fn weights(&self) -> u64 {
+        match self.kind {
+            Kind::Depthwise => self.kernel * self.kernel * self.inputs,
+            Kind::Dense | Kind::Transposed => self.kernel * self.kernel * self.inputs * self.outputs,
+        }
+    }
+
+    /// Weights as the right side of a matrix product.
+    pub(super) fn panels(&self) -> u64 {
+        self.kernel * self.kernel * self.inputs * self.outputs.next_multiple_of(16)
+    }
+
+    /// Forward: gives the output. `normed` inputs go through a norm on the way.
+    pub(super) fn forward(&self, replay: &mut Replay, from: Grid, to: Grid, normed: bool) -> Held {
+        let held = match self.kind {
+            Kind::Depthwise => None,
+            Kind::Dense => Some(replay.take(self.panels())),
+            Kind::Transposed => {
+                let turned = replay.take(self.weights());
+                let panels = replay.take(self.panels());
+                replay.give(turned);
+                Some(panels)
+            }
+        };
+        let y = replay.take(to.places().saturating_mul(self.outputs));
+        match self.kind {
+            Kind::Dense if self.is_pointwise() => {
+                let scratch = if normed {
+                    tile_rows(self.inputs) * self.inputs
+                } else {
+                    0
+                };
+                replay.pieces(64, &[scratch]);
+            }
+            Kind::Dense | Kind::Depthwise => {
+                replay.pieces(to.images, &[to.bordered(self.kernel, self.stride) * self.inputs]);
+            }
+            Kind::Transposed => replay.pieces(to.images, &[from.bordered(3, 1) * self.inputs]),
+        }
+        replay.give_all(held);
+        y
+    }
+}
+
+/// Rows of a matrix product that are taken through a norm at a time.
+pub(super) fn tile_rows(numbers_of_row: u64) -> u64 {
+    (98_304 / numbers_of_row.max(1)).clamp(24, 240) / 24 * 24
+}
+
+/// What a block keeps for the way back, beside its input.
+#[derive(Default)]
+pub(super) struct SavedBlock {
+    pub(super) wide: Option<Held>,
+    pub(super) inner: Option<Held>,
+    pub(super) gates: Option<[Held; 3]>,
+    pub(super) last: Option<Held>,
+}
+
+/// The network by the lengths of its layers.
+pub(super) struct Forward<'a> {
+    pub(super) architecture: &'a Architecture,
+    pub(super) image: Grid,
+    pub(super) stem: Grid,
+    pub(super) blocks: Vec<Block>,
+    /// The grid of each block's output.
+    pub(super) grids: Vec<Grid>,
+    pub(super) neck: Vec<NeckLayer>,
+}
+
+/// All that a step keeps.
+pub(super) struct Saved {
+    pub(super) pixels: Held,
+    pub(super) stem: Held,
+    /// The stem's output, then each block's.
+    pub(super) outs: Vec<Held>,
+    pub(super) blocks: Vec<SavedBlock>,
+    pub(super) top: SavedTop,
+}
+
+pub(super) enum SavedTop {
+    Classifier { head: Held, features: Held },
+    Regressor { steps: Vec<SavedStep>, heads: [Held; 2] },
+}
+
+pub(super) struct SavedStep {
+    pub(super) doubled: Option<Held>,
+    pub(super) up: Held,
+    pub(super) lateral: Option<Held>,
+    pub(super) out: Held,
+}
+
+impl<'a> Forward<'a> {
+    pub(super) fn new(architecture: &'a Architecture, batch: BatchShape) -> Forward<'a> {
+        let image = Grid::of(batch);
+        let stem = image.strided(architecture.backbone.stem.stride as usize);
+        let blocks = architecture.backbone.blocks();
+        let mut grid = stem;
+        let grids = blocks.iter().map(|block| {
+            grid = grid.strided(block.stride);
+            grid
+        });
+        Forward {
+            architecture,
+            image,
+            stem,
+            grids: grids.collect(),
+            blocks,
+            neck: architecture.neck(),
+        }
+    }
+
+    pub(super) fn image_numbers(&self) -> u64 {
+        self.image.places().saturating_mul(3)
+    }
+
+    /// Outputs and their gradients, which lie outside of the pool.
+    pub(super) fn output_bytes(&self) -> u64 {
+        let channels = u64::from(self.architecture.classes());
+        let numbers = match &self.architecture.task {
+            Task::Classifier(_) => self.image.images.saturating_mul(channels),
+            Task::Regressor(_) => {
+                let places = self.image.strided(self.architecture.output_stride()).places();
+                places.saturating_mul(channels + 2)
+            }
+        };
+        numbers.saturating_mul(2 * super::NUMBER)
+    }
+
+    pub(super) fn stem_convolution(&self) -> Convolution {
+        let stem = &self.architecture.backbone.stem;
+        Convolution::dense(
+            stem.kernel as usize,
+            stem.stride as usize,
+            3,
+            stem.channels as usize,
+        )
+    }
+
+    /// The grid of a block's input.
+    pub(super) fn grid_before(&self, index: usize) -> Grid {
+        match index {
+            0 => self.stem,
+            _ => self.grids[index - 1],
+        }
+    }
+
+    /// The grid of the last block.
+    pub(super) fn last_grid(&self) -> Grid {
+        self.grid_before(self.blocks.len())
+    }
+
+    /// One whole step, forward and back.
+    pub(super) fn step(&mut self, replay: &mut Replay) {
+        let saved = self.forward(replay);
+        Backward { of: self, replay }.run(saved);
+    }
+
+    fn forward(&self, replay: &mut Replay) -> Saved {
+        let pixels = replay.take(self.image_numbers());
+        let stem = self.stem_convolution();
+        let y = stem.forward(replay, self.image, self.stem, false);
+        let mut outs = vec![replay.take(self.stem.places().saturating_mul(stem.outputs))];
+        let mut blocks = Vec::with_capacity(self.blocks.len());
+        for (index, block) in self.blocks.iter().enumerate() {
+            blocks.push(self.block(replay, index, block));
+            let places = self.grids[index].places();
+            outs.push(replay.take(places.saturating_mul(block.outputs as u64)));
+        }
+        let top = match &self.architecture.task {
+            Task::Classifier(classifier) => {
+                let (grid, channels) = (self.last_grid(), classifier.head_channels as usize);
+                let head = Convolution::pointwise(self.architecture.backbone.channels(), channels);
+                let head = head.forward(replay, grid, grid, false);
+                let features = replay.take(grid.images.saturating_mul(channels as u64));
+                replay.pieces(grid.images, &[grid.of_image() * channels as u64]);
+                let linear = Convolution::pointwise(channels, classifier.classes as usize);
+                let panels = replay.take(linear.panels());
+                replay.give(panels);
+                SavedTop::Classifier { head, features }
+            }
+            Task::Regressor(_) => self.regressor(replay),
+        };
+        Saved {
+            pixels,
+            stem: y,
+            outs,
+            blocks,
+            top,
+        }
+    }
+
+    fn block(&self, replay: &mut Replay, index: usize, block: &Block) -> SavedBlock {
+        let (from, to) = (self.grid_before(index), self.grids[index]);
+        let mut saved = SavedBlock::default();
+        match block.kind {
+            BlockKind::Fused => {
+                saved.inner = Some(fused(block).forward(replay, from, to, false));
+            }
+            BlockKind::Inverted => {
+                if block.expands() {
+                    let expand = Convolution::pointwise(block.inputs, block.expanded);
+                    saved.wide = Some(expand.forward(replay, from, from, false));
+                }
+                let depthwise = Convolution::depthwise(block);
+                saved.inner = Some(depthwise.forward(replay, from, to, block.expands()));
+            }
+        }
+        if let Some(squeeze) = block.squeeze {
+            let project = Convolution::pointwise(block.expanded, block.outputs);
+            let small = [
+                Convolution::pointwise(block.expanded, squeeze),
+                Convolution::pointwise(squeeze, block.expanded),
+            ];
+            let mut panels = vec![replay.take(project.panels())];
+            panels.extend(small.map(|of| replay.take(of.panels())));
+            let wide = block.expanded as u64;
+            saved.gates =
+                Some([wide, squeeze as u64, wide].map(|channels| replay.take(to.images * channels)));
+            saved.last = Some(replay.take(to.places().saturating_mul(project.outputs)));
+            replay.pieces(to.images, &[to.of_image() * wide, squeeze as u64]);
+            replay.give_all(panels);
+        } else if block.projects() {
+            let project = Convolution::pointwise(block.expanded, block.outputs);
+            saved.last = Some(project.forward(replay, to, to, true));
+        }
+        saved
+    }
+
+    fn regressor(&self, replay: &mut Replay) -> SavedTop {
+        let mut stride = self.architecture.backbone.stride();
+        let mut from = self.last_grid();
+        let mut steps = Vec::with_capacity(self.neck.len());
+        for layer in &self.neck {
+            stride /= 2;
+            let to = self.image.strided(stride);
+            let of = Convolution::of_step(layer);
+            let doubled = match layer.upsampling {
+                Upsampling::Learned => None,
+                Upsampling::Bilinear => Some(replay.take(to.places().saturating_mul(of.inputs))),
+            };
+            let up = of.forward(replay, if doubled.is_some() { to } else { from }, to, false);
+            let numbers = to.places().saturating_mul(of.outputs);
+            let lateral = layer.lateral.map(|channels| {
+                let lateral = Convolution::pointwise(channels, layer.outputs);
+                lateral.forward(replay, to, to, false)
+            });
+            let side = lateral.map(|_| replay.take(numbers));
+            let out = replay.take(numbers);
+            replay.give_all(side);
+            steps.push(SavedStep {
+                doubled,
+                up,
+                lateral,
+                out,
+            });
+            from = to;
+        }
+        let heads = self.heads().map(|[hidden, output]| {
+            let y = hidden.forward(replay, from, from, false);
+            let map = output.forward(replay, from, from, true);
+            replay.give(map);
+            y
+        });
+        SavedTop::Regressor { steps, heads }
+    }
+
+    /// Both heads' convolutions; nothing but lengths of 1 for a classifier, which has none.
+    pub(super) fn heads(&self) -> [[Convolution; 2]; 2] {
+        let features = match self.neck.last() {
+            Some(layer) => layer.outputs,
+            None => self.architecture.backbone.channels(),
+        };
+        let inside = self
+            .architecture
+            .regressor()
+            .map_or(1, |regressor| regressor.head_channels as usize);
+        [self.architecture.classes() as usize, 2].map(|channels| {
+            let hidden = Convolution::dense(3, 1, features, inside);
+            [hidden, Convolution::pointwise(inside, channels)]
+        })
+    }
+}
+
+/// The k×k convolution of a fused block.
+pub(super) fn fused(block: &Block) -> Convolution {
+    let outputs = if block.expands() {
+        block.expanded
+    } else {
+        block.outputs
+    };
+    Convolution::dense(block.kernel, block.stride, block.inputs, outputs)
+}
