@@ -1,4 +1,4 @@
-//! `import-table`: a CSV, TSV, JSON-lines or Parquet file as a table.
+//! `import-table`: a CSV, TSV, JSON or Parquet file as a table.
 //!
 //! Every row of the file ends in one of the two outputs: `table`, or `rejects` with the
 //! reason. Types are declared, or inferred from the **whole** file: a prefix would make the
@@ -6,7 +6,9 @@
 //! `unique: true`, 32 bytes a row besides). Must not know what the rows are about.
 
 mod assemble;
+mod file;
 mod infer;
+mod json_rows;
 mod parameters;
 mod parquet_rows;
 mod plan;
@@ -15,13 +17,16 @@ mod tests;
 mod text_rows;
 
 use dermflow_core::{
-    Contract, InputTypes, Inputs, OutputPort, PortType, Problem, Source, StageContext, StageError, StageKind,
-    TableType, Take,
+    InputTypes, Inputs, OutputPort, PortType, Problem, Source, StageContext, StageError, StageKind, Take,
 };
 
 use assemble::Outputs;
+pub(crate) use assemble::{Place, TakesRows, file_name};
+pub(crate) use file::TableFile;
 pub use parameters::ImportTableParameters;
-use parameters::KnownFormat;
+pub(crate) use parameters::{Format, ImportedColumn};
+
+use crate::rejects::Rejects;
 
 /// See the module.
 pub struct ImportTable;
@@ -31,7 +36,7 @@ impl StageKind for ImportTable {
     const NAME: &'static str = "import-table";
     const VERSION: u32 = 1;
     const ABOUT: &'static str =
-        "Reads a CSV, TSV, JSON-lines or Parquet file as a table; rows that don't fit become rejects.";
+        "Reads a CSV, TSV, JSON or Parquet file as a table; rows that don't fit become rejects.";
     const EXAMPLE: &'static str = "\
 name: import-table-example
 stages:
@@ -58,17 +63,10 @@ outputs:
     }
 
     fn outputs(parameters: &ImportTableParameters, _: &InputTypes) -> Result<Vec<OutputPort>, Problem> {
-        // The contract is in the constant list of contracts; `any` only keeps this total.
-        let mut rejects = Contract::named("Rejects").map_or_else(TableType::any, TableType::of);
-        rejects.open = false;
         let table = PortType::Table(parameters.promised()?);
         Ok(vec![
             OutputPort::new("table", table, "the rows that fit"),
-            OutputPort::new(
-                "rejects",
-                PortType::Table(rejects),
-                "the rows that don't, and why",
-            ),
+            Rejects::port("the rows that don't, and why"),
         ])
     }
 
@@ -86,18 +84,9 @@ outputs:
 
     fn run(parameters: &ImportTableParameters, context: &mut dyn StageContext) -> Result<(), StageError> {
         let path = context.source("path")?;
-        let format = parameters.known_format().map_err(crate::columns::failure)?;
-        let plan = match format {
-            KnownFormat::Parquet => parquet_rows::plan(parameters, &path)?,
-            KnownFormat::Text(format) => text_rows::plan(parameters, &path, format, context)?,
-        };
-        let mut outputs = Outputs::open(parameters, &path, plan.table.schema(), context)?;
-        match format {
-            KnownFormat::Parquet => parquet_rows::read(&plan, &path, &mut outputs, context)?,
-            KnownFormat::Text(format) => {
-                text_rows::read(parameters, &plan, &path, format, &mut outputs, context)?
-            }
-        }
+        let file = TableFile::open(parameters, &path, context)?;
+        let mut outputs = Outputs::open(parameters, &path, file.table().schema(), context)?;
+        file.read(&mut outputs, context)?;
         outputs.finish(context)
     }
 }

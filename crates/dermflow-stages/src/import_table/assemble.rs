@@ -10,24 +10,67 @@ use arrow::array::{
     RecordBatch, StringBuilder,
 };
 use arrow::datatypes::SchemaRef;
-use dermflow_core::sample_ids;
-use dermflow_core::{ColumnType, Contract, SampleId, StageContext, StageError, TableType, TableWriter};
+use dermflow_core::{ColumnType, SampleId, StageContext, StageError, TableWriter};
 
 use super::parameters::ImportTableParameters;
+use crate::rejects::Rejects;
 
 /// How many rows a batch has.
 pub const BATCH: usize = 8192;
 
+/// Takes the rows of a file, batch by batch.
+pub(crate) trait TakesRows {
+    /// Whether a row of this sample is wanted.
+    ///
+    /// # Errors
+    /// The reason for its refusal.
+    fn admit(&mut self, id: SampleId) -> Result<(), String>;
+
+    /// Refuses a row. Its id is given where it has one.
+    ///
+    /// # Errors
+    /// Where the disk is full.
+    fn refuse(&mut self, id: Option<SampleId>, place: Place, reason: String) -> Result<(), StageError>;
+
+    /// Takes rows, and where each stood in the file.
+    ///
+    /// # Errors
+    /// Where the disk is full.
+    fn take(&mut self, batch: &RecordBatch, places: &[Place]) -> Result<(), StageError>;
+}
+
+/// Where a row stands in its file, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The line on which it starts.
+    Line(u64),
+    /// Its number, where lines tell nothing.
+    Row(u64),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::Line(line) => write!(f, "line {line}"),
+            Place::Row(row) => write!(f, "row {row}"),
+        }
+    }
+}
+
 /// The two outputs while they are written, and what they count.
 pub struct Outputs {
     table: Box<dyn TableWriter>,
-    rejects: Box<dyn TableWriter>,
-    rejects_schema: SchemaRef,
+    rejects: Rejects,
     file: String,
-    refused: Vec<(SampleId, String, String)>,
     seen: Option<HashSet<SampleId>>,
     rows: u64,
-    refusals: u64,
+}
+
+/// What a file is called in messages and rejects: its name without folders, as written in the
+/// pipeline.
+pub(crate) fn file_name(written: &str, path: &Path) -> String {
+    let name = Path::new(written).file_name().or(path.file_name());
+    name.unwrap_or_default().to_string_lossy().into_owned()
 }
 
 impl Outputs {
@@ -37,82 +80,45 @@ impl Outputs {
         schema: SchemaRef,
         context: &mut dyn StageContext,
     ) -> Result<Outputs, StageError> {
-        let written = Path::new(&parameters.path).file_name().or(path.file_name());
-        // The contract is in the constant list of contracts; `any` only keeps this total.
-        let rejects_schema = Contract::named("Rejects")
-            .map_or_else(TableType::any, TableType::of)
-            .schema();
         Ok(Outputs {
             table: context.write_table("table", schema)?,
-            rejects: context.write_table("rejects", rejects_schema.clone())?,
-            rejects_schema,
-            file: written.unwrap_or_default().to_string_lossy().into_owned(),
-            refused: Vec::new(),
+            rejects: Rejects::open(context)?,
+            file: file_name(&parameters.path, path),
             seen: parameters.unique.then(HashSet::new),
             rows: 0,
-            refusals: 0,
         })
     }
 
-    /// Whether a sample is new, where it has to be.
-    ///
-    /// # Errors
-    /// The reason for its refusal.
-    pub fn admit(&mut self, id: SampleId) -> Result<(), String> {
+    pub fn finish(self, context: &mut dyn StageContext) -> Result<(), StageError> {
+        let refused = self.rejects.count();
+        if refused > 0 {
+            let (all, file) = (self.rows + refused, &self.file);
+            context.log(&format!(
+                "{refused} of {all} rows of {file} were refused: see the output `rejects`"
+            ));
+        }
+        context.metric("rows", self.rows as f64);
+        context.metric("rejects", refused as f64);
+        self.table.finish()?;
+        self.rejects.finish()
+    }
+}
+
+impl TakesRows for Outputs {
+    fn admit(&mut self, id: SampleId) -> Result<(), String> {
         if self.seen.as_mut().is_none_or(|seen| seen.insert(id)) {
             return Ok(());
         }
         Err("an earlier row has the same sample id, and `unique: true` allows one row each".to_string())
     }
 
-    /// Refuses the row at `place` (such as `line 18`). Without an id of its own it gets one
-    /// from its place.
-    pub fn refuse(&mut self, id: Option<SampleId>, place: &str, reason: String) -> Result<(), StageError> {
-        let source = format!("{} {place}", self.file);
-        let id = id.unwrap_or_else(|| SampleId::of_key(&source));
-        self.refused.push((id, source, reason));
-        self.refusals += 1;
-        match self.refused.len() < BATCH {
-            true => Ok(()),
-            false => self.write_refused(),
-        }
+    fn refuse(&mut self, id: Option<SampleId>, place: Place, reason: String) -> Result<(), StageError> {
+        self.rejects.add(id, format!("{} {place}", self.file), reason)
     }
 
-    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), StageError> {
+    fn take(&mut self, batch: &RecordBatch, _: &[Place]) -> Result<(), StageError> {
         self.rows += batch.num_rows() as u64;
         self.table.write(batch)
-    }
-
-    fn write_refused(&mut self) -> Result<(), StageError> {
-        let mut sources = StringBuilder::new();
-        let mut reasons = StringBuilder::new();
-        let mut ids = Vec::with_capacity(self.refused.len());
-        for (id, source, reason) in self.refused.drain(..) {
-            ids.push(id);
-            sources.append_value(source);
-            reasons.append_value(reason);
-        }
-        let columns: Vec<ArrayRef> = vec![
-            sample_ids(&ids),
-            Arc::new(sources.finish()),
-            Arc::new(reasons.finish()),
-        ];
-        self.rejects
-            .write(&RecordBatch::try_new(self.rejects_schema.clone(), columns)?)
-    }
-
-    pub fn finish(mut self, context: &mut dyn StageContext) -> Result<(), StageError> {
-        self.write_refused()?;
-        if self.refusals > 0 {
-            let (refused, all, file) = (self.refusals, self.rows + self.refusals, &self.file);
-            context.log(&format!(
-                "{refused} of {all} rows of {file} were refused: see the output `rejects`"
-            ));
-        }
-        context.metric("rows", self.rows as f64);
-        context.metric("rejects", self.refusals as f64);
-        self.table.finish()?;
-        self.rejects.finish()
     }
 }
 

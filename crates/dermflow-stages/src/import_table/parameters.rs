@@ -20,37 +20,38 @@ use crate::columns::refuse_declared_sample_id;
 #[schemars(rename = "ImportTable")]
 pub struct ImportTableParameters {
     /// The file, relative to the pipeline file. CSV and TSV need a line of column names first.
-    pub(super) path: String,
-    /// The file's format. `auto` goes by the extension: csv, tsv, jsonl or ndjson, parquet.
+    pub(crate) path: String,
+    /// The file's format. `auto` goes by the extension: csv, tsv, json (one list of objects),
+    /// jsonl or ndjson, parquet.
     #[serde(default)]
-    pub(super) format: Format,
+    pub(crate) format: Format,
     /// The column whose text makes the sample ids. Equal keys are one sample, in every table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) key: Option<String>,
+    pub(crate) key: Option<String>,
     /// The column that holds sample ids as 64 hexadecimal digits (or 32 bytes, in Parquet).
     /// Left out, and without `key`: the column `sample_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) sample_id: Option<String>,
+    pub(crate) sample_id: Option<String>,
     /// A contract that the table promises to meet, such as `Labels`; rows that don't are
     /// refused. Further columns come as well, unless `columns` are declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) contract: Option<String>,
+    pub(crate) contract: Option<String>,
     /// The columns to take, by the name that they get: a type (`age: integer`), or
     /// `{type: integer, from: NAME IN THE FILE, nullable: true}`. Rows with a value of another
     /// type, or without a value where `nullable` is not set, are refused. The file's other
     /// columns are left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) columns: Option<BTreeMap<String, ImportedColumn>>,
+    pub(crate) columns: Option<BTreeMap<String, ImportedColumn>>,
     /// Spellings of a missing value. Left out: the empty text in CSV and TSV, none elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) null: Option<Vec<String>>,
+    pub(crate) null: Option<Vec<String>>,
     /// What stands between the values: one ASCII character. Left out: a comma in CSV, a tab
     /// in TSV.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) delimiter: Option<char>,
+    pub(crate) delimiter: Option<char>,
     /// Whether a sample may have one row only: later ones are refused.
     #[serde(default)]
-    pub(super) unique: bool,
+    pub(crate) unique: bool,
 }
 
 /// A file format.
@@ -64,6 +65,8 @@ pub enum Format {
     Csv,
     /// Values between tabs, quoted with `"` where needed.
     Tsv,
+    /// One JSON list of objects, a row each.
+    Json,
     /// One JSON object a line.
     JsonLines,
     /// Parquet.
@@ -74,6 +77,7 @@ pub enum Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextFormat {
     Delimited(u8),
+    Json,
     JsonLines,
 }
 
@@ -89,10 +93,26 @@ pub enum KnownFormat {
 #[serde(from = "WrittenColumn")]
 pub struct ImportedColumn {
     #[serde(rename = "type")]
-    pub(super) column_type: ColumnType,
+    pub(crate) column_type: ColumnType,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) from: Option<String>,
-    pub(super) nullable: bool,
+    pub(crate) from: Option<String>,
+    pub(crate) nullable: bool,
+}
+
+impl ImportedColumn {
+    /// It with the name that it gets.
+    pub(crate) fn named(&self, name: &str) -> Column {
+        Column {
+            name: name.to_string(),
+            column_type: self.column_type.clone(),
+            nullable: self.nullable,
+        }
+    }
+
+    /// What it is called in the file, where it gets `name`.
+    pub(crate) fn source<'a>(&'a self, name: &'a str) -> &'a str {
+        self.from.as_deref().unwrap_or(name)
+    }
 }
 
 /// Both spellings become one value, so that a spelling doesn't move the key.
@@ -158,7 +178,7 @@ impl IdFrom {
 }
 
 impl ImportTableParameters {
-    pub(super) fn id_from(&self) -> IdFrom {
+    pub(crate) fn id_from(&self) -> IdFrom {
         match (&self.key, &self.sample_id) {
             (Some(key), _) => IdFrom::Key(key.clone()),
             (None, Some(column)) => IdFrom::Id(column.clone()),
@@ -167,20 +187,17 @@ impl ImportTableParameters {
     }
 
     /// The declared columns with what they are called in the file.
-    pub(super) fn declared(&self) -> Option<Vec<(Column, String)>> {
-        let columns = self.columns.as_ref()?.iter().map(|(name, declared)| {
-            let column = Column {
-                name: name.clone(),
-                column_type: declared.column_type.clone(),
-                nullable: declared.nullable,
-            };
-            (column, declared.from.clone().unwrap_or_else(|| name.clone()))
-        });
+    pub(crate) fn declared(&self) -> Option<Vec<(Column, String)>> {
+        let columns = self
+            .columns
+            .as_ref()?
+            .iter()
+            .map(|(name, declared)| (declared.named(name), declared.source(name).to_string()));
         Some(columns.collect())
     }
 
     /// The columns of the named contract besides the sample id.
-    pub(super) fn contract_columns(&self) -> Result<Vec<Column>, Problem> {
+    pub(crate) fn contract_columns(&self) -> Result<Vec<Column>, Problem> {
         let Some(name) = &self.contract else {
             return Ok(Vec::new());
         };
@@ -193,7 +210,7 @@ impl ImportTableParameters {
     }
 
     /// What is known of the table before the file is read.
-    pub(super) fn promised(&self) -> Result<TableType, Problem> {
+    pub(crate) fn promised(&self) -> Result<TableType, Problem> {
         let contract = TableType {
             open: true,
             ..TableType::exactly(self.contract_columns()?)
@@ -213,17 +230,18 @@ impl ImportTableParameters {
         Ok(promised)
     }
 
-    pub(super) fn known_format(&self) -> Result<KnownFormat, Problem> {
+    pub(crate) fn known_format(&self) -> Result<KnownFormat, Problem> {
         let extension = Path::new(&self.path).extension().unwrap_or_default();
         let extension = extension.to_string_lossy().to_lowercase();
         let format = match (self.format, extension.as_str()) {
             (Format::Auto, "csv") => Format::Csv,
             (Format::Auto, "tsv" | "tab") => Format::Tsv,
+            (Format::Auto, "json") => Format::Json,
             (Format::Auto, "jsonl" | "ndjson") => Format::JsonLines,
             (Format::Auto, "parquet" | "pq") => Format::Parquet,
             (Format::Auto, other) => {
                 let message = format!("the extension `{other}` tells no format");
-                let help = "write `format: csv`, `tsv`, `json-lines` or `parquet`";
+                let help = "write `format: csv`, `tsv`, `json`, `json-lines` or `parquet`";
                 return Err(Problem::new("path", message).with_help(help));
             }
             (given, _) => given,
@@ -238,13 +256,14 @@ impl ImportTableParameters {
         };
         match format {
             Format::Tsv => delimited('\t'),
+            Format::Json => Ok(KnownFormat::Text(TextFormat::Json)),
             Format::JsonLines => Ok(KnownFormat::Text(TextFormat::JsonLines)),
             Format::Parquet => Ok(KnownFormat::Parquet),
             Format::Csv | Format::Auto => delimited(','),
         }
     }
 
-    pub(super) fn problems(&self) -> Vec<Problem> {
+    pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.key.is_some() && self.sample_id.is_some() {
             let message = "`key` and `sample_id` exclude each other: both say where the ids come from";
@@ -276,11 +295,11 @@ impl ImportTableParameters {
     }
 
     /// Whether a text stands for a missing value.
-    pub(super) fn null_spellings(&self, format: TextFormat) -> Vec<String> {
+    pub(crate) fn null_spellings(&self, format: TextFormat) -> Vec<String> {
         match (&self.null, format) {
             (Some(spellings), _) => spellings.clone(),
             (None, TextFormat::Delimited(_)) => vec![String::new()],
-            (None, TextFormat::JsonLines) => Vec::new(),
+            (None, TextFormat::Json | TextFormat::JsonLines) => Vec::new(),
         }
     }
 }

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use dermflow_core::sample_ids;
 use dermflow_core::{Column, SampleId, StageContext, StageError};
 
-use super::assemble::{BATCH, Outputs};
+use super::assemble::{BATCH, Place, TakesRows};
 use super::parameters::{IdFrom, ImportTableParameters};
 use super::plan::{self, Plan};
 use crate::coerce;
@@ -40,7 +40,7 @@ fn wrong_column(name: &str, refusal: &str) -> StageError {
 pub fn read(
     plan: &Plan,
     path: &Path,
-    outputs: &mut Outputs,
+    rows: &mut dyn TakesRows,
     context: &dyn StageContext,
 ) -> Result<(), StageError> {
     let file = ForeignParquet::open(path, BATCH)?;
@@ -51,7 +51,7 @@ pub fn read(
         if context.cancelled() {
             return Err(StageError::cancelled());
         }
-        read_batch(plan, &batch, first, outputs)?;
+        read_batch(plan, &batch, first, rows)?;
         first += batch.num_rows() as u64;
         context.progress(first, Some(total));
     }
@@ -59,7 +59,12 @@ pub fn read(
 }
 
 /// `first` rows came in the batches before.
-fn read_batch(plan: &Plan, batch: &RecordBatch, first: u64, outputs: &mut Outputs) -> Result<(), StageError> {
+fn read_batch(
+    plan: &Plan,
+    batch: &RecordBatch,
+    first: u64,
+    rows: &mut dyn TakesRows,
+) -> Result<(), StageError> {
     let columns = &plan.table.columns[1..];
     let arrays = columns.iter().zip(&plan.from).map(|(column, from)| {
         let name = &plan.wanted[*from];
@@ -70,6 +75,7 @@ fn read_batch(plan: &Plan, batch: &RecordBatch, first: u64, outputs: &mut Output
     let ids = row_ids(plan, wanted(batch, plan.id.column())?)?;
     let mut kept = Vec::with_capacity(batch.num_rows());
     let mut kept_ids = Vec::with_capacity(batch.num_rows());
+    let mut places = Vec::with_capacity(batch.num_rows());
     for (row, id) in ids.into_iter().enumerate() {
         let known = id.as_ref().ok().copied();
         let gap = columns
@@ -79,12 +85,16 @@ fn read_batch(plan: &Plan, batch: &RecordBatch, first: u64, outputs: &mut Output
         let admitted = match (id, gap) {
             (Err(reason), _) => Err(format!("`{}`: {reason}", plan.id.column())),
             (Ok(_), Some((column, _))) => Err(format!("`{}` is missing", column.name)),
-            (Ok(id), None) => outputs.admit(id).map(|()| id),
+            (Ok(id), None) => rows.admit(id).map(|()| id),
         };
+        let place = Place::Row(first + row as u64 + 1);
         kept.push(admitted.is_ok());
         match admitted {
-            Ok(id) => kept_ids.push(id),
-            Err(reason) => outputs.refuse(known, &format!("row {}", first + row as u64 + 1), reason)?,
+            Ok(id) => {
+                kept_ids.push(id);
+                places.push(place);
+            }
+            Err(reason) => rows.refuse(known, place, reason)?,
         }
     }
     let mask = BooleanArray::from(kept);
@@ -92,7 +102,7 @@ fn read_batch(plan: &Plan, batch: &RecordBatch, first: u64, outputs: &mut Output
     for array in &arrays {
         kept_arrays.push(filter(array, &mask)?);
     }
-    outputs.write(&RecordBatch::try_new(plan.table.schema(), kept_arrays)?)
+    rows.take(&RecordBatch::try_new(plan.table.schema(), kept_arrays)?, &places)
 }
 
 fn wanted<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, StageError> {

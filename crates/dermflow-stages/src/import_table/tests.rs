@@ -227,3 +227,27 @@ fn parameters_that_make_no_sense_are_told_at_their_place() {
     );
     assert!(places("{path: a.txt, format: csv, key: a}").is_empty());
 }
+
+#[test]
+fn a_json_list_of_objects_is_read_as_rows_and_what_is_no_list_is_refused() {
+    let list = b"\xef\xbb\xbf[{\"k\": \"a\", \"n\": 1},\n {\"k\": \"b\", \"n\": null, \"m\": true}, 7, {\"k\": \"c\", \"n\": [1]}]\n";
+    let context = import("a.json", list, "key: k").unwrap();
+    let (rows, types) = texts(&context.output("table"));
+    assert_eq!(types, [DataType::Utf8, DataType::Boolean, DataType::Int64]);
+    assert_eq!(rows[&key("a")], ["a", "", "1"]);
+    assert_eq!(rows[&key("b")], ["b", "true", ""]);
+    let expected = [
+        "a.json row 3: it is no JSON object",
+        "a.json row 4: `n` holds a list or an object",
+    ];
+    assert_eq!(rejects(&context), expected);
+    for (text, words) in [
+        ("{\"k\": 1}", "no JSON list"),
+        ("[{\"k\": 1}", "EOF"),
+        ("[] x", "trailing"),
+        ("", "EOF"),
+    ] {
+        let error = import("a.json", text.as_bytes(), "key: k").err().unwrap();
+        assert!(error.message.contains(words), "{text}: {error}");
+    }
+}

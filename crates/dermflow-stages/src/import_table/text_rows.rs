@@ -1,34 +1,32 @@
-//! CSV, TSV and JSON-lines files, row by row. Knows how rows are written, and not what they
+//! CSV, TSV, JSON and JSON-lines files, row by row. Knows how rows are written, and not what they
 //! become: that is the plan's.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use dermflow_core::sample_ids;
 use dermflow_core::{Cause, Column, SampleId, StageContext, StageError};
-use serde_json::Value;
 
-use super::assemble::{BATCH, Builder, Outputs, Parsed, parse};
+use super::assemble::{BATCH, Builder, Parsed, Place, TakesRows, parse};
 use super::infer::Seen;
+use super::json_rows;
 use super::parameters::{IdFrom, ImportTableParameters, TextFormat};
 use super::plan::{self, Plan};
 
 /// One value of a row.
 pub struct Cell<'a> {
-    text: Cow<'a, str>,
+    pub text: Cow<'a, str>,
     /// The file says that it is text.
-    quoted: bool,
+    pub quoted: bool,
 }
 
 /// A row: the wanted columns in their order, or the reason for which it can't be read.
-type Row<'a> = Result<&'a [Option<Cell<'a>>], String>;
+pub type Row<'a> = Result<&'a [Option<Cell<'a>>], String>;
 
-/// Takes a line by number and bytes.
-type EachLine<'a> = &'a mut dyn FnMut(u64, &[u8]) -> Result<(), StageError>;
+/// Takes a row and where it stands.
+pub type EachRow<'a> = &'a mut dyn FnMut(Place, Row<'_>) -> Result<(), StageError>;
 
 /// Draws up the plan, reading the whole file where types are to be inferred.
 pub fn plan(
@@ -67,7 +65,7 @@ pub fn read(
     plan: &Plan,
     path: &Path,
     format: TextFormat,
-    outputs: &mut Outputs,
+    rows: &mut dyn TakesRows,
     context: &dyn StageContext,
 ) -> Result<(), StageError> {
     let nulls = parameters.null_spellings(format);
@@ -77,11 +75,11 @@ pub fn read(
         .map(|column| Builder::new(&column.column_type))
         .collect::<Result<_, _>>()?;
     let mut ids: Vec<SampleId> = Vec::new();
-    each_row(path, format, &plan.wanted, context, &mut |line, row| {
-        let place = || format!("line {line}");
+    let mut places: Vec<Place> = Vec::new();
+    each_row(path, format, &plan.wanted, context, &mut |place, row| {
         let row = match row {
             Ok(row) => row,
-            Err(reason) => return outputs.refuse(None, &place(), reason),
+            Err(reason) => return rows.refuse(None, place, reason),
         };
         let given = |at: usize| {
             let cell: Option<&Cell<'_>> = row.get(at).and_then(Option::as_ref);
@@ -89,40 +87,43 @@ pub fn read(
         };
         let id = match id_of(plan, given(plan.id_from)) {
             Ok(id) => id,
-            Err(reason) => return outputs.refuse(None, &place(), reason),
+            Err(reason) => return rows.refuse(None, place, reason),
         };
         let mut values = Vec::with_capacity(columns.len());
         for (column, from) in columns.iter().zip(&plan.from) {
             match value_of(column, given(*from)) {
                 Ok(value) => values.push(value),
-                Err(reason) => return outputs.refuse(Some(id), &place(), reason),
+                Err(reason) => return rows.refuse(Some(id), place, reason),
             }
         }
-        if let Err(reason) = outputs.admit(id) {
-            return outputs.refuse(Some(id), &place(), reason);
+        if let Err(reason) = rows.admit(id) {
+            return rows.refuse(Some(id), place, reason);
         }
         ids.push(id);
+        places.push(place);
         for (builder, value) in builders.iter_mut().zip(values) {
             builder.append(value)?;
         }
         match ids.len() < BATCH {
             true => Ok(()),
-            false => write(plan, &mut ids, &mut builders, outputs),
+            false => write(plan, &mut ids, &mut places, &mut builders, rows),
         }
     })?;
-    write(plan, &mut ids, &mut builders, outputs)
+    write(plan, &mut ids, &mut places, &mut builders, rows)
 }
 
 fn write(
     plan: &Plan,
     ids: &mut Vec<SampleId>,
+    places: &mut Vec<Place>,
     builders: &mut [Builder],
-    outputs: &mut Outputs,
+    rows: &mut dyn TakesRows,
 ) -> Result<(), StageError> {
     let mut arrays: Vec<ArrayRef> = vec![sample_ids(ids)];
     arrays.extend(builders.iter_mut().map(Builder::finish));
     ids.clear();
-    outputs.write(&RecordBatch::try_new(plan.table.schema(), arrays)?)
+    let places = std::mem::take(places);
+    rows.take(&RecordBatch::try_new(plan.table.schema(), arrays)?, &places)
 }
 
 fn id_of(plan: &Plan, cell: Option<&Cell<'_>>) -> Result<SampleId, String> {
@@ -147,7 +148,7 @@ fn value_of<'a>(column: &Column, cell: Option<&'a Cell<'a>>) -> Result<Parsed<'a
 /// The file's columns: its first line, or every name in any of its objects.
 fn names(path: &Path, format: TextFormat, context: &dyn StageContext) -> Result<Vec<String>, StageError> {
     let TextFormat::Delimited(delimiter) = format else {
-        return json_names(path, context);
+        return json_rows::names(path, format, context);
     };
     let mut reader = delimited(path, delimiter)?;
     let header = reader
@@ -173,36 +174,17 @@ fn names(path: &Path, format: TextFormat, context: &dyn StageContext) -> Result<
     }
 }
 
-fn json_names(path: &Path, context: &dyn StageContext) -> Result<Vec<String>, StageError> {
-    let (mut names, mut known) = (Vec::new(), HashSet::new());
-    each_line(path, context, &mut |_, line| {
-        if let Ok(Value::Object(object)) = serde_json::from_slice(line) {
-            for name in object.keys() {
-                if known.insert(name.clone()) {
-                    names.push(name.clone());
-                }
-            }
-        }
-        Ok(())
-    })?;
-    // Within an object the order is not the file's, so only the names decide.
-    names.sort();
-    Ok(names)
-}
-
-/// Calls `each` with the line on which a row starts, and the row.
+/// Calls `each` with where a row stands, and the row.
 fn each_row(
     path: &Path,
     format: TextFormat,
     wanted: &[String],
     context: &dyn StageContext,
-    each: &mut dyn FnMut(u64, Row<'_>) -> Result<(), StageError>,
+    each: EachRow<'_>,
 ) -> Result<(), StageError> {
     match format {
         TextFormat::Delimited(delimiter) => each_record(path, delimiter, wanted, context, each),
-        TextFormat::JsonLines => each_line(path, context, &mut |line, bytes| {
-            json_row(line, bytes, wanted, each)
-        }),
+        TextFormat::Json | TextFormat::JsonLines => json_rows::each_row(path, format, wanted, context, each),
     }
 }
 
@@ -225,7 +207,7 @@ fn each_record(
     delimiter: u8,
     wanted: &[String],
     context: &dyn StageContext,
-    each: &mut dyn FnMut(u64, Row<'_>) -> Result<(), StageError>,
+    each: EachRow<'_>,
 ) -> Result<(), StageError> {
     let mut reader = delimited(path, delimiter)?;
     let header = reader
@@ -247,7 +229,7 @@ fn each_record(
         if rows.is_multiple_of(BATCH as u64) {
             report(rows, context)?;
         }
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = Place::Line(record.position().map_or(0, csv::Position::line));
         if record.len() != header.len() {
             let reason = format!(
                 "it has {} values, and there are {} columns",
@@ -275,7 +257,7 @@ fn each_record(
     Ok(())
 }
 
-fn report(rows: u64, context: &dyn StageContext) -> Result<(), StageError> {
+pub fn report(rows: u64, context: &dyn StageContext) -> Result<(), StageError> {
     context.progress(rows, None);
     match context.cancelled() {
         true => Err(StageError::cancelled()),
@@ -286,60 +268,4 @@ fn report(rows: u64, context: &dyn StageContext) -> Result<(), StageError> {
 fn changed(path: &Path) -> StageError {
     let message = format!("{} changed while it was read", path.display());
     StageError::new(message).with_cause(Cause::SourceChanged)
-}
-
-/// Calls `each` with the number and bytes of every line that isn't blank.
-fn each_line(path: &Path, context: &dyn StageContext, each: EachLine<'_>) -> Result<(), StageError> {
-    let file = File::open(path).map_err(|error| StageError::io("reading", path, &error))?;
-    let mut reader = BufReader::with_capacity(1 << 16, file);
-    let mut line = Vec::new();
-    let mut number = 0;
-    loop {
-        line.clear();
-        let read = reader.read_until(b'\n', &mut line);
-        if read.map_err(|error| StageError::io("reading", path, &error))? == 0 {
-            return Ok(());
-        }
-        number += 1;
-        if number % (BATCH as u64) == 0 {
-            report(number, context)?;
-        }
-        let text = line.trim_ascii();
-        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-        if !text.is_empty() {
-            each(number, text)?;
-        }
-    }
-}
-
-fn json_row(
-    line: u64,
-    bytes: &[u8],
-    wanted: &[String],
-    each: &mut dyn FnMut(u64, Row<'_>) -> Result<(), StageError>,
-) -> Result<(), StageError> {
-    let object = match serde_json::from_slice(bytes) {
-        Ok(Value::Object(object)) => object,
-        Ok(_) => return each(line, Err("the line is no JSON object".to_string())),
-        Err(error) => return each(line, Err(format!("the line is no JSON: {error}"))),
-    };
-    let cells: Result<Vec<Option<Cell<'_>>>, String> = wanted
-        .iter()
-        .map(|name| match object.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(Cell {
-                text: Cow::Borrowed(text),
-                quoted: true,
-            })),
-            Some(value @ (Value::Bool(_) | Value::Number(_))) => Ok(Some(Cell {
-                text: Cow::Owned(value.to_string()),
-                quoted: false,
-            })),
-            Some(_) => Err(format!("`{name}` holds a list or an object")),
-        })
-        .collect();
-    match cells {
-        Ok(cells) => each(line, Ok(&cells)),
-        Err(reason) => each(line, Err(reason)),
-    }
 }
