@@ -14,10 +14,13 @@
 
 pub mod augment;
 pub mod boxes;
+pub mod components;
 pub mod ellipse;
 pub mod heatmap;
+pub mod mask;
 pub mod picture;
 pub mod placement;
 pub mod sheet;
 pub mod similarity;
 pub mod synthetic;
+pub mod whole_original;
