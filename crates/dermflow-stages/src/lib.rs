@@ -13,53 +13,75 @@
 //! assert!(filter.check(&parameters).is_empty());
 //! ```
 
+mod annotations;
 mod box_to_heatmap;
+mod check_leakage;
 mod coerce;
 mod columns;
 mod concat;
 mod contact_sheet;
 mod draws;
+mod export_labelling;
 mod filter;
 mod foreign_parquet;
+mod import_boxes;
+mod import_labels;
 mod import_table;
 mod inject_noise;
 mod join;
 mod list_files;
+mod merge_classes;
 mod process;
 mod random_process;
 mod rejects;
 mod sample;
+mod select_for_labelling;
+mod split;
 mod synthesize;
 mod whole_samples;
 
 use dermflow_core::Registry;
 
 pub use box_to_heatmap::BoxToHeatmap;
+pub use check_leakage::CheckLeakage;
 pub use concat::Concat;
 pub use contact_sheet::ContactSheet;
+pub use export_labelling::ExportLabelling;
 pub use filter::Filter;
+pub use import_boxes::ImportBoxes;
+pub use import_labels::ImportLabels;
 pub use import_table::ImportTable;
 pub use inject_noise::InjectNoise;
 pub use join::Join;
 pub use list_files::ListFiles;
+pub use merge_classes::MergeClasses;
 pub use process::Process;
 pub use random_process::RandomProcess;
 pub use sample::Sample;
+pub use select_for_labelling::SelectForLabelling;
+pub use split::Split;
 pub use synthesize::Synthesize;
 
 /// Every kind that comes with dermflow.
 pub fn registry() -> Registry {
     Registry::new()
         .with::<BoxToHeatmap>()
+        .with::<CheckLeakage>()
         .with::<Concat>()
         .with::<ContactSheet>()
+        .with::<ExportLabelling>()
         .with::<Filter>()
+        .with::<ImportBoxes>()
+        .with::<ImportLabels>()
         .with::<ImportTable>()
         .with::<InjectNoise>()
         .with::<Join>()
         .with::<ListFiles>()
+        .with::<MergeClasses>()
         .with::<Process>()
         .with::<RandomProcess>()
         .with::<Sample>()
+        .with::<SelectForLabelling>()
+        .with::<Split>()
         .with::<Synthesize>()
 }

@@ -17,8 +17,8 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use changes::{at, at_mut, changes, leaves};
 use dermflow_core::{
-    Cause, ColumnHasher, ColumnType, Digest, FILES_PORT, InputTypes, Kind, OutputPort, Parameters, PortType,
-    Shape, StageError, TableType, memory,
+    Arity, Cause, ColumnHasher, ColumnType, Digest, FILES_PORT, InputTypes, Kind, OutputPort, Parameters,
+    PortType, Shape, StageError, TableType, memory,
 };
 use world::World;
 
@@ -79,9 +79,11 @@ impl Ready {
         }
         let inputs = self.kind.inputs(&self.parameters);
         for port in &inputs.ports {
-            let given = wired
-                .get(&port.name)
-                .unwrap_or_else(|| panic!("{}: {} is not wired", self.name, port.name));
+            let given = match wired.get(&port.name) {
+                Some(given) => given,
+                None if port.arity == Arity::Optional => continue,
+                None => panic!("{}: {} is not wired", self.name, port.name),
+            };
             given
                 .iter()
                 .for_each(|given| port.port_type.accepts(given).unwrap());

@@ -2,6 +2,9 @@
 //!
 //! A new kind adds a line here. Its golden digest is told by the suite when it fails.
 
+#[path = "labelling.rs"]
+mod labelling;
+
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
@@ -18,7 +21,7 @@ pub fn cases() -> Vec<Case> {
         prepare,
         golden: (version, golden),
     };
-    vec![
+    let mut all = vec![
         case("box-to-heatmap", "{}", boxes_and_samples, 1, "6b30e9835c45"),
         case(
             "box-to-heatmap",
@@ -142,7 +145,9 @@ pub fn cases() -> Vec<Case> {
             1,
             "df2fef2204cb",
         ),
-    ]
+    ];
+    all.extend(labelling::cases());
+    all
 }
 
 const PROGRAM: &str = "{command: [/bin/sh, run.sh], files: [run.sh], \

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, BinaryArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use dermflow_core::memory::{MemoryContext, batch};
 use dermflow_core::sample_ids;
 use dermflow_core::{Contract, FILES_PORT, NamedFile, SampleId, TableFiles, TableType};
@@ -17,7 +17,7 @@ pub struct World {
     pub tables: Vec<(String, RecordBatch)>,
     /// Files by port.
     pub files: Vec<(String, Vec<NamedFile>)>,
-    sources: Vec<(String, PathBuf)>,
+    sources: Vec<(String, PathBuf, Vec<NamedFile>)>,
 }
 
 impl Default for World {
@@ -67,8 +67,8 @@ impl World {
         for (port, files) in &self.files {
             context.add_files(port, files.clone());
         }
-        for (parameter, path) in &self.sources {
-            context.add_source(parameter, path, Vec::new());
+        for (parameter, path, files) in &self.sources {
+            context.add_source(parameter, path, files.clone());
         }
         context
     }
@@ -77,7 +77,71 @@ impl World {
     pub fn source(&mut self, parameter: &str, name: &str, content: &str) {
         let path = self.folder.path().join(name);
         std::fs::write(&path, content).unwrap();
-        self.sources.push((parameter.to_string(), path));
+        self.sources.push((parameter.to_string(), path, Vec::new()));
+    }
+
+    /// Writes a folder of files and gives it to a parameter.
+    pub fn source_folder(&mut self, parameter: &str, files: &[(&str, Vec<u8>)]) {
+        let folder = self.folder.path().join(format!("source-{parameter}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let named = files.iter().map(|(name, content)| {
+            let path = folder.join(name);
+            std::fs::write(&path, content).unwrap();
+            NamedFile {
+                name: (*name).to_string(),
+                path,
+            }
+        });
+        let named = named.collect();
+        self.sources.push((parameter.to_string(), folder, named));
+    }
+
+    /// Wires images as `Samples`: of 12 by 9 pixels, letterboxed from 120 by 60, three in turn
+    /// nearly the same; some of one group, some without group or label.
+    pub fn samples(&mut self, port: &str, keys: std::ops::Range<usize>, rows: bool) {
+        let numbers: Vec<usize> = keys.collect();
+        let names: Vec<String> = numbers.iter().map(|number| format!("s/{number}.jpg")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let integers = |value: i64| Arc::new(Int64Array::from(vec![value; numbers.len()])) as ArrayRef;
+        let fractions = |value: f64| Arc::new(Float64Array::from(vec![value; numbers.len()])) as ArrayRef;
+        let groups: StringArray = numbers
+            .iter()
+            .map(|n| (n % 4 != 0).then(|| format!("p{}", n % 10)))
+            .collect();
+        let labels: StringArray = numbers
+            .iter()
+            .map(|n| ["nevus", "melanoma"].get(n % 3).copied())
+            .collect();
+        let picture = |n: usize| -> Vec<u8> {
+            let seed = n / 3 * 7 + 1;
+            (0..12 * 9 * 3)
+                .map(|at| ((at / 3 * seed * seed % 229) + n % 3) as u8)
+                .collect()
+        };
+        let pixels: BinaryArray = numbers.iter().map(|n| Some(picture(*n))).collect();
+        let columns: [(&str, ArrayRef); 12] = [
+            ("source", Arc::new(StringArray::from(names.clone()))),
+            ("group", Arc::new(groups)),
+            ("label", Arc::new(labels)),
+            ("width", integers(12)),
+            ("height", integers(9)),
+            ("original_width", integers(120)),
+            ("original_height", integers(60)),
+            ("placed_left", fractions(0.0)),
+            ("placed_top", fractions(1.0 / 9.0)),
+            ("placed_width", fractions(1.0)),
+            ("placed_height", fractions(6.0 / 9.0)),
+            ("pixels", Arc::new(pixels)),
+        ];
+        let table = batch(&names, columns);
+        let length = if rows { table.num_rows() } else { 0 };
+        self.tables.push((port.to_string(), table.slice(0, length)));
+    }
+
+    /// Wires a table with one row for each of these keys.
+    pub fn rows_of(&mut self, port: &str, keys: &[String], columns: Vec<(&str, ArrayRef)>) {
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        self.tables.push((port.to_string(), batch(&keys, columns)));
     }
 
     /// Writes a folder of files, gives it to the parameter `path`, and lists it as the engine does.
@@ -97,7 +161,7 @@ impl World {
         let listing =
             RecordBatch::try_new(schema, vec![sample_ids(&ids), Arc::new(names), Arc::new(bytes)]).unwrap();
         self.tables.push((FILES_PORT.to_string(), listing));
-        self.sources.push(("path".to_string(), folder));
+        self.sources.push(("path".to_string(), folder, Vec::new()));
     }
 
     /// Wires a table whose samples are `keys`, with a text, an integer and a float column; some
@@ -116,8 +180,7 @@ impl World {
             .iter()
             .map(|n| (n % 7 != 0).then_some((n * 13 % 90) as i64))
             .collect();
-        let shares: arrow::array::Float64Array =
-            numbers.iter().map(|n| Some(1.0 / (*n as f64 + 1.0))).collect();
+        let shares: Float64Array = numbers.iter().map(|n| Some(1.0 / (*n as f64 + 1.0))).collect();
         let arrays: [ArrayRef; 3] = [Arc::new(texts), Arc::new(ages), Arc::new(shares)];
         let table = batch(&keys, columns.into_iter().zip(arrays));
         let length = if rows { table.num_rows() } else { 0 };
