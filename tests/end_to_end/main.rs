@@ -9,6 +9,7 @@ mod full_disk;
 mod heatmaps;
 mod hostile;
 mod kills;
+mod labelling;
 mod project;
 mod readme;
 mod running;
