@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::canonical::Value;
 use crate::context::{StageContext, StageError};
@@ -108,7 +108,7 @@ pub struct Source {
 }
 
 /// What is taken of a [`Source`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Take {
     /// One file.
     File,

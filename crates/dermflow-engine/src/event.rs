@@ -166,6 +166,13 @@ pub struct Summary {
     pub seconds: f64,
 }
 
+impl Summary {
+    /// Whether every stage that was wanted has its result.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.failed == 0 && self.skipped == 0 && !self.interrupted
+    }
+}
+
 /// Takes events, from any thread.
 pub type Sink<'a> = dyn Fn(&Event) + Send + Sync + 'a;
 

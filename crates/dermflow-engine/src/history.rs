@@ -33,6 +33,20 @@ pub struct JournalLine {
     pub outcome: String,
 }
 
+impl JournalLine {
+    /// The line of a stage.
+    pub(crate) fn of(label: &StageLabel, key: Key, outcome: &str) -> JournalLine {
+        JournalLine {
+            pipeline: label.pipeline.clone(),
+            cell: label.cell.clone(),
+            stage: label.stage.clone(),
+            kind: label.kind.clone(),
+            key,
+            outcome: outcome.to_string(),
+        }
+    }
+}
+
 /// Names a pipeline's cell among the store's pointers to newest journals.
 pub fn cell_digest(pipeline: &str, cell: Option<&str>) -> Digest {
     let text = format!("{}\n{pipeline}\n{}", pipeline.len(), cell.unwrap_or_default());

@@ -1,7 +1,8 @@
 //! Plan and execute: from a checked pipeline and a store to results.
 //!
 //! [`plan`] says for every stage hit, miss or waits, and why. [`run`] computes what is missing
-//! on one pool of threads, stages and partitions together, and tells [`Event`]s.
+//! on one pool of threads, stages and partitions together, and tells [`Event`]s. [`recall`] answers
+//! for both where nothing changed since an earlier run or plan.
 //!
 //! This crate must not know of YAML text, of any stage kind, or of how things are shown.
 //!
@@ -36,9 +37,11 @@ mod executor;
 mod history;
 mod interrupt;
 mod map;
+mod memo;
 mod plan;
 mod publish;
 mod reason;
+mod recall;
 mod remote;
 mod run;
 mod scheduler;
@@ -55,9 +58,11 @@ pub use event::{Event, Sink, StageLabel, Summary};
 pub use executor::{ActionFile, Capabilities, Executor, LineSink, ProcessExecutor, Submission};
 pub use history::{History, JournalLine, cell_digest};
 pub use interrupt::Interrupt;
+pub use memo::{Invocation, Remember};
 pub use plan::{Outlook, PlannedStage, plan};
 pub use publish::{Published, export, published};
 pub use reason::Reason;
+pub use recall::{Recalled, recall};
 pub use remote::execute;
 pub use run::{Options, run};
 pub use sources::{BoundSource, Sources};

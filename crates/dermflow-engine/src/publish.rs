@@ -1,14 +1,15 @@
 //! Lays a pipeline's named outputs where people open them: plain Parquet and CSV,
 //! safetensors, folders of files, under `results/<pipeline>/`.
 //!
-//! A hidden index remembers which artifact each path holds, so that an unchanged result costs
-//! one `stat`, and a result file can be asked for its lineage.
+//! A hidden index remembers which artifact each path holds and the digest of every file, so that
+//! an unchanged result costs one `stat` a file (the source index knows the rest), a result that
+//! somebody edited is laid again, and a result file can be asked for its lineage. Files that
+//! people put beside ours are none of our business.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, BufWriter};
+use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
@@ -20,6 +21,8 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
+
+use crate::sources::Sources;
 
 /// The index of published files in a pipeline's results folder.
 const INDEX: &str = ".published.json";
@@ -39,9 +42,13 @@ pub struct Published {
     pub action: Key,
     /// The output port.
     pub port: String,
-    bytes: u64,
-    modified_nanoseconds: u128,
+    /// The digests of the files as they were laid: of the path itself (under the empty name), or
+    /// of all below it.
+    files: Files,
 }
+
+/// Files by their path below what holds them; the empty path is that itself.
+type Files = BTreeMap<String, Digest>;
 
 type Index = BTreeMap<String, Published>;
 
@@ -49,74 +56,90 @@ type Index = BTreeMap<String, Published>;
 /// once, however many outputs there are.
 pub struct Results<'a> {
     store: &'a Store,
-    folder: &'a Path,
+    sources: &'a Sources,
+    folder: PathBuf,
     index: Index,
     changed: bool,
     /// Processes that lay the same outputs out take turns.
     _turn: File,
 }
 
+/// The folder for the outputs of a pipeline's cell.
+pub(crate) fn results_folder(results: &Path, pipeline: &str, cell: Option<&str>) -> PathBuf {
+    let folder = results.join(pipeline);
+    match cell {
+        // No output can have such a name, so the two never share a folder.
+        Some(cell) => folder.join(format!("@{cell}")),
+        None => folder,
+    }
+}
+
+/// The names in that folder that hold an artifact, the one to tell people of first.
+pub(crate) fn names_of(output: &str, artifact: &Artifact) -> Vec<String> {
+    match artifact {
+        Artifact::Table(table) if table.rows <= MOST_CSV_ROWS => {
+            vec![format!("{output}.parquet"), format!("{output}.csv")]
+        }
+        Artifact::Table(_) => vec![format!("{output}.parquet")],
+        Artifact::Model(_) => vec![format!("{output}.safetensors")],
+        Artifact::Files(_) => vec![output.to_string()],
+    }
+}
+
 impl<'a> Results<'a> {
-    /// Waits for its turn in the folder, which is made if it is missing.
+    /// Waits for its turn in the folder, which is made if it is missing. `sources` knows the
+    /// digests of files that nobody touched.
     ///
     /// # Errors
     /// Where the folder can't be written.
-    pub fn open(store: &'a Store, folder: &'a Path) -> Result<Results<'a>, StageError> {
-        let turn = take_turn(folder)?;
+    pub fn open(store: &'a Store, sources: &'a Sources, folder: PathBuf) -> Result<Results<'a>, StageError> {
+        let turn = take_turn(&folder)?;
         Ok(Results {
             store,
+            sources,
+            index: read_index(&folder),
             folder,
-            index: read_index(folder),
             changed: false,
             _turn: turn,
         })
     }
 
-    /// Writes the artifact to `name` in the folder, with the ending that fits, if it isn't
+    /// Whether all these names hold the artifact, in files that nobody touched.
+    pub fn hold(&self, names: &[String], artifact: &Digest) -> bool {
+        names.iter().all(|name| {
+            let held = self.index.get(name).filter(|held| held.artifact == *artifact);
+            held.is_some_and(|held| held.is_unchanged(&self.folder.join(name), self.sources))
+        })
+    }
+
+    /// Writes the artifact to `output` in the folder, with the ending that fits, if it isn't
     /// there already. Returns the path, and whether anything was written.
     ///
     /// # Errors
     /// Where a blob is damaged or the disk is full.
     pub fn lay(
         &mut self,
-        name: &str,
+        output: &str,
         (action, port): (Key, &str),
         artifact: &Artifact,
     ) -> Result<(PathBuf, bool), StageError> {
-        let file = match artifact {
-            Artifact::Table(_) => format!("{name}.parquet"),
-            Artifact::Model(_) => format!("{name}.safetensors"),
-            Artifact::Files(_) => name.to_string(),
-        };
-        let path = self.folder.join(&file);
-        let mut files = vec![file];
-        if let Artifact::Table(table) = artifact
-            && table.rows <= MOST_CSV_ROWS
-        {
-            files.push(format!("{name}.csv"));
-        }
+        let names = names_of(output, artifact);
+        let path = self.folder.join(&names[0]);
         let found = artifact.name();
-        let is_there = |file: &String| {
-            let held = self.index.get(file).filter(|held| held.artifact == found);
-            held.is_some_and(|held| held.is_unchanged(&self.folder.join(file)))
-        };
-        if files.iter().all(is_there) {
+        if self.hold(&names, &found) {
             return Ok((path, false));
         }
-        for file in files {
-            let path = self.folder.join(&file);
-            // A kill before the index is written leaves a file that doesn't fit its old entry,
-            // or has none: it is laid out again.
-            export(self.store, artifact, &path)?;
-            let (bytes, modified_nanoseconds) = stamp(&path).unwrap_or_default();
+        for name in names {
+            // A kill before the index is written leaves files that don't fit their old entry,
+            // or have none: they are laid out again.
+            let files = write(self.store, artifact, &self.folder.join(&name))?;
             let held = Published {
                 artifact: found,
                 action,
                 port: port.to_string(),
-                bytes,
-                modified_nanoseconds,
+                files,
             };
-            self.index.insert(file, held);
+            self.index.insert(name, held);
             self.changed = true;
         }
         Ok((path, true))
@@ -128,28 +151,46 @@ impl<'a> Results<'a> {
     /// Where the folder can't be written.
     pub fn close(self) -> Result<(), StageError> {
         match self.changed {
-            true => write_index(self.folder, &self.index),
+            true => write_index(&self.folder, &self.index),
             false => Ok(()),
         }
     }
 }
 
 impl Published {
-    fn is_unchanged(&self, path: &Path) -> bool {
-        stamp(path) == Some((self.bytes, self.modified_nanoseconds))
+    fn is_unchanged(&self, path: &Path, sources: &Sources) -> bool {
+        let is_there = |(name, digest): (&String, &Digest)| {
+            let found = match name.is_empty() {
+                true => sources.digest(path),
+                false => sources.digest(&path.join(name)),
+            };
+            found.is_ok_and(|found| found == *digest)
+        };
+        // A folder without files has none that could be missing.
+        self.files.iter().all(is_there) && (!self.files.is_empty() || path.is_dir())
     }
 }
 
-/// What a published file holds, if it is one and was not changed since.
-pub fn published(path: &Path) -> Option<Published> {
-    let held = read_index(path.parent()?).remove(path.file_name()?.to_str()?)?;
-    held.is_unchanged(path).then_some(held)
+/// What a published file or folder holds, if it is one and was not changed since. A file within
+/// a published folder stands for that.
+pub fn published(path: &Path, sources: &Sources) -> Option<Published> {
+    path.ancestors().skip(1).find_map(|folder| {
+        let mut below = path.strip_prefix(folder).ok()?.iter();
+        let name = below.next()?.to_str()?;
+        let held = read_index(folder).remove(name)?;
+        let inner = below.as_path().to_str()?;
+        if inner.is_empty() {
+            return held.is_unchanged(path, sources).then_some(held);
+        }
+        let digest = *held.files.get(inner)?;
+        (sources.digest(path).ok()? == digest).then_some(held)
+    })
 }
 
 /// Held until it is dropped.
 fn take_turn(folder: &Path) -> Result<File, StageError> {
     let path = folder.join(TURN);
-    let fail = |error: std::io::Error| StageError::io("locking", &path, &error);
+    let fail = |error: io::Error| StageError::io("locking", &path, &error);
     std::fs::create_dir_all(folder).map_err(fail)?;
     let file = File::options()
         .append(true)
@@ -173,21 +214,16 @@ fn write_index(folder: &Path, index: &Index) -> Result<(), StageError> {
     })
 }
 
-/// Size and time of change of a file; of a folder, its own.
-fn stamp(path: &Path) -> Option<(u64, u128)> {
-    let found = std::fs::metadata(path).ok()?;
-    let modified = found.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-    Some((found.len(), modified.as_nanos()))
-}
-
 /// Writes to a name beside `path` and renames, so that nobody sees half a file.
-fn replace(path: &Path, write: &mut dyn FnMut(&Path) -> Result<(), StageError>) -> Result<(), StageError> {
+fn replace<T>(path: &Path, write: &mut dyn FnMut(&Path) -> Result<T, StageError>) -> Result<T, StageError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|error| StageError::io("creating", folder, &error))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = folder.join(format!(".{name}.{}", std::process::id()));
-    let written = write(&temporary).and_then(|()| {
-        std::fs::rename(&temporary, path).map_err(|error| StageError::io("writing", path, &error))
+    let written = write(&temporary).and_then(|written| {
+        let renamed = std::fs::rename(&temporary, path);
+        renamed.map_err(|error| StageError::io("writing", path, &error))?;
+        Ok(written)
     });
     if written.is_err() {
         let _ = std::fs::remove_file(&temporary);
@@ -201,21 +237,34 @@ fn replace(path: &Path, write: &mut dyn FnMut(&Path) -> Result<(), StageError>) 
 /// # Errors
 /// Where a blob is damaged, the table can't be told in that format, or the disk is full.
 pub fn export(store: &Store, artifact: &Artifact, path: &Path) -> Result<(), StageError> {
+    write(store, artifact, path).map(drop)
+}
+
+/// As [`export`]; gives the digests of what was written.
+fn write(store: &Store, artifact: &Artifact, path: &Path) -> Result<Files, StageError> {
     let ending = path
         .extension()
         .and_then(|ending| ending.to_str())
         .unwrap_or_default();
+    let one = |digest: Digest| Files::from([(String::new(), digest)]);
     match artifact {
         Artifact::Table(table) => match ending {
-            "parquet" => replace(path, &mut |path| write_parquet(store, table, path)),
-            "csv" => replace(path, &mut |path| write_csv(store, table, path)),
+            "parquet" => replace(path, &mut |path| write_parquet(store, table, path)).map(one),
+            "csv" => replace(path, &mut |path| write_csv(store, table, path)).map(one),
             _ => Err(StageError::new(format!(
                 "{}: a table is exported as .parquet or .csv",
                 path.display()
             ))),
         },
-        Artifact::Model(blob) => replace(path, &mut |path| copy(&store.blob_path(blob)?, path)),
-        Artifact::Files(files) => write_folder(store, files, path),
+        Artifact::Model(blob) => {
+            replace(path, &mut |path| copy(&store.blob_path(blob)?, path))?;
+            Ok(one(blob.digest))
+        }
+        Artifact::Files(files) => {
+            write_folder(store, files, path)?;
+            let digests = files.iter().map(|(name, blob)| (name.clone(), blob.digest));
+            Ok(digests.collect())
+        }
     }
 }
 
@@ -246,16 +295,16 @@ fn write_folder(store: &Store, files: &BTreeMap<String, BlobRef>, path: &Path) -
 
 /// Blobs are read-only; a result is the reader's own, so it is writable.
 fn copy(from: &Path, to: &Path) -> Result<(), StageError> {
-    let fail = |error: std::io::Error| StageError::io("writing", to, &error);
+    let fail = |error: io::Error| StageError::io("writing", to, &error);
     let source = File::open(from).map_err(|error| StageError::io("reading", from, &error))?;
     let mut target = File::create(to).map_err(fail)?;
-    std::io::copy(&mut BufReader::new(source), &mut target).map_err(fail)?;
+    io::copy(&mut BufReader::new(source), &mut target).map_err(fail)?;
     Ok(())
 }
 
-fn write_parquet(store: &Store, table: &TableManifest, path: &Path) -> Result<(), StageError> {
+fn write_parquet(store: &Store, table: &TableManifest, path: &Path) -> Result<Digest, StageError> {
     let reader = StoredTableReader::open(store, table, None)?;
-    let file = File::create(path).map_err(|error| StageError::io("writing", path, &error))?;
+    let file = Hashed::create(path)?;
     let level = ZstdLevel::try_new(3).unwrap_or_default();
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
@@ -267,27 +316,62 @@ fn write_parquet(store: &Store, table: &TableManifest, path: &Path) -> Result<()
     for batch in reader {
         writer.write(&batch?).map_err(fail)?;
     }
-    writer.close().map_err(fail)?;
-    Ok(())
+    Ok(writer.into_inner().map_err(fail)?.digest())
 }
 
-fn write_csv(store: &Store, table: &TableManifest, path: &Path) -> Result<(), StageError> {
+fn write_csv(store: &Store, table: &TableManifest, path: &Path) -> Result<Digest, StageError> {
     let columns = table
         .columns
         .iter()
         .filter(|column| column.column_type != ColumnType::Binary);
     let columns: Vec<String> = columns.map(|column| column.name.clone()).collect();
     let reader = StoredTableReader::open(store, table, Some(&columns))?;
-    let file = File::create(path).map_err(|error| StageError::io("writing", path, &error))?;
+    let mut file = Hashed::create(path)?;
     let mut writer = arrow::csv::WriterBuilder::new()
         .with_header(true)
-        .build(BufWriter::new(file));
+        .build(BufWriter::new(&mut file));
     let empty = RecordBatch::new_empty(reader.schema());
     writer.write(&as_text(&empty)?)?;
     for batch in reader {
         writer.write(&as_text(&batch?)?)?;
     }
-    Ok(())
+    let mut buffered = writer.into_inner();
+    buffered
+        .flush()
+        .map_err(|error| StageError::io("writing", path, &error))?;
+    drop(buffered);
+    Ok(file.digest())
+}
+
+/// A file that is hashed while it is written.
+struct Hashed {
+    file: File,
+    hasher: blake3::Hasher,
+}
+
+impl Hashed {
+    fn create(path: &Path) -> Result<Hashed, StageError> {
+        let file = File::create(path).map_err(|error| StageError::io("writing", path, &error))?;
+        let hasher = blake3::Hasher::new();
+        Ok(Hashed { file, hasher })
+    }
+
+    /// Of all that was written.
+    fn digest(&self) -> Digest {
+        Digest::from(self.hasher.finalize())
+    }
+}
+
+impl Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Ids as hexadecimal digits and lists as `a;b;c`: what CSV can hold.

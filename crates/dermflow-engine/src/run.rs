@@ -1,7 +1,7 @@
 //! [`run`]: executes pipelines. Sets up workers, lets the scheduler decide, commits records,
 //! writes the journal and lays out results.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,7 +15,8 @@ use crate::event::{Event, Sink, StageLabel, Summary};
 use crate::executor::Executor;
 use crate::history::{History, cell_digest};
 use crate::interrupt::Interrupt;
-use crate::publish::Results;
+use crate::memo::Remember;
+use crate::publish::{Results, results_folder};
 use crate::scheduler::{Answer, Channels, Errand, Manners, Ran, Scheduler};
 use crate::seeds::seeds;
 use crate::slots::{Slots, usual_memory};
@@ -41,6 +42,8 @@ pub struct Options {
     pub executor: Option<Arc<dyn Executor>>,
     /// Where named outputs are laid; `None` means nowhere.
     pub results: Option<PathBuf>,
+    /// Leaves a memo, so that the same invocation need not look for everything again.
+    pub remember: Option<Remember>,
 }
 
 impl Options {
@@ -67,10 +70,13 @@ pub fn run(
     interrupt: &Interrupt,
 ) -> Result<Summary, StageError> {
     let started = Instant::now();
-    let header = json!({"pipelines": pipelines.iter().map(|pipeline| json!({
-        "name": pipeline.name, "cell": pipeline.cell, "file": pipeline.file.display().to_string()
-    })).collect::<Vec<_>>()});
-    let journal = Journal::start(store, header)?;
+    let named = pipelines.iter().map(|pipeline| Named {
+        name: &pipeline.name,
+        cell: pipeline.cell.as_deref(),
+        file: &pipeline.file,
+    });
+    let named: Vec<Named<'_>> = named.collect();
+    let journal = start_journal(store, &named)?;
     let crew = Crew {
         pipelines,
         store,
@@ -87,25 +93,58 @@ pub fn run(
     if let Some(results) = &options.results
         && !ran.summary.interrupted
     {
-        let damaged = lay_out(pipelines, store, &mut ran, results, sink, true);
+        let damaged = crew.lay_out(&mut ran, results, sink, true);
         if !damaged.is_empty() {
             ran = crew.heal(ran, damaged, sink);
-            lay_out(pipelines, store, &mut ran, results, sink, false);
+            crew.lay_out(&mut ran, results, sink, false);
         }
     }
-    let mut summary = ran.summary;
     if let Some(error) = ran.journal_error {
         return Err(error);
     }
-    let journal = ran.journal.name().clone();
-    ran.journal.seal(json!({"summary": summary}))?;
-    for pipeline in pipelines {
-        store.set_latest(&cell_digest(&pipeline.name, pipeline.cell.as_deref()), &journal)?;
+    let mut summary = ran.summary.clone();
+    if let Some(remember) = &options.remember
+        && summary.is_whole()
+    {
+        let finished = |pipeline: usize, stage: usize| ran.finished(pipeline, stage).cloned();
+        crate::memo::remember(store, remember, pipelines, &finished);
     }
+    seal_journal(store, ran.journal, &named, &summary)?;
     sources.save()?;
     summary.seconds = started.elapsed().as_secs_f64();
     sink(&Event::RunFinished(summary.clone()));
     Ok(summary)
+}
+
+/// A pipeline's cell, as journals call it.
+pub(crate) struct Named<'a> {
+    pub name: &'a str,
+    pub cell: Option<&'a str>,
+    pub file: &'a Path,
+}
+
+/// Starts the journal of a run of these.
+pub(crate) fn start_journal(store: &Store, pipelines: &[Named<'_>]) -> Result<Journal, StageError> {
+    let told = pipelines.iter().map(
+        |named| json!({"name": named.name, "cell": named.cell, "file": named.file.display().to_string()}),
+    );
+    let header = json!({"pipelines": told.collect::<Vec<_>>()});
+    Ok(Journal::start(store, header)?)
+}
+
+/// Seals it, and makes it the newest of each.
+pub(crate) fn seal_journal(
+    store: &Store,
+    journal: Journal,
+    pipelines: &[Named<'_>],
+    summary: &Summary,
+) -> Result<(), StageError> {
+    let name = journal.name().clone();
+    journal.seal(json!({"summary": summary}))?;
+    for named in pipelines {
+        store.set_latest(&cell_digest(named.name, named.cell), &name)?;
+    }
+    Ok(())
 }
 
 /// What all threads of a run work on.
@@ -203,6 +242,49 @@ impl Crew<'_> {
         again.journal_error = before.journal_error.or(again.journal_error);
         again
     }
+
+    /// Lays all outputs where people find them. With `heals`, a damaged one is no failure yet:
+    /// gives the stages that must run again.
+    fn lay_out(&self, ran: &mut Ran, results: &Path, sink: &Sink<'_>, heals: bool) -> Vec<String> {
+        let mut damaged = Vec::new();
+        for (at, pipeline) in self.pipelines.iter().enumerate() {
+            let folder = results_folder(results, &pipeline.name, pipeline.cell.as_deref());
+            // Opened for the first output that there is: a run without any leaves no folder.
+            let mut open: Option<Results<'_>> = None;
+            for output in &pipeline.outputs {
+                let Some(finished) = ran.finished(at, output.stage) else {
+                    continue;
+                };
+                let written = finished.output(&output.port).and_then(|artifact| {
+                    let results = match &mut open {
+                        Some(open) => open,
+                        None => open.insert(Results::open(self.store, self.sources, folder.clone())?),
+                    };
+                    results.lay(&output.name, (finished.key, &output.port), artifact)
+                });
+                match written {
+                    Ok((path, true)) => sink(&Event::OutputPublished {
+                        name: output.name.clone(),
+                        path: path.display().to_string(),
+                    }),
+                    Ok((_, false)) => {}
+                    Err(error) if heals && matches!(error.cause, Cause::DamagedBlob(_)) => {
+                        let label = StageLabel::of(pipeline, output.stage);
+                        damaged.push(label.stage.clone());
+                        let message = error.message;
+                        sink(&Event::Damaged { label, message });
+                    }
+                    Err(error) => tell_not_laid_out(ran, pipeline, output, error, sink),
+                }
+            }
+            if let (Some(open), Some(last)) = (open, pipeline.outputs.last())
+                && let Err(error) = open.close()
+            {
+                tell_not_laid_out(ran, pipeline, last, error, sink);
+            }
+        }
+        damaged
+    }
 }
 
 fn work(bench: &Bench<'_>, errands: &Receiver<Errand>, answers: &crossbeam::channel::Sender<Answer>) {
@@ -234,60 +316,6 @@ fn commit_all(store: &Store, commits: Receiver<(StageLabel, Commit)>) -> Vec<(St
         .iter()
         .filter_map(|(label, commit)| Some((label, commit.complete(store).err()?)))
         .collect()
-}
-
-/// Lays all outputs where people find them. With `heals`, a damaged one is no failure yet: gives
-/// the stages that must run again.
-fn lay_out(
-    pipelines: &[Pipeline],
-    store: &Store,
-    ran: &mut Ran,
-    results: &std::path::Path,
-    sink: &Sink<'_>,
-    heals: bool,
-) -> Vec<String> {
-    let mut damaged = Vec::new();
-    for (at, pipeline) in pipelines.iter().enumerate() {
-        let mut folder = results.join(&pipeline.name);
-        if let Some(cell) = &pipeline.cell {
-            // No output can have such a name, so the two never share a folder.
-            folder = folder.join(format!("@{cell}"));
-        }
-        // Opened for the first output that there is: a run without any leaves no folder.
-        let mut open: Option<Results<'_>> = None;
-        for output in &pipeline.outputs {
-            let Some(finished) = ran.finished(at, output.stage) else {
-                continue;
-            };
-            let written = finished.output(&output.port).and_then(|artifact| {
-                let results = match &mut open {
-                    Some(open) => open,
-                    None => open.insert(Results::open(store, &folder)?),
-                };
-                results.lay(&output.name, (finished.key, &output.port), artifact)
-            });
-            match written {
-                Ok((path, true)) => sink(&Event::OutputPublished {
-                    name: output.name.clone(),
-                    path: path.display().to_string(),
-                }),
-                Ok((_, false)) => {}
-                Err(error) if heals && matches!(error.cause, Cause::DamagedBlob(_)) => {
-                    let label = StageLabel::of(pipeline, output.stage);
-                    damaged.push(label.stage.clone());
-                    let message = error.message;
-                    sink(&Event::Damaged { label, message });
-                }
-                Err(error) => tell_not_laid_out(ran, pipeline, output, error, sink),
-            }
-        }
-        if let (Some(open), Some(last)) = (open, pipeline.outputs.last())
-            && let Err(error) = open.close()
-        {
-            tell_not_laid_out(ran, pipeline, last, error, sink);
-        }
-    }
-    damaged
 }
 
 fn tell_not_laid_out(

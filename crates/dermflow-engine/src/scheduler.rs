@@ -463,15 +463,7 @@ impl<'a> Scheduler<'a> {
     }
 
     fn note(&mut self, label: &StageLabel, key: Key, outcome: &str) {
-        let line = JournalLine {
-            pipeline: label.pipeline.clone(),
-            cell: label.cell.clone(),
-            stage: label.stage.clone(),
-            kind: label.kind.clone(),
-            key,
-            outcome: outcome.to_string(),
-        };
-        if let Err(error) = self.journal.append(&line) {
+        if let Err(error) = self.journal.append(&JournalLine::of(label, key, outcome)) {
             self.journal_error.get_or_insert(error.into());
         }
     }

@@ -116,6 +116,14 @@ impl Sources {
         Ok(self.index.save()?)
     }
 
+    /// The digest of a file, read only where it may have changed.
+    ///
+    /// # Errors
+    /// Where it is missing, unreadable or no file.
+    pub fn digest(&self, file: &Path) -> Result<Digest, StageError> {
+        Ok(self.index.digest_file(file)?.0)
+    }
+
     /// The source as it is now.
     ///
     /// # Errors

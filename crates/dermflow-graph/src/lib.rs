@@ -51,3 +51,4 @@ pub use load::{Loaded, Request, load, load_text};
 pub use place::Place;
 pub use suggest::nearest;
 pub use written::cells::CellSelection;
+pub use written::files::ReadFile;

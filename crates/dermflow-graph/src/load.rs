@@ -10,6 +10,7 @@ use crate::checked::stage::Workshop;
 use crate::diagnostic::Diagnostics;
 use crate::report::{Report, Reporter};
 use crate::written::cells::{self, CellSelection};
+use crate::written::files::ReadFile;
 use crate::written::overrides::Assignment;
 use crate::written::{Key, Node, WrittenPipeline, files, parameters};
 
@@ -33,6 +34,8 @@ pub struct Loaded {
     pub pipelines: Vec<Pipeline>,
     /// What is hardly meant.
     pub warnings: Diagnostics,
+    /// The files that it was read from: the one that was asked for and all that it includes.
+    pub files: Vec<ReadFile>,
 }
 
 /// Reads and checks a pipeline file.
@@ -41,8 +44,9 @@ pub struct Loaded {
 /// Everything that is wrong, in one go, warnings included.
 pub fn load(request: &Request) -> Result<Loaded, Diagnostics> {
     let mut reporter = Reporter::new();
-    let written = files::read(&mut reporter, request.file);
-    finish(reporter, written, request, true)
+    let (written, files) = files::read(&mut reporter, request.file);
+    let loaded = finish(reporter, written, request, true)?;
+    Ok(Loaded { files, ..loaded })
 }
 
 /// Checks a pipeline that is in memory, such as a kind's example. Source files need not be
@@ -105,6 +109,7 @@ fn finish(
         false => Ok(Loaded {
             pipelines,
             warnings: told,
+            files: Vec::new(),
         }),
     }
 }

@@ -31,8 +31,10 @@ mod find;
 pub mod gc;
 mod journal;
 mod lock;
+mod memo;
 mod record;
 mod source;
+mod stat;
 mod store;
 
 pub mod table;
@@ -48,5 +50,6 @@ pub use journal::{Journal, JournalName};
 pub use lock::KeyLock;
 pub use record::PutOutcome;
 pub use source::{SourceIndex, walk};
+pub use stat::{Stat, now};
 pub use store::Store;
 pub use table::{SampleRows, TableReader, TableWriter, assemble, take_samples};

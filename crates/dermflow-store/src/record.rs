@@ -10,6 +10,7 @@ use crate::Store;
 use crate::blob::open_regular;
 use crate::disk::Disk;
 use crate::error::StoreError;
+use crate::stat::Stat;
 
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,14 @@ impl Store {
     /// Whether every blob of every output is there. Cheap: sizes, not contents.
     pub fn is_complete(&self, record: &Record) -> bool {
         is_complete(self.disk(), record)
+    }
+
+    /// What `stat` says of the file of a record; `None` where there is none. For an index of
+    /// records: one that looks the same, and was settled when it was read, is the same.
+    pub fn record_stat(&self, key: &Key) -> Option<Stat> {
+        let path = self.disk().sharded("actions", &key.digest(), ".json");
+        let metadata = fs::symlink_metadata(path).ok()?;
+        metadata.is_file().then(|| Stat::of(&metadata))
     }
 
     /// Sets the record under this key aside, so that its action runs again.

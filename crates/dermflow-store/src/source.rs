@@ -6,7 +6,6 @@
 //! user, so an edit of the same size with its mtime restored is seen.
 
 mod index_file;
-mod stat;
 mod walk;
 
 #[cfg(test)]
@@ -26,8 +25,8 @@ use crate::Store;
 use crate::blob::{hash_reader, open_regular, sort_of};
 use crate::disk::Disk;
 use crate::error::StoreError;
-use index_file::IndexFile;
-use stat::{Entry, Stat, now};
+use crate::stat::{Stat, now};
+use index_file::{Entry, IndexFile};
 
 pub use walk::walk;
 

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use dermflow_core::{Artifact, Key, Record};
-use dermflow_engine::{JournalLine, published};
+use dermflow_engine::{JournalLine, Sources, published};
 use dermflow_store::{Found, Store};
 
 use crate::exit::Failure;
@@ -39,7 +39,8 @@ pub fn locate(store: &Store, name: &str) -> Result<Located, Failure> {
 }
 
 fn by_path(store: &Store, path: &Path) -> Result<Located, Failure> {
-    let held = published(path).ok_or_else(|| {
+    let sources = Sources::new(store, false);
+    let held = published(path, &sources).ok_or_else(|| {
         Failure::Failed(
             dermflow_core::StageError::new(format!(
                 "{} is not a result that a run laid out, or was changed since",

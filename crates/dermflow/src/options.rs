@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use dermflow_core::Registry;
+use dermflow_engine::Invocation;
 use dermflow_graph::{CellSelection, Loaded, Request, load};
 use dermflow_store::Store;
 
@@ -47,7 +48,18 @@ impl PipelineOptions {
         Ok(Box::leak(Box::new(loaded)))
     }
 
-    fn cells(&self) -> CellSelection {
+    /// What is asked for, apart from what stands in the file.
+    pub fn invocation<'a>(&'a self, cells: &'a CellSelection, until: &'a [String]) -> Invocation<'a> {
+        Invocation {
+            file: &self.file,
+            overrides: &self.overrides,
+            cells,
+            until,
+        }
+    }
+
+    /// Which of the file's pipelines.
+    pub fn cells(&self) -> CellSelection {
         match (&self.variant, &self.matrix) {
             (Some(variant), _) => CellSelection::Variant(variant.clone()),
             (_, Some(matrix)) => CellSelection::Matrix(matrix.clone()),

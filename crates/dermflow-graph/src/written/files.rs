@@ -5,6 +5,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use dermflow_core::Digest;
+use serde::{Deserialize, Serialize};
+
 use super::node::{Key, Node, Value};
 use super::pipeline::{self, WrittenPipeline};
 use super::reader;
@@ -14,11 +17,34 @@ use crate::report::{Report, Reporter};
 /// The largest file that is read.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// The pipeline of `file` with all that it includes.
-pub(crate) fn read(reporter: &mut Reporter, file: &Path) -> WrittenPipeline {
+/// A file that a pipeline was read from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadFile {
+    /// The path by which it was found, as the user wrote it or an `include` led to it.
+    pub path: PathBuf,
+    /// Where links lead: two paths to one file count once.
+    pub identity: PathBuf,
+    /// blake3 of the bytes that were read.
+    pub digest: Digest,
+}
+
+impl ReadFile {
+    /// Whether the same path still leads to the same bytes of the same file.
+    pub fn is_unchanged(&self) -> bool {
+        let read = || -> std::io::Result<bool> {
+            let same_place = self.path.canonicalize()? == self.identity;
+            Ok(same_place && Digest::of(&std::fs::read(&self.path)?) == self.digest)
+        };
+        // A pipe would wait for a writer; a file that can't be read is no longer what it was.
+        self.path.is_file() && read().unwrap_or(false)
+    }
+}
+
+/// The pipeline of `file` with all that it includes, and every file that was looked at.
+pub(crate) fn read(reporter: &mut Reporter, file: &Path) -> (WrittenPipeline, Vec<ReadFile>) {
     let mut reading = Reading::new(reporter);
     reading.file(file, None);
-    reading.pipeline
+    (reading.pipeline, reading.files)
 }
 
 /// The pipeline of a text, which counts as a file of this name in the current folder.
@@ -35,8 +61,10 @@ pub(crate) fn read_text(reporter: &mut Reporter, name: &str, text: &str) -> Writ
 struct Reading<'a> {
     reporter: &'a mut Reporter,
     pipeline: WrittenPipeline,
-    /// Files by their true path: `None` while they are being read.
-    known: HashMap<PathBuf, Option<()>>,
+    /// Files by their true path, as they were read; `None` while they are being read.
+    known: HashMap<PathBuf, Option<Digest>>,
+    /// Every path that led to a file, also where the file was known by another.
+    files: Vec<ReadFile>,
     /// The `include:` entries that led to the file at hand.
     chain: Vec<(PathBuf, Span)>,
 }
@@ -47,6 +75,7 @@ impl<'a> Reading<'a> {
             reporter,
             pipeline: WrittenPipeline::default(),
             known: HashMap::new(),
+            files: Vec::new(),
             chain: Vec::new(),
         }
     }
@@ -55,12 +84,16 @@ impl<'a> Reading<'a> {
     fn file(&mut self, path: &Path, by: Option<Span>) {
         let identity = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
         match self.known.get(&identity) {
-            Some(Some(())) => return,
+            Some(Some(digest)) => {
+                let digest = *digest;
+                return self.looked_at(path, identity, digest);
+            }
             Some(None) => return self.include_cycle(&identity, by),
             None => {}
         }
         self.known.insert(identity.clone(), None);
         let read = read_text_of(path);
+        let digest = Digest::of(read.as_ref().map(String::as_bytes).unwrap_or_default());
         let text = read.as_ref().map(String::as_str).unwrap_or_default().to_string();
         let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
         let file = self.reporter.texts.add(Arc::from(path), folder, text);
@@ -83,7 +116,16 @@ impl<'a> Reading<'a> {
                     .add(Report::error(code, span, message).maybe_help(help));
             }
         }
-        self.known.insert(identity, Some(()));
+        self.known.insert(identity.clone(), Some(digest));
+        self.looked_at(path, identity, digest);
+    }
+
+    fn looked_at(&mut self, path: &Path, identity: PathBuf, digest: Digest) {
+        self.files.push(ReadFile {
+            path: path.to_path_buf(),
+            identity,
+            digest,
+        });
     }
 
     fn include_cycle(&mut self, identity: &Path, by: Option<Span>) {

@@ -15,7 +15,7 @@ use crate::error::StoreError;
 use crate::find::{digests_in, names_in};
 use crate::journal::JournalName;
 
-/// How long damaged files and untouched scratch folders are kept.
+/// How long damaged files, untouched scratch folders and memos are kept.
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 /// Runs, newest first, sorted into kept and released.
@@ -117,7 +117,9 @@ pub(super) fn leftovers(store: &Store, graph: &Graph) -> Vec<PathBuf> {
         names_in(&folder).iter().map(|name| folder.join(name)).collect()
     };
     let mut leftovers = within("tmp");
-    leftovers.extend(within("damaged").into_iter().filter(|path| is_old(path)));
+    for folder in ["damaged", "memos"] {
+        leftovers.extend(within(folder).into_iter().filter(|path| is_old(path)));
+    }
     // A scratch folder may hold the checkpoints of a training that was killed: it is worth
     // more than the space, for a while.
     leftovers.extend(within("work").into_iter().filter(|path| {

@@ -12,12 +12,28 @@ use std::path::{Path, PathBuf};
 
 use dermflow_core::Digest;
 
-use super::stat::{Entry, Stat};
 use crate::disk::{Disk, with_parent};
 use crate::error::StoreError;
+use crate::stat::Stat;
 
 const HEADER: &[u8] = b"dermflow sources 1\n";
 const FIXED: usize = 4 + 6 * 8 + 32;
+
+/// A digest, and what the file was when it was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) stat: Stat,
+    /// When reading began.
+    pub(super) recorded: i64,
+    pub(super) digest: Digest,
+}
+
+impl Entry {
+    /// Whether a file that looks like `stat` has this digest for certain.
+    pub(super) fn holds_for(&self, stat: &Stat) -> bool {
+        self.stat == *stat && stat.is_settled(self.recorded)
+    }
+}
 
 /// The entries that were on disk.
 #[derive(Debug, Default)]

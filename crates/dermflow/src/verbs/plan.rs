@@ -1,7 +1,7 @@
 //! `plan`: what would a run do, and why?
 
 use clap::Args;
-use dermflow_engine::{Outlook, PlannedStage, Sources, plan};
+use dermflow_engine::{Outlook, PlannedStage, Remember, Sources, plan, recall};
 use dermflow_stages::registry;
 
 use crate::exit::{Done, Failure};
@@ -28,15 +28,10 @@ pub struct Arguments {
 
 /// Nothing is computed.
 pub fn run(arguments: &Arguments) -> Done {
-    let loaded = arguments.pipeline.load(&registry())?;
-    require_stages(loaded, &arguments.force)?;
-    let store = arguments.store.open()?;
-    let sources = Sources::new(&store, arguments.rehash);
-    let mut all = Vec::new();
-    for pipeline in &loaded.pipelines {
-        all.extend(plan(pipeline, &store, &sources, &arguments.force)?);
-    }
-    sources.save()?;
+    let all = match unchanged(arguments) {
+        Some(all) => all,
+        None => look(arguments)?,
+    };
     if arguments.json {
         let text = serde_json::to_string_pretty(&all).map_err(|error| Failure::new(error.to_string()))?;
         println!("{text}");
@@ -56,6 +51,39 @@ pub fn run(arguments: &Arguments) -> Done {
     );
     print!("{out}");
     Ok(())
+}
+
+/// The plan, where a memo of an earlier run or plan says that nothing changed.
+fn unchanged(arguments: &Arguments) -> Option<Vec<PlannedStage>> {
+    if arguments.rehash || !arguments.force.is_empty() {
+        return None;
+    }
+    let store = arguments.store.open_existing().ok()?;
+    let sources = Sources::new(&store, false);
+    let cells = arguments.pipeline.cells();
+    let recalled = recall(&store, &sources, &arguments.pipeline.invocation(&cells, &[]))?;
+    sources.save().ok()?;
+    eprint!("{}", recalled.warnings(text::stderr_has_colour()));
+    Some(recalled.plan())
+}
+
+/// The plan from the pipeline itself.
+fn look(arguments: &Arguments) -> Result<Vec<PlannedStage>, Failure> {
+    let cells = arguments.pipeline.cells();
+    let remember = Remember::before_loading(&arguments.pipeline.invocation(&cells, &[]));
+    let loaded = arguments.pipeline.load(&registry())?;
+    require_stages(loaded, &arguments.force)?;
+    let store = arguments.store.open()?;
+    let sources = Sources::new(&store, arguments.rehash);
+    let mut planned = Vec::new();
+    for pipeline in &loaded.pipelines {
+        planned.push(plan(pipeline, &store, &sources, &arguments.force)?);
+    }
+    if let Some(remember) = remember {
+        remember.loaded(loaded).plans(&store, &loaded.pipelines, &planned);
+    }
+    sources.save()?;
+    Ok(planned.into_iter().flatten().collect())
 }
 
 /// A stage in one line, and a line for every reason.

@@ -2,14 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
-use dermflow_engine::{Executor, Interrupt, Options, ProcessExecutor, Sources, run as run_pipelines};
+use dermflow_engine::{
+    Interrupt, Invocation, Options, ProcessExecutor, Remember, Sources, recall, run as run_pipelines,
+};
 use dermflow_stages::registry;
 
 use crate::exit::{Done, Failure};
 use crate::options::{PipelineOptions, StoreOptions, require_stages};
 use crate::show_run::Display;
+use crate::text::stderr_has_colour;
 
 /// Runs a pipeline: whatever the store has is taken from it, the rest is computed.
 #[derive(Args)]
@@ -50,30 +54,36 @@ pub struct Arguments {
 
 /// Exit code 1 where a stage failed, 130 where it was interrupted.
 pub fn run(arguments: &Arguments) -> Done {
-    let loaded = arguments.pipeline.load(&registry())?;
-    require_stages(loaded, arguments.until.iter().chain(&arguments.force))?;
-    let interrupt = Interrupt::new();
-    crate::signals::stop_on_signals(&interrupt);
-    let store = arguments.store.open()?;
-    let sources = Sources::new(&store, arguments.rehash);
-    let executor: Option<Arc<dyn Executor>> = match arguments.isolate {
-        true => Some(Arc::new(ProcessExecutor::new(this_program()?, store.clone()))),
-        false => None,
-    };
-    let options = Options {
+    let cells = arguments.pipeline.cells();
+    let invocation = arguments.pipeline.invocation(&cells, &arguments.until);
+    let mut options = Options {
         jobs: arguments.jobs,
         memory: arguments.memory.map(|mebibytes| mebibytes << 20),
         keep_going: arguments.keep_going,
         until: arguments.until.clone(),
         force: arguments.force.clone(),
-        executor,
+        executor: None,
         results: Some(
             arguments
                 .results
                 .clone()
                 .unwrap_or_else(|| arguments.store.results()),
         ),
+        remember: Remember::before_loading(&invocation),
     };
+    if let Some(done) = unchanged(arguments, &invocation, &options)? {
+        return Ok(done);
+    }
+    let loaded = arguments.pipeline.load(&registry())?;
+    require_stages(loaded, arguments.until.iter().chain(&arguments.force))?;
+    options.remember = options.remember.map(|remember| remember.loaded(loaded));
+    let interrupt = Interrupt::new();
+    crate::signals::stop_on_signals(&interrupt);
+    let store = arguments.store.open()?;
+    let sources = Sources::new(&store, arguments.rehash);
+    if arguments.isolate {
+        options.executor = Some(Arc::new(ProcessExecutor::new(this_program()?, store.clone())));
+    }
     let display = Display::new(arguments.json);
     let summary = run_pipelines(
         &loaded.pipelines,
@@ -88,6 +98,34 @@ pub fn run(arguments: &Arguments) -> Done {
         (_, 0) => Ok(()),
         _ => Err(Failure::Told),
     }
+}
+
+/// The whole run, where a memo of an earlier one says that there is nothing to do.
+fn unchanged(
+    arguments: &Arguments,
+    invocation: &Invocation<'_>,
+    options: &Options,
+) -> Result<Option<()>, Failure> {
+    if arguments.rehash || !arguments.force.is_empty() {
+        return Ok(None);
+    }
+    // A wrong pipeline is told before anything of a store is: that is left to the long way.
+    let Ok(store) = arguments.store.open_existing() else {
+        return Ok(None);
+    };
+    let sources = Sources::new(&store, false);
+    let Some(recalled) = recall(&store, &sources, invocation) else {
+        return Ok(None);
+    };
+    let display = Display::new(arguments.json);
+    let told = AtomicBool::new(false);
+    let ran = recalled.run(&store, &sources, options, &|event| {
+        if !told.swap(true, Ordering::Relaxed) {
+            eprint!("{}", recalled.warnings(stderr_has_colour()));
+        }
+        display.tell(event);
+    })?;
+    Ok(ran.map(drop))
 }
 
 fn this_program() -> Result<PathBuf, Failure> {
