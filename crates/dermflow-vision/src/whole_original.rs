@@ -130,7 +130,7 @@ mod tests {
         let shown = whole_original(&pixels, stored, &fit.placement(original, stored), original).unwrap();
         assert_eq!((shown.width(), shown.height()), (64, fit.filled.height as usize));
         let rows = fit.top as usize * 64 * 3..(fit.top + fit.filled.height) as usize * 64 * 3;
-        assert_eq!(shown.pixels(), pixels[rows]);
+        assert_eq!(shown.pixels(), &pixels[rows]);
     }
 
     #[test]
