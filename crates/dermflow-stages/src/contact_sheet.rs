@@ -84,7 +84,8 @@ impl StageKind for ContactSheet {
     type Parameters = ContactSheetParameters;
     const NAME: &'static str = "contact-sheet";
     const VERSION: u32 = 1;
-    const ABOUT: &'static str = "Draws images as a PNG grid with their labels, boxes and heat maps.";
+    const ABOUT: &'static str =
+        "Draws images as a PNG grid with their labels, boxes, heat maps or foreground maps.";
     const EXAMPLE: &'static str = "\
 name: contact-sheet-example
 seed: 20
@@ -149,6 +150,12 @@ outputs:
                     "Heatmaps",
                     "heat maps to be laid over the images",
                     &["class", "height", "width", "heat"],
+                ),
+                optional(
+                    "foreground",
+                    "Foreground",
+                    "an annotator's foreground maps to be laid over the images",
+                    &["height", "width", "heat"],
                 ),
             ],
             open: false,
@@ -251,7 +258,6 @@ fn tile(picked: Picked, extras: Extras, colours: &BTreeMap<String, usize>) -> Ti
         mark: number(label),
         note: picked.note,
         maps: extras.maps,
-        stride: extras.stride,
         picture: picked.picture,
     }
 }

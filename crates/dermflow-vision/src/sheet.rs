@@ -27,10 +27,9 @@ pub struct Tile {
     /// Lesions in pixels of the picture, each with a number for [`colour`] and a word, empty
     /// for none.
     pub boxes: Vec<(PixelBox, usize, String)>,
-    /// Maps over the picture; of several, the highest value is seen.
-    pub maps: Vec<Heatmap>,
-    /// Pixels of the picture that a map's cell covers across and down.
-    pub stride: f64,
+    /// Maps over the picture, each with the pixels of the picture that its cells cover across
+    /// and down; of several, the highest value is seen.
+    pub maps: Vec<(Heatmap, f64)>,
 }
 
 /// How a sheet is laid out.
@@ -141,18 +140,17 @@ fn place(canvas: &mut Canvas, tile: &Tile, [left, top]: [usize; 2], side: usize)
 fn tint(picture: &mut Picture, tile: &Tile, scale: f64) {
     for row in 0..picture.height() {
         for column in 0..picture.width() {
-            let mut codes = tile.maps.iter().filter(|map| !map.codes().is_empty()).map(|map| {
+            let (mut value, mut blind) = (0, false);
+            for (map, stride) in tile.maps.iter().filter(|(map, _)| !map.codes().is_empty()) {
                 let cell = |at: usize, cells: usize| {
-                    let along = (at as f64 + 0.5) / (scale * tile.stride);
+                    let along = (at as f64 + 0.5) / (scale * stride);
                     (along as usize).min(cells - 1)
                 };
-                map.code(cell(column, map.width()), cell(row, map.height()))
-            });
-            let (mut value, mut blind) = (0, false);
-            codes.by_ref().for_each(|code| match code {
-                BLIND => blind = true,
-                code => value = value.max(code),
-            });
+                match map.code(cell(column, map.width()), cell(row, map.height())) {
+                    BLIND => blind = true,
+                    code => value = value.max(code),
+                }
+            }
             let heat = f32::from(value) / f32::from(PEAK);
             let (over, share) = match (value, blind) {
                 (0, false) => continue,

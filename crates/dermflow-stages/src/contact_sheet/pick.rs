@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use arrow::array::{Array, BinaryArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use dermflow_core::{SampleId, StageContext, StageError};
 use dermflow_vision::boxes::{self, PixelBox};
-use dermflow_vision::heatmap::Heatmap;
+use dermflow_vision::heatmap::{Heatmap, PEAK};
 use dermflow_vision::picture::Picture;
 use dermflow_vision::placement::{Placement, Rectangle};
 
@@ -30,9 +30,8 @@ pub struct Picked {
 pub struct Extras {
     pub label: Option<String>,
     pub boxes: Vec<(PixelBox, String)>,
-    pub maps: Vec<Heatmap>,
-    /// Pixels of the shown image that a map's cell covers.
-    pub stride: f64,
+    /// Maps, each with the pixels of the shown image that its cells cover.
+    pub maps: Vec<(Heatmap, f64)>,
 }
 
 /// Picks the first images in order of their ids, as many of each label as are asked for;
@@ -141,25 +140,50 @@ pub fn join(picked: Vec<Picked>, context: &dyn StageContext) -> Result<Vec<(Pick
         Ok(())
     })?;
     each_row(context, "heatmaps", &mut picked, |batch, row, picked, extras| {
-        let size = |name| {
-            let size = typed_column::<Int64Array>(batch, name)?.value(row);
-            Ok::<usize, StageError>(usize::try_from(size).unwrap_or(0))
-        };
-        let codes = typed_column::<BinaryArray>(batch, "heat")?.value(row).to_vec();
-        let map = Heatmap::of_codes(size("width")?, size("height")?, codes).ok_or_else(|| {
-            StageError::new(format!(
-                "a heat map of the image {} has not the `height` × `width` bytes that it says",
-                SampleId::from_bytes(picked.id)
-            ))
-        })?;
+        let map = map(batch, row, picked)?;
+        extras.add_map(map, picked);
+        Ok(())
+    })?;
+    each_row(
+        context,
+        "foreground",
+        &mut picked,
+        |batch, row, picked, extras| {
+            let mut map = map(batch, row, picked)?;
+            // Its codes are 255ths and none of them is blind.
+            for code in map.codes_mut() {
+                *code = ((u32::from(*code) * u32::from(PEAK) + 127) / 255) as u8;
+            }
+            extras.add_map(map, picked);
+            Ok(())
+        },
+    )?;
+    Ok(picked)
+}
+
+/// The grid of a row.
+fn map(batch: &RecordBatch, row: usize, picked: &Picked) -> Result<Heatmap, StageError> {
+    let size = |name| {
+        let size = typed_column::<Int64Array>(batch, name)?.value(row);
+        Ok::<usize, StageError>(usize::try_from(size).unwrap_or(0))
+    };
+    let codes = typed_column::<BinaryArray>(batch, "heat")?.value(row).to_vec();
+    Heatmap::of_codes(size("width")?, size("height")?, codes).ok_or_else(|| {
+        StageError::new(format!(
+            "a map of the image {} has not the `height` × `width` bytes that it says",
+            SampleId::from_bytes(picked.id)
+        ))
+    })
+}
+
+impl Extras {
+    fn add_map(&mut self, map: Heatmap, picked: &Picked) {
         // The smallest stride that gives a grid of this size, in pixels of the shown image.
         let stride = |pixels: usize, cells: usize| pixels.div_ceil(cells.max(1));
         let stride = stride(picked.stored[0], map.width()).max(stride(picked.stored[1], map.height()));
-        extras.stride = stride as f64 * picked.picture.width() as f64 / picked.stored[0] as f64;
-        extras.maps.push(map);
-        Ok(())
-    })?;
-    Ok(picked)
+        let stride = stride as f64 * picked.picture.width() as f64 / picked.stored[0] as f64;
+        self.maps.push((map, stride));
+    }
 }
 
 /// Calls `add` for each row of an optional table that belongs to a picked image. Both are in

@@ -50,14 +50,14 @@ pub fn cases() -> Vec<Case> {
             "{side: 32, columns: 5, rows: 2, images: 12}",
             pictures,
             1,
-            "7ec9acac7954",
+            "5b824e8093dc",
         ),
         case(
             "contact-sheet",
             "{title: two, side: 40, per-label: 2, order: sample}",
             pictures,
             1,
-            "dd08c76c7244",
+            "e5a1c6812662",
         ),
         case(
             "filter",
@@ -218,6 +218,12 @@ fn pictures(world: &mut World, rows: bool) {
     ] {
         world.tables.push((port.to_string(), made.output(output)));
     }
+    // A heat map's columns hold those of a foreground map.
+    let foreground = made.output("heatmaps");
+    world.tables.push((
+        "foreground".to_string(),
+        foreground.slice(0, foreground.num_rows() / 2),
+    ));
 }
 
 fn labels_and_foreign(world: &mut World, rows: bool) {

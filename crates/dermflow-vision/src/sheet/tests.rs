@@ -11,7 +11,6 @@ fn tile(picture: Picture) -> Tile {
         note: "a".to_string(),
         boxes: Vec::new(),
         maps: Vec::new(),
-        stride: 4.0,
     }
 }
 
@@ -79,7 +78,7 @@ fn heat_is_warm_and_blind_is_blue() {
         width: 20.0,
         height: 20.0,
     };
-    tile.maps.push(Drawing::default().draw(64, 64, &[lesion]));
+    tile.maps.push((Drawing::default().draw(64, 64, &[lesion]), 4.0));
     let sheet = sheet(
         "",
         &[tile],
