@@ -77,5 +77,5 @@ pub use record::{Ancestor, Making, Record};
 pub use registry::Registry;
 pub use sample_id::{SampleId, sample_ids, sample_ids_as_text};
 pub use stage::{
-    FILES_PORT, InputSizes, Kind, Parameters, Problem, Resources, Shape, Source, StageKind, Take, erase,
+    FILES_PORT, InputSizes, Kind, Parameters, Problem, Resources, Shape, Source, StageKind, Take, Tool, erase,
 };

@@ -1,7 +1,7 @@
 //! The trait that a stage kind implements, and what it says of itself.
 
 use std::any::Any;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -53,9 +53,8 @@ pub trait StageKind: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// The external program that is run, if any: a path, or a name to look up in `PATH`.
-    /// The digest of the file enters the key.
-    fn tool(_parameters: &Self::Parameters) -> Option<String> {
+    /// The external program that is run, if any. The digest of the file enters the key.
+    fn tool(_parameters: &Self::Parameters) -> Option<Tool> {
         None
     }
 
@@ -120,6 +119,30 @@ pub enum Take {
         /// The patterns.
         matching: Vec<String>,
     },
+}
+
+/// An external program, as it is asked for. Where it is found is looked up anew by every run: a
+/// program may be put before another of its name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Tool {
+    /// A path (with a `/`), or a name to look up.
+    pub name: String,
+    /// Where a name is looked up first; after these, in this process's `PATH`.
+    pub folders: Vec<PathBuf>,
+}
+
+impl Tool {
+    /// The file that it is now; a relative path starts from `folder`.
+    pub fn find(&self, folder: &Path) -> Option<PathBuf> {
+        if self.name.contains('/') {
+            return Some(folder.join(&self.name)).filter(|path| path.is_file());
+        }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = self.folders.iter().cloned().chain(std::env::split_paths(&path));
+        folders
+            .map(|folder| folder.join(&self.name))
+            .find(|file| file.is_file())
+    }
 }
 
 /// The sizes of what is wired in.
@@ -225,7 +248,7 @@ pub trait Kind: Send + Sync {
     fn outputs(&self, parameters: &Parameters, wired: &InputTypes) -> Result<Vec<OutputPort>, Problem>;
     fn check(&self, parameters: &Parameters) -> Vec<Problem>;
     fn sources(&self, parameters: &Parameters) -> Vec<Source>;
-    fn tool(&self, parameters: &Parameters) -> Option<PathBuf>;
+    fn tool(&self, parameters: &Parameters) -> Option<Tool>;
     fn shape(&self, parameters: &Parameters) -> Shape;
     fn resources(&self, parameters: &Parameters, inputs: &InputSizes) -> Resources;
     /// # Errors
@@ -309,8 +332,8 @@ impl<K: StageKind> Kind for Erased<K> {
     fn sources(&self, parameters: &Parameters) -> Vec<Source> {
         K::sources(self.typed(parameters))
     }
-    fn tool(&self, parameters: &Parameters) -> Option<PathBuf> {
-        K::tool(self.typed(parameters)).map(PathBuf::from)
+    fn tool(&self, parameters: &Parameters) -> Option<Tool> {
+        K::tool(self.typed(parameters))
     }
     fn shape(&self, parameters: &Parameters) -> Shape {
         K::shape(self.typed(parameters))

@@ -154,7 +154,7 @@ impl Action {
             bound.insert(parameter, sources.bind(&path, &take)?);
         }
         let tool = match stage.kind.tool(&stage.parameters) {
-            Some(name) => Some(sources.tool(&name, &stage.folder)?),
+            Some(tool) => Some(sources.tool(&tool, &stage.folder)?),
             None => None,
         };
         let manifest = Manifest {

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dermflow_core::canonical::Value;
-use dermflow_core::{BlobRef, Digest, Key, Record, SourceDigest, Take};
+use dermflow_core::{BlobRef, Digest, Key, Record, SourceDigest, Take, Tool};
 use dermflow_graph::{CellSelection, Loaded, Pipeline, ReadFile};
 use dermflow_store::{Stat, Store, now};
 use serde::{Deserialize, Serialize};
@@ -161,7 +161,7 @@ struct KnownSource {
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct KnownTool {
-    name: PathBuf,
+    tool: Tool,
     folder: PathBuf,
     digest: Digest,
 }
@@ -300,9 +300,9 @@ impl<'a> Writing<'a> {
                 self.memo.sources.push(known);
             }
         }
-        if let (Some(manifest), Some(name)) = (manifest, stage.kind.tool(&stage.parameters)) {
+        if let (Some(manifest), Some(tool)) = (manifest, stage.kind.tool(&stage.parameters)) {
             let known = KnownTool {
-                name,
+                tool,
                 folder: stage
                     .place
                     .file
@@ -485,7 +485,7 @@ impl KnownSource {
 
 impl KnownTool {
     fn is_unchanged(&self, sources: &Sources) -> bool {
-        let found = sources.tool(&self.name, &self.folder);
+        let found = sources.tool(&self.tool, &self.folder);
         found.is_ok_and(|(_, digest)| digest == self.digest)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dermflow_core::{BlobRef, Cause, Digest, NamedFile, SourceDigest, StageError, Take};
+use dermflow_core::{BlobRef, Cause, Digest, NamedFile, SourceDigest, StageError, Take, Tool};
 use dermflow_store::{SourceIndex, Store, walk};
 
 /// A source as it was found: where it lies and what is in it.
@@ -95,7 +95,7 @@ pub fn listing_change(before: &str, now: &str) -> String {
 pub struct Sources {
     index: SourceIndex,
     bound: Mutex<BTreeMap<(PathBuf, String), Arc<BoundSource>>>,
-    tools: Mutex<BTreeMap<PathBuf, (PathBuf, Digest)>>,
+    tools: Mutex<BTreeMap<(Tool, PathBuf), (PathBuf, Digest)>>,
 }
 
 impl Sources {
@@ -222,28 +222,19 @@ impl Sources {
         Err(StageError::new(message).with_cause(Cause::SourceChanged))
     }
 
-    /// The program `name` (looked up in `PATH` where it has no `/`, else relative to
-    /// `folder`), and the digest of its file.
+    /// The file of a program, with its digest; a relative path starts from `folder`. Looked up
+    /// once a run, however many stages ask for it.
     ///
     /// # Errors
     /// Where there is no such program.
-    pub fn tool(&self, name: &Path, folder: &Path) -> Result<(PathBuf, Digest), StageError> {
-        let by_path = name.components().count() > 1;
-        let wanted = if by_path {
-            folder.join(name)
-        } else {
-            name.to_path_buf()
-        };
+    pub fn tool(&self, tool: &Tool, folder: &Path) -> Result<(PathBuf, Digest), StageError> {
+        let wanted = (tool.clone(), folder.to_path_buf());
         let mut tools = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = tools.get(&wanted) {
             return Ok(known.clone());
         }
-        let found = match by_path {
-            true => Some(wanted.clone()).filter(|path| path.is_file()),
-            false => search_path(name),
-        };
-        let found = found.ok_or_else(|| {
-            StageError::new(format!("the program `{}` was not found", name.display()))
+        let found = tool.find(folder).ok_or_else(|| {
+            StageError::new(format!("the program `{}` was not found", tool.name))
                 .with_help("write a path relative to the pipeline file, or a name that is in PATH")
         })?;
         let (digest, _) = self.index.digest_file(&found)?;
@@ -254,13 +245,6 @@ impl Sources {
 
 fn blob((digest, bytes): (Digest, u64)) -> BlobRef {
     BlobRef { digest, bytes }
-}
-
-fn search_path(name: &Path) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file())
 }
 
 #[cfg(test)]

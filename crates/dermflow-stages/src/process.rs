@@ -13,7 +13,7 @@ mod parameters;
 mod tests;
 
 use dermflow_core::{
-    InputTypes, Inputs, OutputPort, Problem, Source, StageContext, StageError, StageKind, Take,
+    InputTypes, Inputs, OutputPort, Problem, Source, StageContext, StageError, StageKind, Take, Tool,
 };
 
 pub use parameters::ProcessParameters;
@@ -74,7 +74,7 @@ outputs:
             .collect()
     }
 
-    fn tool(parameters: &ProcessParameters) -> Option<String> {
+    fn tool(parameters: &ProcessParameters) -> Option<Tool> {
         parameters.tool()
     }
 

@@ -3,7 +3,9 @@
 //! A kind of its own, because the pipeline's seed enters the key of every random kind: a
 //! program that draws nothing should not run again where the seed changes.
 
-use dermflow_core::{InputTypes, Inputs, OutputPort, Problem, Source, StageContext, StageError, StageKind};
+use dermflow_core::{
+    InputTypes, Inputs, OutputPort, Problem, Source, StageContext, StageError, StageKind, Tool,
+};
 
 use crate::process::{self, Process, ProcessParameters};
 
@@ -44,7 +46,7 @@ outputs:
     fn sources(parameters: &ProcessParameters) -> Vec<Source> {
         Process::sources(parameters)
     }
-    fn tool(parameters: &ProcessParameters) -> Option<String> {
+    fn tool(parameters: &ProcessParameters) -> Option<Tool> {
         Process::tool(parameters)
     }
     fn run(parameters: &ProcessParameters, context: &mut dyn StageContext) -> Result<(), StageError> {

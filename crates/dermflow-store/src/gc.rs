@@ -50,8 +50,8 @@ pub struct Plan {
     pub records: Vec<Key>,
     /// Blobs that go.
     pub blobs: Vec<BlobRef>,
-    /// Half-written files, damaged ones of more than a week ago, and scratch folders of actions
-    /// that are done or that nobody touched for a week.
+    /// Half-written files, damaged ones and memos of more than a week ago, and scratch folders of
+    /// actions that are done or that nobody touched for a week.
     pub leftovers: Vec<PathBuf>,
     /// The bytes of the blobs that go.
     pub bytes: u64,

@@ -22,14 +22,14 @@ stages:
   all: {kind: list-files, with: {path: data}}
   made:
     kind: process
-    with: {command: [./tool.sh], files: [one.txt], outputs: {pages: files}}
-outputs: {all: all.table, made: made.pages}
+    with: {command: [tool], files: [one.txt], environment: {PATH: FOLDER/first:FOLDER/second:/bin}, outputs: {pages: files}}
+outputs: {all: all.files, made: made.pages}
 variants: {other: {stages.made.salt: again}}
 ";
 
 const MORE: &str = "\
 stages:
-  some: {kind: filter, in: {table: all.table}, with: {columns: [name]}}
+  some: {kind: filter, in: {table: all.files}, with: {columns: [source]}}
 outputs: {some: some.table}
 ";
 
@@ -46,18 +46,22 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path().join(".dermflow")).unwrap();
         let world = World { folder, store };
-        world.write("dermflow.yaml", PIPELINE);
+        world.write("dermflow.yaml", &world.pipeline());
         world.write("more.yaml", MORE);
-        world.write("tool.sh", TOOL);
+        world.write("second/tool", TOOL);
         world.write("one.txt", "one");
         world.write("data/a.txt", "a lesion");
         world.write("data/b.txt", "another");
-        fs::set_permissions(world.at("tool.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(world.at("second/tool"), fs::Permissions::from_mode(0o755)).unwrap();
         std::thread::sleep(Duration::from_millis(60));
         assert_eq!(world.run(&CellSelection::Base).executed, 3);
         std::thread::sleep(Duration::from_millis(60));
         assert!(world.holds(), "nothing changed");
         world
+    }
+
+    fn pipeline(&self) -> String {
+        PIPELINE.replace("FOLDER", &self.folder.path().display().to_string())
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -139,6 +143,13 @@ impl World {
         let mut files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
         files.sort();
         files
+    }
+
+    /// The file of a record that the memo names.
+    fn record(&self, at: usize) -> PathBuf {
+        let hex = self.memo().actions[at].key.hex();
+        let folder = self.at(".dermflow/actions").join(&hex[..2]);
+        folder.join(format!("{}.json", &hex[2..]))
     }
 
     fn name(&self) -> Digest {
@@ -245,10 +256,10 @@ fn is_no_longer_believed(changes: &[Change]) {
 fn a_change_of_what_was_read_is_seen() {
     is_no_longer_believed(&[
         ("a comment in the pipeline", |world| {
-            world.write("dermflow.yaml", &format!("{PIPELINE}# a comment\n"));
+            world.write("dermflow.yaml", &format!("{}# a comment\n", world.pipeline()));
         }),
         ("an included file", |world| {
-            world.write("more.yaml", &MORE.replace("name", "file"))
+            world.write("more.yaml", &MORE.replace("some", "few"))
         }),
         ("an included file that is gone", |world| {
             fs::remove_file(world.at("more.yaml")).unwrap()
@@ -284,7 +295,10 @@ fn a_change_of_what_was_read_is_seen() {
             world.write("data/b.txt", "rehtona")
         }),
         ("the program of a stage", |world| {
-            world.write("tool.sh", &format!("{TOOL}# other\n"))
+            world.write("second/tool", &format!("{TOOL}# other\n"))
+        }),
+        ("a program put before that of a stage", |world| {
+            world.write("first/tool", "#!/bin/sh\nexit 3\n")
         }),
     ]);
 }
@@ -293,7 +307,13 @@ fn a_change_of_what_was_read_is_seen() {
 fn what_gives_the_same_is_no_change() {
     let world = World::after_a_run();
     let times = fs::FileTimes::new().set_modified(std::time::SystemTime::now());
-    for name in ["dermflow.yaml", "more.yaml", "one.txt", "tool.sh", "data/a.txt"] {
+    for name in [
+        "dermflow.yaml",
+        "more.yaml",
+        "one.txt",
+        "second/tool",
+        "data/a.txt",
+    ] {
         let text = fs::read(world.at(name)).unwrap();
         fs::write(world.at(name), text).unwrap();
         let file = fs::File::options().append(true).open(world.at(name)).unwrap();
@@ -306,16 +326,16 @@ fn what_gives_the_same_is_no_change() {
 fn a_change_in_the_store_is_seen() {
     is_no_longer_believed(&[
         ("a record that is gone", |world| {
-            fs::remove_file(&world.stored("actions")[0]).unwrap()
+            fs::remove_file(world.record(0)).unwrap()
         }),
         ("a record with other bytes", |world| {
-            let path = &world.stored("actions")[1];
+            let path = &world.record(1);
             let text = fs::read_to_string(path).unwrap();
             fs::remove_file(path).unwrap();
             fs::write(path, text.replace("\"started\":1", "\"started\":2")).unwrap();
         }),
         ("a record behind a link", |world| {
-            let path = &world.stored("actions")[2];
+            let path = &world.record(2);
             let aside = path.with_extension("aside");
             fs::rename(path, &aside).unwrap();
             std::os::unix::fs::symlink(&aside, path).unwrap();
@@ -417,7 +437,7 @@ fn a_record_whose_times_prove_nothing_is_read_again() {
 
 #[test]
 fn results_that_are_gone_or_edited_take_the_long_way_and_are_laid_again() {
-    let edits: [(&str, fn(&World)); 5] = [
+    let edits: [Change; 5] = [
         ("all gone", |world| {
             fs::remove_dir_all(world.at("results")).unwrap()
         }),
@@ -520,7 +540,7 @@ fn invocations_keep_memos_of_their_own() {
 fn a_run_that_failed_or_was_partial_leaves_no_memo_of_a_whole_one() {
     let world = World::after_a_run();
     fs::remove_dir_all(world.at(".dermflow/memos")).unwrap();
-    world.write("tool.sh", "#!/bin/sh\nexit 3\n");
+    world.write("second/tool", "#!/bin/sh\nexit 3\n");
     let ran = world.run(&CellSelection::Base);
     assert_eq!((ran.failed, ran.hit), (1, 2));
     assert!(!world.at(".dermflow/memos").exists());

@@ -94,7 +94,9 @@ impl Running {
         };
         // The very file that was hashed into the key, if the engine looked it up; a path, also
         // because that spares a slower way of starting programs.
-        let program = context.tool().or(parameters.tool().map(Into::into));
+        let program = context
+            .tool()
+            .or_else(|| parameters.tool().and_then(|tool| tool.find(&folder.work)));
         let program = program.unwrap_or_else(|| folder.work.join(name));
         let (output, writer) = std::io::pipe().map_err(failed)?;
         let mut command = Command::new(&program);

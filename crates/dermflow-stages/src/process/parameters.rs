@@ -1,9 +1,9 @@
 //! What `process` is told, and what can be said of it before anything runs.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
-use dermflow_core::{CONTRACTS, Contract, OutputPort, PortType, Problem, TableType};
+use dermflow_core::{CONTRACTS, Contract, OutputPort, PortType, Problem, TableType, Tool};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -208,21 +208,20 @@ impl ProcessParameters {
         self.environment.get("PATH").map_or(DEFAULT_PATH, String::as_str)
     }
 
-    /// The program as an absolute path where it is found, else as written; none where it is
-    /// one of `files`, whose content counts anyway.
-    pub(super) fn tool(&self) -> Option<String> {
+    /// The program; none where it is one of `files`, whose content counts anyway.
+    pub(super) fn tool(&self) -> Option<Tool> {
         let program = *self.arguments().first()?;
-        if program.contains('/') {
-            return program.starts_with('/').then(|| program.to_string());
+        if program.contains('/') && !program.starts_with('/') {
+            return None;
         }
         let folders = self
             .path_variable()
             .split(':')
             .filter(|folder| folder.starts_with('/'));
-        let found = folders
-            .map(|folder| Path::new(folder).join(program))
-            .find(|path| path.is_file());
-        Some(found.map_or_else(|| program.to_string(), |path| path.to_string_lossy().into_owned()))
+        Some(Tool {
+            name: program.to_string(),
+            folders: folders.map(PathBuf::from).collect(),
+        })
     }
 
     pub(super) fn problems(&self) -> Vec<Problem> {

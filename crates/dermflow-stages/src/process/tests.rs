@@ -2,6 +2,7 @@
 
 mod tables;
 
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -289,23 +290,27 @@ fn parameters_that_make_no_sense_are_told_at_their_place() {
 
 #[test]
 fn the_tool_is_the_program_that_will_run() {
-    let tool = |yaml: &str| Process::tool(&parameters(yaml));
+    let tool = |yaml: &str| {
+        let tool = Process::tool(&parameters(yaml)).unwrap();
+        tool.find(Path::new("/nowhere"))
+    };
     assert_eq!(
         tool("{command: 'exit 0', outputs: {}}").as_deref(),
-        Some("/bin/sh")
+        Some(Path::new("/bin/sh"))
     );
-    assert_eq!(
-        tool("{command: [no-such-program], outputs: {}}").as_deref(),
-        Some("no-such-program")
-    );
+    assert_eq!(tool("{command: [no-such-program], outputs: {}}"), None);
+    assert_eq!(tool("{command: [/no/such/program], outputs: {}}"), None);
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("mine"), "").unwrap();
+    let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+    std::fs::create_dir_all(&first).unwrap();
+    std::fs::create_dir_all(&second).unwrap();
+    std::fs::write(second.join("mine"), "").unwrap();
     let yaml = format!(
-        "{{command: [mine], environment: {{PATH: '{}'}}, outputs: {{}}}}",
-        folder.path().display()
+        "{{command: [mine], environment: {{PATH: '{}:{}'}}, outputs: {{}}}}",
+        first.display(),
+        second.display()
     );
-    assert_eq!(
-        tool(&yaml),
-        Some(folder.path().join("mine").display().to_string())
-    );
+    assert_eq!(tool(&yaml), Some(second.join("mine")));
+    std::fs::write(first.join("mine"), "").unwrap();
+    assert_eq!(tool(&yaml), Some(first.join("mine")), "put before the other");
 }
