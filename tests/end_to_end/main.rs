@@ -14,6 +14,7 @@ mod project;
 mod readme;
 mod running;
 mod sources;
+mod unchanged;
 mod values;
 mod variants;
 mod verbs;
