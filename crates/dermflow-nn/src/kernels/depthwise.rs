@@ -25,6 +25,62 @@ pub(crate) struct Depthwise<'a> {
 /// Adjacent places that are worked out together.
 const TOGETHER: usize = 4;
 
+/// What adjacent places have in common.
+#[derive(Clone, Copy)]
+struct Run {
+    channels: usize,
+    pitch: usize,
+    weights: *const f32,
+    count: usize,
+}
+
+impl Run {
+    /// `PLACES` adjacent places.
+    ///
+    /// # Safety
+    /// Their windows and the places themselves lie in memory that can be read and written.
+    #[inline(always)]
+    unsafe fn places<
+        L: Lanes,
+        const KERNEL: usize,
+        const STRIDE: usize,
+        const PLACES: usize,
+        const WHOLE: bool,
+    >(
+        self,
+        from: *const f32,
+        to: *mut f32,
+    ) {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            let mut sums = [L::splat(0.0); PLACES];
+            for i in 0..KERNEL {
+                let line = from.add(i * self.pitch);
+                // At most 11 places are read: four windows of 5, two apart.
+                let mut read = [L::splat(0.0); 11];
+                for (at, read) in read.iter_mut().enumerate().take((PLACES - 1) * STRIDE + KERNEL) {
+                    *read = part::<L, WHOLE>(line.add(at * self.channels), self.count);
+                }
+                for j in 0..KERNEL {
+                    let weight =
+                        part::<L, WHOLE>(self.weights.add((i * KERNEL + j) * self.channels), self.count);
+                    for (at, sum) in sums.iter_mut().enumerate() {
+                        *sum = weight.times_plus(read[at * STRIDE + j], *sum);
+                    }
+                }
+            }
+            for (at, sum) in sums.iter().enumerate() {
+                let to = to.add(at * self.channels);
+                if WHOLE {
+                    sum.store(to);
+                } else {
+                    sum.store_first(to, self.count);
+                }
+            }
+        }
+    }
+}
+
 impl Depthwise<'_> {
     /// # Safety
     /// As for [`Kernel::run`], which checked the slices; `channel + count <= channels`.
@@ -38,55 +94,26 @@ impl Depthwise<'_> {
         // SAFETY: windows lie in the grid and places in the result, as `run` checked.
         unsafe {
             let weights = self.weights.as_ptr().add(channel);
-            let load = |from: *const f32| {
-                if WHOLE {
-                    L::load(from)
-                } else {
-                    L::load_first(from, count)
-                }
-            };
             for line in 0..self.lines {
                 let grid = self.grid.as_ptr().add(line * STRIDE * self.pitch + channel);
                 let out = self.out.as_mut_ptr().add(line * self.steps * channels + channel);
-                let mut step = 0;
-                while step < self.steps {
-                    let together = if step + TOGETHER <= self.steps {
-                        TOGETHER
-                    } else {
-                        1
-                    };
-                    let mut sums = [L::splat(0.0); TOGETHER];
-                    for i in 0..KERNEL {
-                        let from = grid.add(i * self.pitch + step * STRIDE * channels);
-                        if together == TOGETHER {
-                            // At most 11 places: four windows of 5, two apart.
-                            let mut places = [L::splat(0.0); 11];
-                            let reach = (TOGETHER - 1) * STRIDE + KERNEL;
-                            for (at, place) in places[..reach].iter_mut().enumerate() {
-                                *place = load(from.add(at * channels));
-                            }
-                            for j in 0..KERNEL {
-                                let weight = load(weights.add((i * KERNEL + j) * channels));
-                                for (at, sum) in sums.iter_mut().enumerate() {
-                                    *sum = weight.times_plus(places[at * STRIDE + j], *sum);
-                                }
-                            }
-                        } else {
-                            for j in 0..KERNEL {
-                                let weight = load(weights.add((i * KERNEL + j) * channels));
-                                sums[0] = weight.times_plus(load(from.add(j * channels)), sums[0]);
-                            }
-                        }
-                    }
-                    for (at, sum) in sums[..together].iter().enumerate() {
-                        let to = out.add((step + at) * channels);
-                        if WHOLE {
-                            sum.store(to);
-                        } else {
-                            sum.store_first(to, count);
-                        }
-                    }
-                    step += together;
+                let run = Run {
+                    channels,
+                    pitch: self.pitch,
+                    weights,
+                    count,
+                };
+                let whole = self.steps / TOGETHER * TOGETHER;
+                for step in (0..whole).step_by(TOGETHER) {
+                    let (from, to) = (grid.add(step * STRIDE * channels), out.add(step * channels));
+                    run.places::<L, KERNEL, STRIDE, TOGETHER, WHOLE>(from, to);
+                }
+                let (from, to) = (grid.add(whole * STRIDE * channels), out.add(whole * channels));
+                match self.steps - whole {
+                    1 => run.places::<L, KERNEL, STRIDE, 1, WHOLE>(from, to),
+                    2 => run.places::<L, KERNEL, STRIDE, 2, WHOLE>(from, to),
+                    3 => run.places::<L, KERNEL, STRIDE, 3, WHOLE>(from, to),
+                    _ => {}
                 }
             }
         }
@@ -223,6 +250,20 @@ impl DepthwiseWeights<'_> {
                     }
                 }
             }
+        }
+    }
+}
+
+/// # Safety
+/// As [`Lanes::load_first`].
+#[inline(always)]
+unsafe fn part<L: Lanes, const WHOLE: bool>(from: *const f32, count: usize) -> L {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        if WHOLE {
+            L::load(from)
+        } else {
+            L::load_first(from, count)
         }
     }
 }

@@ -20,6 +20,14 @@ mod tests;
 
 use std::ops::{Add, Mul, Sub};
 
+use super::product::Tiles;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::Avx512;
+pub(crate) use portable::Portable;
+
 /// How many numbers a [`Lanes`] holds.
 pub(crate) const WIDTH: usize = 16;
 
@@ -28,7 +36,7 @@ pub(crate) const WIDTH: usize = 16;
 /// Arithmetic is safe because a value can only be made by the unsafe [`Lanes::splat`] and loads,
 /// whose callers vouch that the instruction set is there.
 pub(crate) trait Lanes:
-    Copy + 'static + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self>
+    Copy + 'static + Tiles + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self>
 {
     /// The most vectors of sixteen that one tile of a matrix product is wide.
     const MOST_VECTORS: usize;
@@ -82,9 +90,6 @@ pub(crate) trait Lanes:
 
     /// About `1 / self` (5 % off), by subtracting bit patterns; for positive numbers.
     fn rough_reciprocal(self) -> Self;
-
-    /// The sum of the lanes, in the order of a fixed binary tree: halves added, four times.
-    fn sum(self) -> f32;
 }
 
 /// A computation over [`Lanes`].
@@ -156,10 +161,10 @@ impl InstructionSet {
     pub(crate) fn most_vectors(self) -> usize {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => avx512::Avx512::MOST_VECTORS,
+            Kind::Avx512 => Avx512::MOST_VECTORS,
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => avx2::Avx2::MOST_VECTORS,
-            Kind::Portable => portable::Portable::MOST_VECTORS,
+            Kind::Avx2 => Avx2::MOST_VECTORS,
+            Kind::Portable => Portable::MOST_VECTORS,
         }
     }
 
@@ -174,7 +179,7 @@ impl InstructionSet {
             // SAFETY: as above.
             Kind::Avx2 => unsafe { run_avx2(kernel) },
             // SAFETY: needs no special instructions.
-            Kind::Portable => unsafe { kernel.run::<portable::Portable>() },
+            Kind::Portable => unsafe { kernel.run::<Portable>() },
         }
     }
 }
@@ -183,12 +188,12 @@ impl InstructionSet {
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
 fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
     // SAFETY: the caller vouched for the features that this function enables.
-    unsafe { kernel.run::<avx512::Avx512>() }
+    unsafe { kernel.run::<Avx512>() }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
     // SAFETY: the caller vouched for the features that this function enables.
-    unsafe { kernel.run::<avx2::Avx2>() }
+    unsafe { kernel.run::<Avx2>() }
 }

@@ -52,7 +52,7 @@ impl<'a> Product<'a> {
 
 /// Where one tile reads and writes.
 #[derive(Clone, Copy)]
-struct Tile {
+pub(crate) struct Tile {
     left: *const f32,
     row_stride: usize,
     runs: usize,
@@ -144,6 +144,20 @@ unsafe fn multiply<L: Lanes, const ROWS: usize, const VECTORS: usize>(tile: Tile
 }
 
 /// # Safety
+/// As [`Lanes::load_first`].
+#[inline(always)]
+unsafe fn load<L: Lanes, const WHOLE: bool>(from: *const f32, count: usize) -> L {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        if WHOLE {
+            L::load(from)
+        } else {
+            L::load_first(from, count)
+        }
+    }
+}
+
+/// # Safety
 /// As [`Lanes::store_first`].
 #[inline(always)]
 unsafe fn store<L: Lanes>(value: L, to: *mut f32, count: usize) {
@@ -157,66 +171,91 @@ unsafe fn store<L: Lanes>(value: L, to: *mut f32, count: usize) {
     }
 }
 
-/// Calls `$function::<L, ROWS, VECTORS>($argument)` for the rows and vectors at hand; only the
-/// sizes that the registers of `L` hold are compiled.
-macro_rules! sized {
-    ($function:ident, $L:ident, $rows:expr, $vectors:expr, $argument:expr) => {
-        match ($vectors, $rows) {
-            (1, 1) => $function::<$L, 1, 1>($argument),
-            (1, 2) => $function::<$L, 2, 1>($argument),
-            (1, 3) => $function::<$L, 3, 1>($argument),
-            (1, 4) => $function::<$L, 4, 1>($argument),
-            (1, 5) if $L::MOST_VECTORS > 1 || $L::most_rows(1) > 4 => $function::<$L, 5, 1>($argument),
-            (1, 6) if $L::MOST_VECTORS > 1 || $L::most_rows(1) > 4 => $function::<$L, 6, 1>($argument),
-            (vectors, rows) if $L::MOST_VECTORS == 4 => match (vectors, rows) {
-                (1, 7) => $function::<$L, 7, 1>($argument),
-                (1, 8) => $function::<$L, 8, 1>($argument),
-                (1, 9) => $function::<$L, 9, 1>($argument),
-                (1, 10) => $function::<$L, 10, 1>($argument),
-                (1, 11) => $function::<$L, 11, 1>($argument),
-                (1, 12) => $function::<$L, 12, 1>($argument),
-                (2, 1) => $function::<$L, 1, 2>($argument),
-                (2, 2) => $function::<$L, 2, 2>($argument),
-                (2, 3) => $function::<$L, 3, 2>($argument),
-                (2, 4) => $function::<$L, 4, 2>($argument),
-                (2, 5) => $function::<$L, 5, 2>($argument),
-                (2, 6) => $function::<$L, 6, 2>($argument),
-                (2, 7) => $function::<$L, 7, 2>($argument),
-                (2, 8) => $function::<$L, 8, 2>($argument),
-                (2, 9) => $function::<$L, 9, 2>($argument),
-                (2, 10) => $function::<$L, 10, 2>($argument),
-                (2, 11) => $function::<$L, 11, 2>($argument),
-                (2, 12) => $function::<$L, 12, 2>($argument),
-                (3, 1) => $function::<$L, 1, 3>($argument),
-                (3, 2) => $function::<$L, 2, 3>($argument),
-                (3, 3) => $function::<$L, 3, 3>($argument),
-                (3, 4) => $function::<$L, 4, 3>($argument),
-                (3, 5) => $function::<$L, 5, 3>($argument),
-                (3, 6) => $function::<$L, 6, 3>($argument),
-                (3, 7) => $function::<$L, 7, 3>($argument),
-                (3, 8) => $function::<$L, 8, 3>($argument),
-                (4, 1) => $function::<$L, 1, 4>($argument),
-                (4, 2) => $function::<$L, 2, 4>($argument),
-                (4, 3) => $function::<$L, 3, 4>($argument),
-                (4, 4) => $function::<$L, 4, 4>($argument),
-                (4, 5) => $function::<$L, 5, 4>($argument),
-                (4, 6) => $function::<$L, 6, 4>($argument),
-                _ => unreachable!("tiles are cut to fit the registers"),
-            },
-            _ => unreachable!("tiles are cut to fit the registers"),
+/// The tiles that are compiled for an instruction set: those that its registers hold.
+pub(crate) trait Tiles: Sized {
+    /// Runs [`multiply`] for so many rows and vectors.
+    ///
+    /// # Safety
+    /// As for [`multiply`].
+    unsafe fn multiply(rows: usize, vectors: usize, tile: Tile);
+
+    /// Runs [`accumulate`] for so many rows and vectors.
+    ///
+    /// # Safety
+    /// As for [`multiply`].
+    unsafe fn accumulate(rows: usize, vectors: usize, tile: OuterTile);
+}
+
+/// Implements [`Tiles`] with the sizes listed: vectors, then rows.
+macro_rules! tiles {
+    ($lanes:ty: $($vectors:literal: $($rows:literal)+;)+) => {
+        impl Tiles for $lanes {
+            #[inline(always)]
+            unsafe fn multiply(rows: usize, vectors: usize, tile: Tile) {
+                match (vectors, rows) {
+                    // SAFETY: as the caller vouches.
+                    $($(($vectors, $rows) => unsafe { multiply::<$lanes, $rows, $vectors>(tile) },)+)+
+                    _ => unreachable!("tiles are cut to fit the registers"),
+                }
+            }
+
+            #[inline(always)]
+            unsafe fn accumulate(rows: usize, vectors: usize, tile: OuterTile) {
+                match (vectors, rows) {
+                    // SAFETY: as the caller vouches.
+                    $($(($vectors, $rows) => unsafe { accumulate::<$lanes, $rows, $vectors>(tile) },)+)+
+                    _ => unreachable!("tiles are cut to fit the registers"),
+                }
+            }
         }
     };
 }
 
-/// Cuts `rows` into nearly equal tiles of at most `most` and calls `tile(first, rows)`.
-#[inline(always)]
-fn tiles(rows: usize, most: usize, mut tile: impl FnMut(usize, usize)) {
-    let count = rows.div_ceil(most);
-    let mut first = 0;
-    for index in 0..count {
-        let size = (rows - first).div_ceil(count - index);
-        tile(first, size);
-        first += size;
+#[cfg(target_arch = "x86_64")]
+tiles!(super::lanes::Avx512:
+    1: 1 2 3 4 5 6 7 8 9 10 11 12;
+    2: 1 2 3 4 5 6 7 8 9 10 11 12;
+    3: 1 2 3 4 5 6 7 8;
+    4: 1 2 3 4 5 6;
+);
+#[cfg(target_arch = "x86_64")]
+tiles!(super::lanes::Avx2: 1: 1 2 3 4 5 6;);
+tiles!(super::lanes::Portable: 1: 1 2 3 4;);
+
+/// Nearly equal tiles of at most `most` rows: the first row of each, and how many there are.
+///
+/// Kernels loop over this and use no closure for it: a closure that is not inlined would be
+/// compiled without the instruction set.
+struct RowTiles {
+    first: usize,
+    rows: usize,
+    left: usize,
+}
+
+impl RowTiles {
+    #[inline(always)]
+    fn new(rows: usize, most: usize) -> RowTiles {
+        RowTiles {
+            first: 0,
+            rows,
+            left: rows.div_ceil(most),
+        }
+    }
+}
+
+impl Iterator for RowTiles {
+    type Item = (usize, usize);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<(usize, usize)> {
+        if self.left == 0 {
+            return None;
+        }
+        let first = self.first;
+        let size = (self.rows - first).div_ceil(self.left);
+        self.first += size;
+        self.left -= 1;
+        Some((first, size))
     }
 }
 
@@ -243,7 +282,7 @@ impl Kernel for Product<'_> {
             for (panel, values) in self.panels.iter() {
                 let first_column = panel.start * WIDTH;
                 let last = (columns - first_column - (panel.vectors - 1) * WIDTH).min(WIDTH);
-                tiles(rows, L::most_rows(panel.vectors), |first, size| {
+                for (first, size) in RowTiles::new(rows, L::most_rows(panel.vectors)) {
                     // SAFETY: rows are below `self.rows` and columns below `columns`, for which
                     // the assertions above hold; a panel holds `depth` rows of its vectors.
                     unsafe {
@@ -259,9 +298,9 @@ impl Kernel for Product<'_> {
                             last,
                             add: self.add,
                         };
-                        sized!(multiply, L, size, panel.vectors, tile);
+                        L::multiply(size, panel.vectors, tile);
                     }
-                });
+                }
             }
         }
     }
@@ -286,8 +325,9 @@ pub(crate) struct OuterSum<'a> {
     pub(crate) out_stride: usize,
 }
 
+/// Where one tile of an [`OuterSum`] reads and writes.
 #[derive(Clone, Copy)]
-struct OuterTile {
+pub(crate) struct OuterTile {
     left: *const f32,
     left_line: usize,
     left_step: usize,
@@ -323,20 +363,13 @@ unsafe fn accumulate_part<L: Lanes, const ROWS: usize, const VECTORS: usize, con
 ) {
     // SAFETY: the caller vouches for the memory and the instruction set.
     unsafe {
-        let load = |from: *const f32| {
-            if WHOLE {
-                L::load(from)
-            } else {
-                L::load_first(from, tile.last)
-            }
-        };
         let mut sums = [[L::splat(0.0); VECTORS]; ROWS];
         for (row, sums) in sums.iter_mut().enumerate() {
             let out = tile.out.add(row * tile.out_stride);
             for (vector, sum) in sums[..VECTORS - 1].iter_mut().enumerate() {
                 *sum = L::load(out.add(vector * WIDTH));
             }
-            sums[VECTORS - 1] = load(out.add((VECTORS - 1) * WIDTH));
+            sums[VECTORS - 1] = load::<L, WHOLE>(out.add((VECTORS - 1) * WIDTH), tile.last);
         }
         for line in 0..tile.lines {
             let mut left = tile.left.add(line * tile.left_line);
@@ -346,7 +379,7 @@ unsafe fn accumulate_part<L: Lanes, const ROWS: usize, const VECTORS: usize, con
                 for (vector, value) in vectors[..VECTORS - 1].iter_mut().enumerate() {
                     *value = L::load(right.add(vector * WIDTH));
                 }
-                vectors[VECTORS - 1] = load(right.add((VECTORS - 1) * WIDTH));
+                vectors[VECTORS - 1] = load::<L, WHOLE>(right.add((VECTORS - 1) * WIDTH), tile.last);
                 for row in 0..ROWS {
                     let number = L::splat(*left.add(row));
                     for vector in 0..VECTORS {
@@ -383,7 +416,7 @@ impl Kernel for OuterSum<'_> {
         for panel in cut(self.columns, L::MOST_VECTORS) {
             let column = panel.start * WIDTH;
             let last = (self.columns - column - (panel.vectors - 1) * WIDTH).min(WIDTH);
-            tiles(self.rows, L::most_rows(panel.vectors), |row, size| {
+            for (row, size) in RowTiles::new(self.rows, L::most_rows(panel.vectors)) {
                 // SAFETY: the assertions above hold for all rows, columns and places.
                 unsafe {
                     let tile = OuterTile {
@@ -399,9 +432,9 @@ impl Kernel for OuterSum<'_> {
                         out_stride: self.out_stride,
                         last,
                     };
-                    sized!(accumulate, L, size, panel.vectors, tile);
+                    L::accumulate(size, panel.vectors, tile);
                 }
-            });
+            }
         }
     }
 }

@@ -110,7 +110,8 @@ fn scale(values: &mut [f32], factors: &[f32]) {
 }
 
 impl SavedClassifier {
-    /// From the logits' gradient to the input's, if that is wanted.
+    /// From the logits' gradient to the input's, if that is wanted (`below`); only the linear
+    /// layer's weights are trained without `trained`.
     pub(super) fn back(
         self,
         context: &Context<'_>,
@@ -118,7 +119,8 @@ impl SavedClassifier {
         last: &Convolution,
         logits_gradient: &[f32],
         gradients: &mut Gradients<'_>,
-        wanted: bool,
+        trained: bool,
+        below: bool,
     ) -> Option<Buffer> {
         let (count, channels) = (self.grid.count, last.inputs);
         context.set.run(OuterSum {
@@ -141,6 +143,9 @@ impl SavedClassifier {
                 factor: 1.0,
                 sums: &mut gradients.plain[bias.clone()],
             });
+        }
+        if !trained {
+            return None;
         }
         let weight = &context.decayed[last.weight.clone()];
         let panels = Panels::from_rows(context.pool, context.set, last.outputs, channels, |k| {
@@ -169,7 +174,7 @@ impl SavedClassifier {
             }
         });
         let sums = activation_back(context, &self.head, &mut gradient, None);
-        let downstream = if wanted {
+        let downstream = if below {
             Downstream::Wanted(None)
         } else {
             Downstream::Unwanted

@@ -179,18 +179,21 @@ fn run_backward(
     let [first, second] = outputs;
     let mut gradient = match (saved.top, &plan.top) {
         (SavedTop::Classifier(top), Top::Classifier { head, linear, .. }) => {
-            top.back(context, head, linear, &first, gradients, below)
+            let trained = head.stage >= saved.frozen_stages;
+            top.back(context, head, linear, &first, gradients, trained, below)
         }
         (SavedTop::Regressor { steps, heads }, Top::Regressor { neck, heads: plans }) => {
             let [heat, size] = *heads;
             let gradient = heat.back(context, &plans[0], &first, gradients, None);
             let mut gradient = size.back(context, &plans[1], &second, gradients, gradient);
-            for (index, (step, saved)) in neck.iter().zip(steps).enumerate().rev() {
-                let Some(own) = gradient else {
+            for (index, (step, saved_step)) in neck.iter().zip(steps).enumerate().rev() {
+                let Some(own) = gradient.filter(|_| step.upsample.stage >= saved.frozen_stages) else {
+                    gradient = None;
                     break;
                 };
                 let of_join = step.grid.is_some_and(|block| block >= first_block) && below;
-                let (next, join) = saved.back(context, step, own, gradients, (index > 0 || below, of_join));
+                let (next, join) =
+                    saved_step.back(context, step, own, gradients, (index > 0 || below, of_join));
                 if let (Some(block), Some(join)) = (step.grid, join) {
                     add(&mut joined[block], join);
                 }
@@ -215,7 +218,6 @@ fn run_backward(
     let (Some((pixels, stem)), Some(mut gradient)) = (saved.stem, gradient) else {
         return;
     };
-    debug_assert_eq!(saved.frozen_stages, 0);
     let sums = activation_back(context, &stem, &mut gradient, None);
     convolution_back(
         context,

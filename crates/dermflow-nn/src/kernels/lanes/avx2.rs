@@ -7,7 +7,7 @@ use super::Lanes;
 
 /// A value exists only where AVX2 and FMA do: see [`Lanes`].
 #[derive(Clone, Copy)]
-pub(super) struct Avx2(__m256, __m256);
+pub(crate) struct Avx2(__m256, __m256);
 
 /// Bits set in the lanes of one half that lie below `count`.
 #[inline(always)]
@@ -169,13 +169,5 @@ impl Lanes for Avx2 {
                 _mm256_castsi256_ps(_mm256_sub_epi32(magic, _mm256_castps_si256(self.1))),
             )
         }
-    }
-
-    #[inline(always)]
-    fn sum(self) -> f32 {
-        let mut lanes = [0.0f32; 16];
-        // SAFETY: sixteen numbers fit.
-        unsafe { self.store(lanes.as_mut_ptr()) };
-        super::portable::tree_sum(lanes)
     }
 }

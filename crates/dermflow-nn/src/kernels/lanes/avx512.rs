@@ -7,7 +7,7 @@ use super::Lanes;
 
 /// A value exists only where AVX-512 (F, DQ, VL, BW) does: see [`Lanes`].
 #[derive(Clone, Copy)]
-pub(super) struct Avx512(__m512);
+pub(crate) struct Avx512(__m512);
 
 fn first(count: usize) -> __mmask16 {
     ((1u32 << count) - 1) as __mmask16
@@ -128,13 +128,5 @@ impl Lanes for Avx512 {
             let magic = _mm512_set1_epi32(super::portable::RECIPROCAL as i32);
             _mm512_castsi512_ps(_mm512_sub_epi32(magic, _mm512_castps_si512(self.0)))
         })
-    }
-
-    #[inline(always)]
-    fn sum(self) -> f32 {
-        let mut lanes = [0.0f32; 16];
-        // SAFETY: sixteen numbers fit.
-        unsafe { self.store(lanes.as_mut_ptr()) };
-        super::portable::tree_sum(lanes)
     }
 }

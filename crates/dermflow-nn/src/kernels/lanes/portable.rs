@@ -1,4 +1,7 @@
 //! [`Lanes`] on any processor: an array. What the other lanes are tested against.
+//!
+//! On x86-64 without AVX2 the fused multiply-add is a call for each number, so nothing is gained by
+//! inlining, and much compile time is lost.
 
 use std::ops::{Add, Mul, Sub};
 
@@ -9,20 +12,7 @@ use super::{Lanes, WIDTH};
 pub(super) const RECIPROCAL: u32 = 0x7ef3_1000;
 
 #[derive(Clone, Copy)]
-pub(super) struct Portable([f32; WIDTH]);
-
-/// Halves added to each other until one number is left.
-#[inline(always)]
-pub(super) fn tree_sum(mut lanes: [f32; WIDTH]) -> f32 {
-    let mut half = WIDTH / 2;
-    while half > 0 {
-        for lane in 0..half {
-            lanes[lane] += lanes[lane + half];
-        }
-        half /= 2;
-    }
-    lanes[0]
-}
+pub(crate) struct Portable([f32; WIDTH]);
 
 impl Portable {
     #[inline(always)]
@@ -33,7 +23,8 @@ impl Portable {
 
 impl Add for Portable {
     type Output = Self;
-    #[inline(always)]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
     fn add(self, other: Self) -> Self {
         self.each(other, |a, b| a + b)
     }
@@ -41,7 +32,8 @@ impl Add for Portable {
 
 impl Sub for Portable {
     type Output = Self;
-    #[inline(always)]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
     fn sub(self, other: Self) -> Self {
         self.each(other, |a, b| a - b)
     }
@@ -49,7 +41,8 @@ impl Sub for Portable {
 
 impl Mul for Portable {
     type Output = Self;
-    #[inline(always)]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
     fn mul(self, other: Self) -> Self {
         self.each(other, |a, b| a * b)
     }
@@ -63,18 +56,21 @@ impl Lanes for Portable {
         4
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
     unsafe fn splat(value: f32) -> Self {
         Portable([value; WIDTH])
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
     unsafe fn load(from: *const f32) -> Self {
         // SAFETY: the caller vouches for the memory; the read needs no alignment.
         Portable(unsafe { from.cast::<[f32; WIDTH]>().read_unaligned() })
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
     unsafe fn load_first(from: *const f32, count: usize) -> Self {
         let mut lanes = [0.0; WIDTH];
         // SAFETY: the caller vouches for `count` numbers; at most sixteen are asked for.
@@ -82,43 +78,50 @@ impl Lanes for Portable {
         Portable(lanes)
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: the caller vouches for the memory; the write needs no alignment.
         unsafe { to.cast::<[f32; WIDTH]>().write_unaligned(self.0) }
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
     unsafe fn store_first(self, to: *mut f32, count: usize) {
         // SAFETY: the caller vouches for `count` numbers.
         unsafe { std::ptr::copy_nonoverlapping(self.0.as_ptr(), to, count.min(WIDTH)) };
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
     fn times_plus(self, factor: Self, term: Self) -> Self {
         Portable(std::array::from_fn(|lane| {
             self.0[lane].mul_add(factor.0[lane], term.0[lane])
         }))
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
     fn times_from(self, factor: Self, term: Self) -> Self {
         Portable(std::array::from_fn(|lane| {
             (-self.0[lane]).mul_add(factor.0[lane], term.0[lane])
         }))
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
     fn at_least(self, other: Self) -> Self {
         self.each(other, |a, b| if a > b { a } else { b })
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
     fn at_most(self, other: Self) -> Self {
         self.each(other, |a, b| if a < b { a } else { b })
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
     fn where_above(self, than: Self, then: Self) -> Self {
         Portable(std::array::from_fn(|lane| {
             if self.0[lane] > than.0[lane] {
@@ -129,23 +132,20 @@ impl Lanes for Portable {
         }))
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
     fn scaled_by_low_bits(self, shifted: Self) -> Self {
         self.each(shifted, |value, shifted| {
             f32::from_bits(value.to_bits().wrapping_add(shifted.to_bits() << 23))
         })
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_arch = "x86_64", inline(never))]
+    #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
     fn rough_reciprocal(self) -> Self {
         Portable(
             self.0
                 .map(|value| f32::from_bits(RECIPROCAL.wrapping_sub(value.to_bits()))),
         )
-    }
-
-    #[inline(always)]
-    fn sum(self) -> f32 {
-        tree_sum(self.0)
     }
 }

@@ -246,9 +246,10 @@ impl Vectors for NormBack<'_> {
         } = self.extent;
         // SAFETY: the slices hold the extent, checked by `run`.
         unsafe {
-            let constant = |of: &[f32]| load::<L, WHOLE>(of.as_ptr().add(channel), count);
-            let (mean, gain) = (constant(self.mean), constant(self.gain));
-            let (slant, offset) = (constant(self.slant), constant(self.offset));
+            let mean = load::<L, WHOLE>(self.mean.as_ptr().add(channel), count);
+            let gain = load::<L, WHOLE>(self.gain.as_ptr().add(channel), count);
+            let slant = load::<L, WHOLE>(self.slant.as_ptr().add(channel), count);
+            let offset = load::<L, WHOLE>(self.offset.as_ptr().add(channel), count);
             for line in 0..lines {
                 let from = line * self.from_line + channel;
                 let to = self.to.as_mut_ptr().add(line * self.to_line + channel);

@@ -37,22 +37,21 @@ impl Vectors for Moments<'_> {
         unsafe {
             for start in (0..rows).step_by(BLOCK) {
                 let end = (start + BLOCK).min(rows);
-                let row =
-                    |row: usize| load::<L, WHOLE>(self.rows.as_ptr().add(row * channels + channel), count);
-                let pivot = row(start);
+                let first = self.rows.as_ptr().add(channel);
+                let pivot = load::<L, WHOLE>(first.add(start * channels), count);
                 let mut sums = [L::splat(0.0); 2];
                 let mut squares = [L::splat(0.0); 2];
                 let mut at = start;
                 while at + 2 <= end {
                     for half in 0..2 {
-                        let distance = row(at + half) - pivot;
+                        let distance = load::<L, WHOLE>(first.add((at + half) * channels), count) - pivot;
                         sums[half] = sums[half] + distance;
                         squares[half] = distance.times_plus(distance, squares[half]);
                     }
                     at += 2;
                 }
                 if at < end {
-                    let distance = row(at) - pivot;
+                    let distance = load::<L, WHOLE>(first.add(at * channels), count) - pivot;
                     sums[0] = sums[0] + distance;
                     squares[0] = distance.times_plus(distance, squares[0]);
                 }
