@@ -1,5 +1,6 @@
 //! How long a network takes: training steps (forward, backward, optimiser) or inference, and the
-//! most memory that the process had. Prints one line of JSON.
+//! most memory that the process had (`activations`: of that, activations and panels). Prints one
+//! line of JSON.
 //!
 //!     network_speed NETWORK SIZE BATCH train|infer THREADS SECONDS
 //!
@@ -35,8 +36,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     let (wall, cpu, rounds) = times.map_err(|error| error.to_string())?;
     println!(
-        "{{\"wall\": {wall}, \"cpu\": {cpu}, \"rounds\": {rounds}, \"base\": {base}, \"peak\": {}}}",
-        memory("VmHWM:")
+        "{{\"wall\": {wall}, \"cpu\": {cpu}, \"rounds\": {rounds}, \"base\": {base}, \"peak\": {}, \
+         \"activations\": {}}}",
+        memory("VmHWM:"),
+        case.network.activation_bytes().1
     );
     Ok(())
 }

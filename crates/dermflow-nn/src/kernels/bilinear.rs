@@ -7,7 +7,7 @@
 /// first. At the edges both are the same place.
 fn between(at: usize, size: usize) -> (usize, usize, f32) {
     let near = at / 2;
-    if at % 2 == 0 {
+    if at.is_multiple_of(2) {
         (near, near.saturating_sub(1), 0.75)
     } else {
         (near, (near + 1).min(size - 1), 0.75)

@@ -30,6 +30,24 @@ struct State {
     used: usize,
 }
 
+impl State {
+    /// Gives up free buffers, the longest that are too short first, until there is room for
+    /// `wanted` lines in place of them: a backward pass asks for longer and longer buffers, and
+    /// would else hold all the short ones as well.
+    fn release(&mut self, wanted: usize) {
+        let mut room = 0;
+        while room < wanted {
+            let at = self.free.partition_point(|lines| lines.len() < wanted);
+            let Some(index) = at.checked_sub(1) else {
+                break;
+            };
+            let lines = self.free.remove(index).len();
+            self.owned -= lines;
+            room += lines;
+        }
+    }
+}
+
 /// Numbers in memory of a [`Pool`], at a multiple of 64 bytes.
 pub(crate) struct Buffer {
     lines: Vec<Line>,
@@ -52,6 +70,7 @@ impl Pool {
             let found = fits.then(|| state.free.remove(at));
             let got = found.as_ref().map_or(wanted, Vec::len);
             if found.is_none() {
+                state.release(wanted);
                 state.owned += got;
             }
             state.used += got;
@@ -144,6 +163,15 @@ mod tests {
         assert_eq!(pool.bytes(), (125 * 64, 125 * 64));
         pool.trim();
         assert_eq!(pool.bytes().0, 0);
+    }
+
+    #[test]
+    fn short_free_buffers_make_room_for_a_long_one() {
+        let pool = Arc::new(Pool::default());
+        drop((pool.take(1600), pool.take(800), pool.take(160)));
+        let long = pool.take(2000);
+        assert_eq!(long.len(), 2000);
+        assert_eq!(pool.bytes().0, (2000 + 160) * 4);
     }
 
     #[test]

@@ -72,6 +72,7 @@ pub(crate) struct Tile {
 fn opaque(pointer: *const f32) -> *const f32 {
     let mut pointer = pointer;
     #[cfg(target_arch = "x86_64")]
+    #[allow(clippy::pointers_in_nomem_asm_block, reason = "the text is empty")]
     // SAFETY: an empty text, which changes nothing.
     unsafe {
         std::arch::asm!("/* {0} */", inout(reg) pointer, options(pure, nomem, nostack, preserves_flags));
@@ -113,8 +114,8 @@ unsafe fn multiply<L: Lanes, const ROWS: usize, const VECTORS: usize>(tile: Tile
                     }
                     for row in 0..ROWS {
                         let number = L::splat(*rows[row].add(at + step));
-                        for vector in 0..VECTORS {
-                            sums[row][vector] = number.times_plus(vectors[vector], sums[row][vector]);
+                        for (sum, vector) in sums[row].iter_mut().zip(vectors) {
+                            *sum = number.times_plus(vector, *sum);
                         }
                     }
                 }
@@ -124,9 +125,8 @@ unsafe fn multiply<L: Lanes, const ROWS: usize, const VECTORS: usize>(tile: Tile
             while at < tile.run_length {
                 for row in 0..ROWS {
                     let number = L::splat(*rows[row].add(at));
-                    for vector in 0..VECTORS {
-                        let value = L::load(right.add(vector * WIDTH));
-                        sums[row][vector] = number.times_plus(value, sums[row][vector]);
+                    for (vector, sum) in sums[row].iter_mut().enumerate() {
+                        *sum = number.times_plus(L::load(right.add(vector * WIDTH)), *sum);
                     }
                 }
                 right = right.add(VECTORS * WIDTH);
@@ -380,10 +380,10 @@ unsafe fn accumulate_part<L: Lanes, const ROWS: usize, const VECTORS: usize, con
                     *value = L::load(right.add(vector * WIDTH));
                 }
                 vectors[VECTORS - 1] = load::<L, WHOLE>(right.add((VECTORS - 1) * WIDTH), tile.last);
-                for row in 0..ROWS {
+                for (row, sums) in sums.iter_mut().enumerate() {
                     let number = L::splat(*left.add(row));
-                    for vector in 0..VECTORS {
-                        sums[row][vector] = number.times_plus(vectors[vector], sums[row][vector]);
+                    for (sum, vector) in sums.iter_mut().zip(vectors) {
+                        *sum = number.times_plus(vector, *sum);
                     }
                 }
                 left = left.wrapping_add(tile.left_step);

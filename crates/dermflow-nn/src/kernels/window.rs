@@ -117,7 +117,7 @@ impl Window {
     fn reach(&self, phase: usize, before: usize) -> (Vec<usize>, isize) {
         let taps: Vec<usize> = (0..self.kernel)
             .rev()
-            .filter(|tap| (phase + before + self.kernel * self.stride - tap) % self.stride == 0)
+            .filter(|tap| (phase + before + self.kernel * self.stride - tap).is_multiple_of(self.stride))
             .collect();
         let first = taps.first().map_or(0, |&tap| {
             (phase as isize + before as isize - tap as isize).div_euclid(self.stride as isize)

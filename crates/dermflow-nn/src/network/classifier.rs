@@ -119,8 +119,7 @@ impl SavedClassifier {
         last: &Convolution,
         logits_gradient: &[f32],
         gradients: &mut Gradients<'_>,
-        trained: bool,
-        below: bool,
+        (trained, below): (bool, bool),
     ) -> Option<Buffer> {
         let (count, channels) = (self.grid.count, last.inputs);
         context.set.run(OuterSum {

@@ -72,6 +72,7 @@ struct FoldedBlock {
     project: Option<Folded>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "a network has one")]
 enum FoldedTop {
     Classifier {
         head: Folded,

@@ -81,6 +81,7 @@ pub(super) struct HeadPlan {
 }
 
 /// What stands on the backbone.
+#[allow(clippy::large_enum_variant, reason = "a network has one")]
 #[derive(Clone, Debug)]
 pub(super) enum Top {
     Classifier {

@@ -180,7 +180,7 @@ fn run_backward(
     let mut gradient = match (saved.top, &plan.top) {
         (SavedTop::Classifier(top), Top::Classifier { head, linear, .. }) => {
             let trained = head.stage >= saved.frozen_stages;
-            top.back(context, head, linear, &first, gradients, trained, below)
+            top.back(context, head, linear, &first, gradients, (trained, below))
         }
         (SavedTop::Regressor { steps, heads }, Top::Regressor { neck, heads: plans }) => {
             let [heat, size] = *heads;
