@@ -295,9 +295,9 @@ fn column_sums_and_gates_act_by_channel() {
             });
             values
         });
-        for channel in 0..case.channels {
+        for (channel, sum) in sums.iter().enumerate() {
             let own = (0..case.places).map(|place| f64::from(case.y[place * case.channels + channel]));
-            close(sums[channel], 1.0 + own.sum::<f64>() * 0.5, 1e-4);
+            close(*sum, 1.0 + own.sum::<f64>() * 0.5, 1e-4);
         }
         for (at, scaled) in scaled.iter().enumerate() {
             assert_eq!(*scaled, case.y[at] * case.shift[at % case.channels]);
