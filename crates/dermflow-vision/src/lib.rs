@@ -14,13 +14,19 @@
 
 pub mod augment;
 pub mod boxes;
+pub mod colour;
 pub mod components;
+pub mod decode;
 pub mod ellipse;
 pub mod heatmap;
+pub mod limits;
 pub mod mask;
+pub mod orientation;
 pub mod picture;
 pub mod placement;
+pub mod resize;
 pub mod sheet;
 pub mod similarity;
+pub mod stored_picture;
 pub mod synthetic;
 pub mod whole_original;

@@ -1,0 +1,162 @@
+//! PNG, WebP, BMP, TIFF and GIF, through the `image` library's decoders: the first frame of
+//! what moves, 16 bits and floats rounded to 8.
+
+use std::io::Cursor;
+
+use image::codecs::bmp::BmpDecoder;
+use image::codecs::gif::GifDecoder;
+use image::codecs::png::PngDecoder;
+use image::codecs::tiff::TiffDecoder;
+use image::codecs::webp::WebPDecoder;
+use image::error::{ImageError, LimitErrorKind};
+use image::{ColorType, ExtendedColorType, ImageDecoder};
+
+use super::{Channels, Decoded, Format, Opened, Reader};
+use crate::limits::{Limits, Refusal};
+use crate::orientation::Orientation;
+use crate::placement::PixelSize;
+
+type Bytes<'a> = Cursor<&'a [u8]>;
+
+pub(super) enum Other<'a> {
+    Png(PngDecoder<Bytes<'a>>),
+    WebP(WebPDecoder<Bytes<'a>>),
+    Bmp(BmpDecoder<Bytes<'a>>),
+    Tiff(TiffDecoder<Bytes<'a>>),
+    Gif(GifDecoder<Bytes<'a>>),
+}
+
+/// Does the same with whichever decoder it is.
+macro_rules! each {
+    ($other:expr, $decoder:ident => $work:expr) => {
+        match $other {
+            Other::Png($decoder) => $work,
+            Other::WebP($decoder) => $work,
+            Other::Bmp($decoder) => $work,
+            Other::Tiff($decoder) => $work,
+            Other::Gif($decoder) => $work,
+        }
+    };
+}
+
+pub(super) fn open<'a>(bytes: &'a [u8], format: Format, limits: &Limits) -> Result<Opened<'a>, Refusal> {
+    let cursor = Cursor::new(bytes);
+    let mut of_library = image::Limits::no_limits();
+    of_library.max_alloc = Some(limits.memory);
+    let opened = match format {
+        Format::Png | Format::Jpeg => PngDecoder::with_limits(cursor, of_library.clone()).map(Other::Png),
+        Format::WebP => WebPDecoder::new(cursor).map(Other::WebP),
+        Format::Bmp => BmpDecoder::new(cursor).map(Other::Bmp),
+        Format::Tiff => TiffDecoder::new(cursor).map(Other::Tiff),
+        Format::Gif => GifDecoder::new(cursor).map(Other::Gif),
+    };
+    let mut other = opened.map_err(|error| refusal(error, format))?;
+    let (width, height) = each!(&other, decoder => decoder.dimensions());
+    let size = limits.check_size(width, height)?;
+    let pixel = each!(&other, decoder => decoder.color_type().bytes_per_pixel());
+    let inks = each!(&other, decoder => match decoder.original_color_type() {
+        ExtendedColorType::Cmyk16 => 8,
+        ExtendedColorType::Cmyk8 => 4,
+        _ => 0,
+    });
+    // What the library holds besides the result: a copy of it (TIFF, WebP's planes and GIF's
+    // frame are no larger), and the result in 8 bits.
+    let memory = size.pixels() * (2 * u64::from(pixel) + inks + 4);
+    limits.check_memory(memory)?;
+    // Of what is wrong with a picture, a wrong orientation is the least: it is then as it lies.
+    let orientation = each!(&mut other, decoder => decoder.orientation());
+    let orientation = orientation.map_or(1, |orientation| orientation.to_exif());
+    each!(&mut other, decoder => decoder.set_limits(of_library)).map_err(|error| refusal(error, format))?;
+    Ok(Opened {
+        size,
+        orientation: Orientation::from_exif(orientation),
+        memory,
+        reader: Reader::Other(Box::new(other)),
+    })
+}
+
+impl Other<'_> {
+    fn format(&self) -> Format {
+        match self {
+            Other::Png(_) => Format::Png,
+            Other::WebP(_) => Format::WebP,
+            Other::Bmp(_) => Format::Bmp,
+            Other::Tiff(_) => Format::Tiff,
+            Other::Gif(_) => Format::Gif,
+        }
+    }
+
+    pub(super) fn decode(mut self: Box<Self>) -> Result<Decoded, Refusal> {
+        let format = self.format();
+        let (width, height) = each!(&*self, decoder => decoder.dimensions());
+        let size =
+            PixelSize::new(width, height).ok_or_else(|| Refusal::Damaged("it has no pixels".to_string()))?;
+        let colours = each!(&*self, decoder => decoder.color_type());
+        // A profile that can't be read is none; the picture is there without it.
+        let profile = each!(&mut *self, decoder => decoder.icc_profile()).unwrap_or_default();
+        let converted = each!(&*self, decoder => decoder.original_color_type());
+        // The library turns inks to RGB by itself, and so leaves the profile behind.
+        let inks = matches!(converted, ExtendedColorType::Cmyk8 | ExtendedColorType::Cmyk16);
+        let mut raw = vec![0; (size.pixels() * u64::from(colours.bytes_per_pixel())) as usize];
+        each!(*self, decoder => decoder.read_image(&mut raw)).map_err(|error| refusal(error, format))?;
+        let (channels, pixels) = eight_bits(colours, raw)?;
+        Ok(Decoded {
+            channels,
+            size,
+            pixels,
+            profile: profile.filter(|_| !inks),
+        })
+    }
+}
+
+fn eight_bits(colours: ColorType, raw: Vec<u8>) -> Result<(Channels, Vec<u8>), Refusal> {
+    let from_16 = |raw: Vec<u8>| -> Vec<u8> {
+        let values = raw.as_chunks::<2>().0.iter();
+        // 65535 is 255 · 257.
+        values
+            .map(|value| ((u32::from(u16::from_ne_bytes(*value)) + 128) / 257) as u8)
+            .collect()
+    };
+    let from_float = |raw: Vec<u8>| -> Vec<u8> {
+        let values = raw.as_chunks::<4>().0.iter();
+        // No number becomes 0: a cast of NaN does.
+        values
+            .map(|value| (f32::from_ne_bytes(*value).clamp(0.0, 1.0) * 255.0).round() as u8)
+            .collect()
+    };
+    Ok(match colours {
+        ColorType::L8 => (Channels::Grey, raw),
+        ColorType::La8 => (Channels::GreyAlpha, raw),
+        ColorType::Rgb8 => (Channels::Rgb, raw),
+        ColorType::Rgba8 => (Channels::Rgba, raw),
+        ColorType::L16 => (Channels::Grey, from_16(raw)),
+        ColorType::La16 => (Channels::GreyAlpha, from_16(raw)),
+        ColorType::Rgb16 => (Channels::Rgb, from_16(raw)),
+        ColorType::Rgba16 => (Channels::Rgba, from_16(raw)),
+        ColorType::Rgb32F => (Channels::Rgb, from_float(raw)),
+        ColorType::Rgba32F => (Channels::Rgba, from_float(raw)),
+        other => return Err(Refusal::Unsupported(format!("its pixels are {other:?}"))),
+    })
+}
+
+fn refusal(error: ImageError, format: Format) -> Refusal {
+    match error {
+        ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Refusal::Truncated,
+        ImageError::Unsupported(what) => Refusal::Unsupported(format!("it is a {format:?} picture: {what}")),
+        ImageError::Limits(limit) => match limit.kind() {
+            LimitErrorKind::InsufficientMemory => {
+                Refusal::Damaged("decoding it would take more memory than the limit".to_string())
+            }
+            _ => Refusal::Damaged(limit.to_string()),
+        },
+        ImageError::Decoding(error) => {
+            let words =
+                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            match words.to_lowercase().contains("unexpected end") {
+                true => Refusal::Truncated,
+                false => Refusal::Damaged(words),
+            }
+        }
+        other => Refusal::Damaged(other.to_string()),
+    }
+}
