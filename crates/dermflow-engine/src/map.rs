@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use arrow::array::{Int64Array, RecordBatch, StringArray};
 use dermflow_core::{
     Ancestor, Artifact, Contract, Digest, FILES_PORT, InputDigest, Key, Manifest, PortType, Record, SampleId,
-    StageError, TableManifest, TableType,
+    Shape, StageError, TableManifest, TableType,
 };
 use dermflow_store::{Store, TableWriter as StoredTableWriter, assemble};
 
@@ -108,10 +108,12 @@ impl MapWork {
 }
 
 /// The manifest of one partition: that of the whole, with the driver's digests of that
-/// partition. The files of a map over files stand in its table, so the folder does not count.
+/// partition. The files of a map over files stand in its table by their content (which the kind
+/// checks as it reads them), whether the engine listed them or the table was wired, so the
+/// folder does not count.
 fn part_manifest(action: &Action, over: &str, digests: BTreeMap<String, Digest>) -> Manifest {
     let mut manifest = action.manifest.clone();
-    if !manifest.inputs.contains_key(over) {
+    if action.kind.shape(&action.parameters) == Shape::MapFiles {
         manifest.sources.clear();
     }
     let reads = action
