@@ -27,8 +27,10 @@ mod foreign_parquet;
 mod import_boxes;
 mod import_labels;
 mod import_table;
+mod ingest;
 mod inject_noise;
 mod join;
+mod join_files;
 mod list_files;
 mod merge_classes;
 mod process;
@@ -38,6 +40,7 @@ mod sample;
 mod select_for_labelling;
 mod split;
 mod synthesize;
+mod unpack;
 mod whole_samples;
 
 use dermflow_core::Registry;
@@ -51,8 +54,10 @@ pub use filter::Filter;
 pub use import_boxes::ImportBoxes;
 pub use import_labels::ImportLabels;
 pub use import_table::ImportTable;
+pub use ingest::Ingest;
 pub use inject_noise::InjectNoise;
 pub use join::Join;
+pub use join_files::JoinFiles;
 pub use list_files::ListFiles;
 pub use merge_classes::MergeClasses;
 pub use process::Process;
@@ -61,6 +66,7 @@ pub use sample::Sample;
 pub use select_for_labelling::SelectForLabelling;
 pub use split::Split;
 pub use synthesize::Synthesize;
+pub use unpack::Unpack;
 
 /// Every kind that comes with dermflow.
 pub fn registry() -> Registry {
@@ -74,8 +80,10 @@ pub fn registry() -> Registry {
         .with::<ImportBoxes>()
         .with::<ImportLabels>()
         .with::<ImportTable>()
+        .with::<Ingest>()
         .with::<InjectNoise>()
         .with::<Join>()
+        .with::<JoinFiles>()
         .with::<ListFiles>()
         .with::<MergeClasses>()
         .with::<Process>()
@@ -84,4 +92,5 @@ pub fn registry() -> Registry {
         .with::<SelectForLabelling>()
         .with::<Split>()
         .with::<Synthesize>()
+        .with::<Unpack>()
 }

@@ -5,6 +5,8 @@
 mod cases;
 #[path = "conformance/changes.rs"]
 mod changes;
+#[path = "conformance/pictures.rs"]
+mod pictures;
 #[path = "conformance/world.rs"]
 mod world;
 
@@ -67,7 +69,10 @@ impl Ready {
     /// The output ports for what is wired in, which must pass the kind's own input types.
     fn ports(&self) -> Vec<OutputPort> {
         let mut wired = InputTypes::new();
-        for (port, table) in self.world.tables.iter().filter(|(port, _)| port != FILES_PORT) {
+        // The engine lists the files of a map over files by itself.
+        let listed = self.kind.shape(&self.parameters) == Shape::MapFiles;
+        let is_wired = |port: &str| !(listed && port == FILES_PORT);
+        for (port, table) in self.world.tables.iter().filter(|(port, _)| is_wired(port)) {
             let known = TableType::from_schema("Table", &table.schema()).unwrap();
             wired
                 .entry(port.clone())

@@ -11,6 +11,7 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
 use dermflow_core::memory::{MemoryContext, batch};
 
 use crate::Case;
+use crate::pictures::{bitmap, gif, oriented_jpeg, tar};
 use crate::world::World;
 
 /// Every case.
@@ -108,6 +109,20 @@ pub fn cases() -> Vec<Case> {
             1,
             "3f2840db6c60",
         ),
+        case(
+            "ingest",
+            "{root: photos, size: 12, pattern: '{label}/{group}-{visit}.*', perceptual-hash: true}",
+            photos,
+            1,
+            "",
+        ),
+        case(
+            "ingest",
+            "{size: {width: 9, height: 7}, mode: crop, filter: lanczos}",
+            photos_with_bytes,
+            1,
+            "",
+        ),
         case("join", "{how: inner}", two_tables, 1, "01eed9053b3b"),
         case(
             "join",
@@ -117,6 +132,13 @@ pub fn cases() -> Vec<Case> {
             "8adc8ab6b7a3",
         ),
         case("join", "{how: anti}", two_tables, 1, "642a092cff23"),
+        case(
+            "join-files",
+            "{column: name, label: kind, columns: [age], unlisted: keep}",
+            files_and_list,
+            1,
+            "",
+        ),
         case("list-files", "{path: listed}", folder, 1, "1dc9a09b1ed6"),
         case(
             "list-files",
@@ -145,6 +167,7 @@ pub fn cases() -> Vec<Case> {
             1,
             "df2fef2204cb",
         ),
+        case("unpack", "{path: a.tar}", archive, 1, ""),
     ];
     all.extend(labelling::cases());
     all
@@ -270,3 +293,49 @@ fn program(world: &mut World, rows: bool) {
 }
 
 fn nothing(_: &mut World, _: bool) {}
+
+/// Pictures of several formats, one of them twice; and files that are none.
+fn pictures(rows: bool) -> Vec<(&'static str, Vec<u8>)> {
+    let files = vec![
+        ("mel/P1-1.bmp", bitmap(20, 10)),
+        ("mel/P2-1.jpg", oriented_jpeg()),
+        ("nevus/P3-1.png", bitmap(20, 10)),
+        ("nevus/P4-2.gif", gif()),
+        ("nevus/P5-1.jpg", oriented_jpeg()[..200].to_vec()),
+        ("nevus/P6-1.jpg", b"<html>not found".to_vec()),
+        ("stray.bmp", bitmap(3, 40)),
+    ];
+    if rows { files } else { Vec::new() }
+}
+
+fn photos(world: &mut World, rows: bool) {
+    world.listed_bytes("root", &pictures(rows), false);
+}
+
+fn photos_with_bytes(world: &mut World, rows: bool) {
+    world.listed_bytes("root", &pictures(rows), true);
+}
+
+fn archive(world: &mut World, rows: bool) {
+    world.source("path", "a.tar", tar(&pictures(rows)));
+}
+
+/// Files, and a list that names two of them and one that isn't there.
+fn files_and_list(world: &mut World, rows: bool) {
+    let sources = ["a/1.jpg", "a/2.jpg", "b/3.jpg", "b/4.jpg"];
+    world.texts(
+        "files",
+        rows,
+        &[("source", &sources), ("camera", &["X", "Y", "X", "Y"])],
+    );
+    let named = ["b/3.jpg", "missing.jpg", "a/1.jpg"];
+    world.texts(
+        "list",
+        rows,
+        &[
+            ("name", &named),
+            ("kind", &["mel", "nev", "bcc"]),
+            ("age", &["5", "6", "7"]),
+        ],
+    );
+}

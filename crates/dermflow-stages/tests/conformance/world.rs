@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BinaryArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use dermflow_core::memory::{MemoryContext, batch};
 use dermflow_core::sample_ids;
-use dermflow_core::{Contract, FILES_PORT, NamedFile, SampleId, TableFiles, TableType};
+use dermflow_core::{Column, ColumnType, Contract, FILES_PORT, NamedFile, SampleId, TableFiles, TableType};
 use parquet::arrow::ArrowWriter;
 
 /// What a stage finds.
@@ -74,7 +74,7 @@ impl World {
     }
 
     /// Writes a file and gives it to a parameter.
-    pub fn source(&mut self, parameter: &str, name: &str, content: &str) {
+    pub fn source(&mut self, parameter: &str, name: &str, content: impl AsRef<[u8]>) {
         let path = self.folder.path().join(name);
         std::fs::write(&path, content).unwrap();
         self.sources.push((parameter.to_string(), path, Vec::new()));
@@ -146,22 +146,37 @@ impl World {
 
     /// Writes a folder of files, gives it to the parameter `path`, and lists it as the engine does.
     pub fn listed_folder(&mut self, files: &[(&str, &str)]) {
+        let bytes: Vec<(&str, Vec<u8>)> = files
+            .iter()
+            .map(|(name, content)| (*name, content.as_bytes().to_vec()))
+            .collect();
+        self.listed_bytes("path", &bytes, false);
+    }
+
+    /// The same for any parameter and any bytes; `with_content` puts the bytes into the list too.
+    pub fn listed_bytes(&mut self, parameter: &str, files: &[(&str, Vec<u8>)], with_content: bool) {
         let folder = self.folder.path().join("listed");
-        std::fs::create_dir_all(&folder).unwrap();
         for (name, content) in files {
-            std::fs::write(folder.join(name), content).unwrap();
+            let path = folder.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
         }
         let ids: Vec<SampleId> = files
             .iter()
-            .map(|(_, content)| SampleId::of_content(content.as_bytes()))
+            .map(|(_, content)| SampleId::of_content(content))
             .collect();
         let names: StringArray = files.iter().map(|(name, _)| Some(*name)).collect();
         let bytes: Int64Array = files.iter().map(|(_, content)| content.len() as i64).collect();
-        let schema = TableType::of(Contract::named("FileList").unwrap()).schema();
-        let listing =
-            RecordBatch::try_new(schema, vec![sample_ids(&ids), Arc::new(names), Arc::new(bytes)]).unwrap();
+        let mut known = TableType::of(Contract::named("FileList").unwrap());
+        let mut columns: Vec<ArrayRef> = vec![sample_ids(&ids), Arc::new(names), Arc::new(bytes)];
+        if with_content {
+            known.columns.push(Column::new("content", ColumnType::Binary));
+            let contents = files.iter().map(|(_, content)| content);
+            columns.push(Arc::new(BinaryArray::from_iter_values(contents)));
+        }
+        let listing = RecordBatch::try_new(known.schema(), columns).unwrap();
         self.tables.push((FILES_PORT.to_string(), listing));
-        self.sources.push(("path".to_string(), folder, Vec::new()));
+        self.sources.push((parameter.to_string(), folder, Vec::new()));
     }
 
     /// Wires a table whose samples are `keys`, with a text, an integer and a float column; some
@@ -183,6 +198,16 @@ impl World {
         let shares: Float64Array = numbers.iter().map(|n| Some(1.0 / (*n as f64 + 1.0))).collect();
         let arrays: [ArrayRef; 3] = [Arc::new(texts), Arc::new(ages), Arc::new(shares)];
         let table = batch(&keys, columns.into_iter().zip(arrays));
+        let length = if rows { table.num_rows() } else { 0 };
+        self.tables.push((port.to_string(), table.slice(0, length)));
+    }
+
+    /// Wires a table of texts, whose first column makes the sample ids.
+    pub fn texts(&mut self, port: &str, rows: bool, columns: &[(&str, &[&str])]) {
+        let arrays = columns
+            .iter()
+            .map(|(name, texts)| (*name, Arc::new(StringArray::from(texts.to_vec())) as ArrayRef));
+        let table = batch(columns[0].1, arrays);
         let length = if rows { table.num_rows() } else { 0 };
         self.tables.push((port.to_string(), table.slice(0, length)));
     }
