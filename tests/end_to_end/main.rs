@@ -10,6 +10,7 @@ mod heatmaps;
 mod hostile;
 mod kills;
 mod labelling;
+mod pictures;
 mod project;
 mod readme;
 mod running;
