@@ -28,7 +28,7 @@ pub type Each<'a> =
 pub fn each_member(path: &Path, most: u64, each: Each<'_>) -> Result<(), StageError> {
     let failed = |error: std::io::Error| StageError::io("reading", path, &error);
     let mut file = File::open(path).map_err(failed)?;
-    let mut start = [0u8; 262];
+    let mut start = [0u8; 512];
     let mut length = 0;
     while length < start.len() {
         match file.read(&mut start[length..]).map_err(failed)? {
@@ -45,11 +45,25 @@ pub fn each_member(path: &Path, most: u64, each: Each<'_>) -> Result<(), StageEr
     if start.starts_with(b"\x1f\x8b") {
         return each_of_tar(path, MultiGzDecoder::new(file), most, each);
     }
-    if start.get(257..).is_some_and(|magic| magic == b"ustar") {
+    if starts_tar(start) {
         return each_of_tar(path, file, most, each);
     }
     let message = format!("{} is no ZIP, tar or gzipped tar archive", path.display());
     Err(StageError::new(message))
+}
+
+/// Whether a file that starts so is a tar archive: its first header adds up, or there is none
+/// before the zeros that end an archive.
+fn starts_tar(start: &[u8]) -> bool {
+    let Some(written) = start.get(148..156).filter(|_| start.len() == 512) else {
+        return false;
+    };
+    let written = std::str::from_utf8(written).unwrap_or_default();
+    let written = u32::from_str_radix(written.trim_matches(['\0', ' ']), 8);
+    let sum = |bytes: &[u8]| bytes.iter().map(|byte| u32::from(*byte)).sum::<u32>();
+    // The checksum is counted with blanks in its place.
+    let counted = sum(&start[..148]) + 8 * u32::from(b' ') + sum(&start[156..]);
+    written == Ok(counted) || start.iter().all(|byte| *byte == 0)
 }
 
 fn broken(path: &Path, error: &dyn std::fmt::Display) -> StageError {
