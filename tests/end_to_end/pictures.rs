@@ -126,7 +126,7 @@ fn an_archive_is_ingested_like_a_folder() {
         header[100..108].copy_from_slice(b"0000644\0");
         header[124..136].copy_from_slice(format!("{:011o}\0", content.len()).as_bytes());
         header[156] = b'0';
-        header[257..265].copy_from_slice(b"ustar\000");
+        header[257..265].copy_from_slice(b"ustar\x0000");
         header[148..156].copy_from_slice(b"        ");
         let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
         header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());

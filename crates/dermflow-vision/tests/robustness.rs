@@ -30,7 +30,45 @@ struct Class {
     holds: fn(&Case) -> bool,
 }
 
-const CLASSES: &[Class] = &[];
+const CLASSES: &[Class] = &[
+    Class {
+        name: "JPEG data that only warn",
+        because: "libjpeg warns of wrong or missing data and paints grey or noise there; refused here, as \
+                  such a picture would teach noise",
+        holds: |case| case.file.contains("jpeg") && case.pillow == "ok" && is_damaged(case),
+    },
+    Class {
+        name: "JPEG markers out of place",
+        because: "libjpeg gives up at a marker or a scan's parameters; the library here passes over them and \
+                  finds data for every block",
+        holds: |case| {
+            case.file.contains("jpeg") && case.pillow == "fails_on_load:OSError" && case.here.is_ok()
+        },
+    },
+    Class {
+        name: "PNG checksums of pixels",
+        because: "Pillow passes over a wrong checksum of image data; the bytes are not those that were written",
+        holds: |case| {
+            let words = case.here.as_ref().err().map(|refusal| refusal.to_string());
+            case.file.contains("png")
+                && case.pillow == "ok"
+                && words.is_some_and(|words| words.contains("CRC"))
+        },
+    },
+    Class {
+        name: "PNG checksums of extra chunks",
+        because: "Pillow gives up where the checksum of a chunk about colours is wrong; here that chunk is \
+                  passed over, as the pixels are sound",
+        holds: |case| {
+            case.file.contains("png") && case.pillow.starts_with("fails_on_open") && case.here.is_ok()
+        },
+    },
+];
+
+fn is_damaged(case: &Case) -> bool {
+    matches!(case.here, Err(Refusal::Damaged(_) | Refusal::Truncated))
+        && !matches!(&case.here, Err(Refusal::Damaged(how)) if how.contains("gave up"))
+}
 
 fn folder() -> Option<PathBuf> {
     let folder = Path::new(concat!(

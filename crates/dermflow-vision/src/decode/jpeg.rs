@@ -3,7 +3,7 @@
 
 use libjpeg_turbo_rs::{ColorSpace, DecodeLimits, Decoder, JpegError, PixelFormat, ScalingFactor};
 
-use super::{Channels, Decoded, Opened, Reader};
+use super::{Channels, Decoded, Format, Opened, Reader, other};
 use crate::limits::{Limits, Refusal};
 use crate::orientation::Orientation;
 use crate::placement::PixelSize;
@@ -39,6 +39,14 @@ pub(super) fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Opened<'a>, R
             )));
         }
     };
+    let sampling = |at: usize| {
+        let component = &frame.components[at];
+        (component.horizontal_sampling, component.vertical_sampling)
+    };
+    if components == 4 && (1..4).any(|at| sampling(at) != sampling(0)) {
+        // The library takes inks of one resolution only, and panics on others.
+        return other::open(bytes, Format::Jpeg, limits);
+    }
     // Planes, planes brought to full size, and the result; coefficients of two bytes where
     // several scans make them up.
     let several = decoder.header().is_progressive || decoder.has_multiple_scans();

@@ -1,10 +1,11 @@
-//! PNG, WebP, BMP, TIFF and GIF, through the `image` library's decoders: the first frame of
-//! what moves, 16 bits and floats rounded to 8.
+//! PNG, WebP, BMP, TIFF and GIF, and JPEG of inks that the other library can't read, through the
+//! `image` library's decoders: the first frame of what moves, 16 bits and floats rounded to 8.
 
 use std::io::Cursor;
 
 use image::codecs::bmp::BmpDecoder;
 use image::codecs::gif::GifDecoder;
+use image::codecs::jpeg::JpegDecoder;
 use image::codecs::png::PngDecoder;
 use image::codecs::tiff::TiffDecoder;
 use image::codecs::webp::WebPDecoder;
@@ -18,12 +19,17 @@ use crate::placement::PixelSize;
 
 type Bytes<'a> = Cursor<&'a [u8]>;
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it lies in a box, one for each picture that is being decoded"
+)]
 pub(super) enum Other<'a> {
     Png(PngDecoder<Bytes<'a>>),
     WebP(WebPDecoder<Bytes<'a>>),
     Bmp(BmpDecoder<Bytes<'a>>),
     Tiff(TiffDecoder<Bytes<'a>>),
     Gif(GifDecoder<Bytes<'a>>),
+    Jpeg(JpegDecoder<Bytes<'a>>),
 }
 
 /// Does the same with whichever decoder it is.
@@ -35,6 +41,7 @@ macro_rules! each {
             Other::Bmp($decoder) => $work,
             Other::Tiff($decoder) => $work,
             Other::Gif($decoder) => $work,
+            Other::Jpeg($decoder) => $work,
         }
     };
 }
@@ -44,7 +51,8 @@ pub(super) fn open<'a>(bytes: &'a [u8], format: Format, limits: &Limits) -> Resu
     let mut of_library = image::Limits::no_limits();
     of_library.max_alloc = Some(limits.memory);
     let opened = match format {
-        Format::Png | Format::Jpeg => PngDecoder::with_limits(cursor, of_library.clone()).map(Other::Png),
+        Format::Jpeg => JpegDecoder::new(cursor).map(Other::Jpeg),
+        Format::Png => PngDecoder::with_limits(cursor, of_library.clone()).map(Other::Png),
         Format::WebP => WebPDecoder::new(cursor).map(Other::WebP),
         Format::Bmp => BmpDecoder::new(cursor).map(Other::Bmp),
         Format::Tiff => TiffDecoder::new(cursor).map(Other::Tiff),
@@ -83,6 +91,7 @@ impl Other<'_> {
             Other::Bmp(_) => Format::Bmp,
             Other::Tiff(_) => Format::Tiff,
             Other::Gif(_) => Format::Gif,
+            Other::Jpeg(_) => Format::Jpeg,
         }
     }
 
