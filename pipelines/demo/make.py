@@ -35,8 +35,10 @@ def draw(purpose, name):
 
 
 def read(path):
+    """The rows; what is `unknown` is missing."""
     with open(path, newline="") as table:
-        return list(csv.DictReader(table))
+        rows = csv.DictReader(table)
+        return [{name: "" if value == "unknown" else value for name, value in row.items()} for row in rows]
 
 
 def write(path, rows):
