@@ -5,18 +5,21 @@ weights and pictures dermflow makes. The losses before each of ten steps go into
 dermflow's own tests read, so that they need no PyTorch.
 
     python3 benches/peers/training_steps.py perceptron
-    cargo run --release -p dermflow-nn --example ten_steps -- export FOLDER
-    python3 benches/peers/training_steps.py network FOLDER
-    cargo run --release -p dermflow-nn --example ten_steps -- compare FOLDER
+    cargo build --release -p dermflow-nn --example ten_steps
+    python3 benches/peers/training_steps.py network target/release/examples/ten_steps
 
 Needs torch, timm and safetensors.
 """
 
 import json
 import pathlib
+import subprocess
 import sys
+import tempfile
 
 import torch
+from safetensors.torch import load_file
+from timm.models.efficientnet import _gen_efficientnetv2_base
 from timm.optim import RMSpropTF
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -24,10 +27,12 @@ DATA = HERE.parents[1] / "crates/dermflow-nn/tests/data"
 STEPS = 10
 WEIGHT_DECAY = 0.01
 RULES = {
-    "sgd": lambda groups: torch.optim.SGD(groups, lr=0.05, momentum=0.9, nesterov=True),
-    "adamw": lambda groups: torch.optim.AdamW(groups, lr=0.005),
-    "rmsprop": lambda groups: RMSpropTF(groups, lr=0.005, alpha=0.9, momentum=0.9, eps=1e-3),
+    "sgd": lambda groups, lr: torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True),
+    "adamw": lambda groups, lr: torch.optim.AdamW(groups, lr=lr),
+    "rmsprop": lambda groups, lr: RMSpropTF(groups, lr=lr, alpha=0.9, momentum=0.9, eps=1e-3),
 }
+PERCEPTRON_RATES = {"sgd": 0.05, "adamw": 0.005, "rmsprop": 0.005}
+NETWORK_RATES = {"sgd": 0.002, "adamw": 0.001, "rmsprop": 0.001}
 
 
 def groups_of(model):
@@ -39,9 +44,9 @@ def groups_of(model):
     ]
 
 
-def losses_of(model, rule, batches):
+def losses_of(model, rule, rate, batches):
     """The loss of each batch before the step that it causes."""
-    optimiser = RULES[rule](groups_of(model))
+    optimiser = RULES[rule](groups_of(model), rate)
     losses = []
     for inputs, labels in batches:
         loss = torch.nn.functional.cross_entropy(model(inputs), labels)
@@ -74,11 +79,41 @@ def perceptron():
         "weights": numbers(first) + numbers(last),
         "points": [numbers(batch) for batch in points],
         "labels": labels.tolist(),
-        "losses": {rule: losses_of(model(), rule, batches) for rule in RULES},
+        "losses": {rule: losses_of(model(), rule, PERCEPTRON_RATES[rule], batches) for rule in RULES},
     }
+    write("perceptron_steps.json", found)
+
+
+def network(program):
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([program, "export", folder], check=True)
+        start = load_file(f"{folder}/start.safetensors")
+        batches = load_file(f"{folder}/batches.safetensors")
+    batches = list(zip(batches["pixels"].permute(0, 1, 4, 2, 3).contiguous(), batches["labels"]))
+    found = {"made by": f"benches/peers/training_steps.py, PyTorch {torch.__version__}", "losses": {}, "outputs": {}}
+    for rule in RULES:
+        model = _gen_efficientnetv2_base(
+            "efficientnetv2_small_data", channel_multiplier=0.25, depth_multiplier=0.34,
+            num_classes=3, drop_rate=0.0, drop_path_rate=0.0, bn_eps=1e-3, pad_type="same",
+        )
+        model.load_state_dict(start)
+        model.train()
+        found["losses"][rule] = losses_of(model, rule, NETWORK_RATES[rule], batches)
+        model.eval()
+        with torch.no_grad():
+            found["outputs"][rule] = model(batches[0][0]).flatten().tolist()
+    write("network_steps.json", found)
+    ours = json.loads(subprocess.run([program, "losses"], check=True, capture_output=True).stdout)
+    for rule, theirs in found["losses"].items():
+        errors = [abs(a - b) / b for a, b in zip(ours["losses"][rule], theirs)]
+        scale = max(map(abs, found["outputs"][rule]))
+        apart = max(abs(a - b) / scale for a, b in zip(ours["outputs"][rule], found["outputs"][rule]))
+        print(f"{rule:8} largest relative error of a loss {max(errors):.1e}, of an output {apart:.1e}")
+
+
+def write(name, found):
     DATA.mkdir(parents=True, exist_ok=True)
-    path = DATA / "perceptron_steps.json"
-    path.write_text(json.dumps(found, separators=(",", ":")).replace("],", "],\n") + "\n")
+    (DATA / name).write_text(json.dumps(found, separators=(",", ":")).replace("],", "],\n") + "\n")
     for rule, losses in found["losses"].items():
         print(f"{rule:8} {losses[0]:.5f} -> {losses[-1]:.5f}")
 
@@ -87,5 +122,7 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["perceptron"]:
             perceptron()
+        case ["network", program]:
+            network(program)
         case _:
             sys.exit(__doc__)

@@ -30,6 +30,7 @@ pub mod progressive;
 #[cfg(test)]
 mod published_table;
 pub mod sampling;
+pub mod scaling;
 pub mod schedule;
 pub mod training;
 pub mod weights;

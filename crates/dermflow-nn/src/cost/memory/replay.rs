@@ -35,9 +35,25 @@ impl Replay {
                 Held(lines)
             }
             _ => {
+                self.release(wanted);
                 self.owned = self.owned.saturating_add(wanted);
                 Held(wanted)
             }
+        }
+    }
+
+    /// Gives up free buffers, the longest that are too short first, until there is room for
+    /// `wanted` lines in place of them.
+    fn release(&mut self, wanted: u64) {
+        let mut room: u64 = 0;
+        while room < wanted {
+            let at = self.free.partition_point(|&lines| lines < wanted);
+            let Some(index) = at.checked_sub(1) else {
+                break;
+            };
+            let lines = self.free.remove(index);
+            self.owned = self.owned.saturating_sub(lines);
+            room = room.saturating_add(lines);
         }
     }
 

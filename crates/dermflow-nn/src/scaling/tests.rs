@@ -1,0 +1,245 @@
+use super::*;
+use crate::architecture::{Flavour, Named, Published};
+
+fn b0() -> Architecture {
+    Published::EfficientNetB0.document(Flavour::default(), 1000)
+}
+
+fn published_rows() -> Vec<Row> {
+    let rows = Published::ALL[..8]
+        .iter()
+        .map(|published| published.coefficients());
+    rows.map(|coefficients| Row {
+        depth: coefficients.depth,
+        width: coefficients.width,
+        size: coefficients.evaluation_size,
+    })
+    .collect()
+}
+
+/// Given the published coefficients and the computation of B-k as the limit, the search finds
+/// B-k, layer by layer.
+#[test]
+fn the_published_networks_are_found_from_the_published_coefficients() {
+    let settings = Search {
+        growth: Growth::Table(published_rows()),
+        ..Search::default()
+    };
+    for published in &Published::ALL[..8] {
+        let expected = published.document(Flavour::default(), 1000);
+        let size = published.coefficients().evaluation_size;
+        let most = multiply_adds(&expected, size as usize, size as usize);
+        let limits = Limits {
+            multiply_adds: Some(most),
+            ..Limits::default()
+        };
+        let found = search(&b0(), &settings, &limits).unwrap();
+        assert_eq!(found.best().size, size, "{}", published.name());
+        assert_eq!(
+            found.architecture.backbone.stages,
+            expected.backbone.stages,
+            "{}",
+            published.name()
+        );
+        let head = |architecture: &Architecture| architecture.classifier().unwrap().head_channels;
+        assert_eq!(head(&found.architecture), head(&expected), "{}", published.name());
+        assert_eq!(found.best().costs.parameters, parameters(&expected));
+    }
+}
+
+/// The usual ratios with fewer exponents.
+fn coarse() -> Search {
+    let phi = Range {
+        from: -2.0,
+        to: 3.0,
+        step: 0.5,
+    };
+    let grid = RatioGrid {
+        phi,
+        ..RatioGrid::default()
+    };
+    Search {
+        growth: Growth::Grid(grid),
+        ..Search::default()
+    }
+}
+
+fn constants(phi: Range) -> Search {
+    let grid = RatioGrid {
+        alpha: Range::only(1.2),
+        beta: Range::only(1.1),
+        gamma: Range::only(1.15),
+        phi,
+        tolerance: 0.1,
+    };
+    Search {
+        growth: Growth::Grid(grid),
+        size_multiple: 1,
+        ..Search::default()
+    }
+}
+
+/// With the paper's constants computation about doubles with each φ, and B1 to B7's published
+/// computation is met.
+#[test]
+fn computation_doubles_with_the_papers_constants() {
+    let phi = Range {
+        from: 0.0,
+        to: 7.0,
+        step: 1.0,
+    };
+    let limits = Limits {
+        multiply_adds: Some(u64::MAX),
+        ..Limits::default()
+    };
+    let found = search(&b0(), &constants(phi), &limits).unwrap();
+    assert_eq!(found.candidates.len(), 8);
+    assert_eq!(found.candidates[0].costs.multiply_adds, 385_814_752);
+    for pair in found.candidates.windows(2) {
+        let growth = pair[1].costs.multiply_adds as f64 / pair[0].costs.multiply_adds as f64;
+        assert!((1.6..2.7).contains(&growth), "{growth}");
+    }
+    let growth = found.candidates[7].costs.multiply_adds as f64 / 385_814_752.0;
+    assert!((100.0..180.0).contains(&growth), "{growth}");
+}
+
+#[test]
+fn the_grid_has_the_papers_constants_and_nothing_far_from_two() {
+    let limits = Limits {
+        parameters: Some(9_000_000),
+        ..Limits::default()
+    };
+    let found = search(&b0(), &coarse(), &limits).unwrap();
+    assert!(
+        found
+            .candidates
+            .iter()
+            .any(|candidate| candidate.ratios == Some([1.2, 1.1, 1.15]))
+    );
+    for candidate in &found.candidates {
+        let [alpha, beta, gamma] = candidate.ratios.unwrap();
+        assert!((alpha * beta * beta * gamma * gamma - 2.0).abs() <= 0.1);
+        assert_eq!(candidate.size % 8, 0);
+        assert_eq!(candidate.fits, candidate.costs.parameters <= 9_000_000);
+    }
+}
+
+#[test]
+fn the_choice_keeps_to_every_limit_and_uses_what_they_allow() {
+    let baseline = Named::plain(Published::EfficientNetV2B0).classifier(7).unwrap();
+    let base = search(
+        &baseline,
+        &constants(Range::only(0.0)),
+        &Limits {
+            parameters: Some(u64::MAX),
+            ..Limits::default()
+        },
+    );
+    let base = base.unwrap().best().costs;
+    let loose = Limits {
+        multiply_adds: Some(3 * base.multiply_adds),
+        parameters: Some(3 * base.parameters),
+        training_memory: Some(3 * base.training_memory),
+    };
+    for tight in ["multiply-adds", "parameters", "memory"] {
+        let mut limits = loose;
+        match tight {
+            "multiply-adds" => limits.multiply_adds = Some(base.multiply_adds / 2),
+            "parameters" => limits.parameters = Some(base.parameters / 2),
+            _ => limits.training_memory = Some(base.training_memory / 2),
+        }
+        let found = search(&baseline, &coarse(), &limits).unwrap();
+        let best = found.best();
+        assert!(best.fits && limits.allow(&best.costs), "{tight}");
+        assert_eq!(parameters(&found.architecture), best.costs.parameters);
+        let most = found.candidates.iter().filter(|candidate| candidate.fits);
+        let most = most.map(|candidate| candidate.costs.multiply_adds).max().unwrap();
+        assert!(best.costs.multiply_adds as f64 >= 0.95 * most as f64);
+    }
+}
+
+#[test]
+fn of_equals_the_most_balanced_is_chosen() {
+    let limits = Limits {
+        multiply_adds: Some(1_600_000_000),
+        ..Limits::default()
+    };
+    let found = search(&b0(), &coarse(), &limits).unwrap();
+    let [alpha, beta, gamma] = found.best().ratios.unwrap();
+    // 2^(1/3), 2^(1/6), 2^(1/6) would be even.
+    assert!((1.15..=1.35).contains(&alpha) && (1.05..=1.2).contains(&beta) && (1.05..=1.2).contains(&gamma));
+    let most = Search {
+        share_of_most: 1.0,
+        ..coarse()
+    };
+    let found = search(&b0(), &most, &limits).unwrap();
+    let largest = found.candidates.iter().filter(|candidate| candidate.fits);
+    let largest = largest.map(|candidate| candidate.costs.multiply_adds).max();
+    assert_eq!(Some(found.best().costs.multiply_adds), largest);
+}
+
+#[test]
+fn a_search_that_finds_nothing_says_how_far_it_was() {
+    let limits = Limits {
+        parameters: Some(1000),
+        ..Limits::default()
+    };
+    let text = search(&b0(), &constants(Range::only(0.0)), &limits)
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("5288548 parameters (limit 1000)"), "{text}");
+}
+
+#[test]
+fn settings_out_of_range_are_named() {
+    let limits = Limits {
+        parameters: Some(1000),
+        ..Limits::default()
+    };
+    let said = |settings: &Search, limits: &Limits| search(&b0(), settings, limits).unwrap_err().to_string();
+    assert!(said(&Search::default(), &Limits::default()).starts_with("limits"));
+    assert!(
+        said(
+            &Search {
+                size: 0,
+                ..Search::default()
+            },
+            &limits
+        )
+        .starts_with("size:")
+    );
+    assert!(
+        said(
+            &Search {
+                growth: Growth::Table(vec![]),
+                ..Search::default()
+            },
+            &limits
+        )
+        .starts_with("growth.table")
+    );
+    let with = |change: fn(&mut RatioGrid)| {
+        let mut grid = RatioGrid::default();
+        change(&mut grid);
+        said(
+            &Search {
+                growth: Growth::Grid(grid),
+                ..Search::default()
+            },
+            &limits,
+        )
+    };
+    assert!(with(|grid| grid.alpha.step = 0.0).starts_with("growth.grid.alpha"));
+    assert!(with(|grid| grid.phi.to = f64::NAN).starts_with("growth.grid.phi"));
+    let text = with(|grid| (grid.alpha, grid.tolerance) = (Range::only(1.0), 0.0));
+    assert!(text.contains("within 0 of 2"), "{text}");
+    assert!(with(|grid| (grid.beta.step, grid.gamma.step) = (1e-4, 1e-4)).contains("candidates"));
+    let mut broken = b0();
+    broken.backbone.stem.kernel = 2;
+    assert!(
+        search(&broken, &Search::default(), &limits)
+            .unwrap_err()
+            .to_string()
+            .starts_with("the baseline")
+    );
+}
