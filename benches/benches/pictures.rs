@@ -78,7 +78,7 @@ fn made_up() {
     for number in 0..64u32 {
         let mut bytes = b"BM".to_vec();
         for word in [
-            54 + 512 * 512 * 3,
+            54u32 + 512 * 512 * 3,
             0,
             54,
             40,
@@ -109,7 +109,7 @@ fn main() {
         .filter(|argument| argument != "--bench")
         .collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let number = |text: &str| text.parse().expect("a number");
+    let number = |text: &str| text.parse::<usize>().expect("a number");
     match words.as_slice() {
         ["speed", folder, side, threads, rounds] => speed(
             Path::new(folder),

@@ -18,9 +18,10 @@ use dermflow_vision::heatmap::{Blind, DEFAULT_EDGE, Decay, Drawing, Shape as Dra
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::boxes::{BoxRows, Geometry};
 use crate::rejects::Rejects;
 use crate::whole_samples::Cursor;
-use collect::{BoxRows, Geometry, Maps};
+use collect::Maps;
 
 /// See the module.
 pub struct BoxToHeatmap;

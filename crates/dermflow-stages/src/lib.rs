@@ -14,30 +14,54 @@
 //! ```
 
 mod annotations;
+mod apportion;
+mod attributes;
+mod bootstrap;
 mod box_to_heatmap;
+mod boxes;
 mod check_leakage;
+mod class_list;
+mod classifier_infer;
+mod classifier_train;
 mod coerce;
 mod columns;
 mod concat;
 mod contact_sheet;
 mod draws;
+mod evaluate;
+mod evaluate_detections;
+mod evaluate_foreground;
+mod explain;
 mod export_labelling;
+mod export_model;
 mod filter;
 mod foreign_parquet;
 mod import_boxes;
 mod import_labels;
+mod import_model;
 mod import_table;
 mod ingest;
 mod inject_noise;
 mod join;
 mod join_files;
+mod joint_retrain;
+mod label_audit;
+mod learning;
+#[cfg(test)]
+mod lesions;
 mod list_files;
 mod merge_classes;
+mod metric_rows;
 mod process;
 mod random_process;
+mod rank_resample;
+mod regressor_infer;
+mod regressor_train;
 mod rejects;
 mod sample;
+mod scores;
 mod select_for_labelling;
+mod sliced;
 mod split;
 mod synthesize;
 mod unpack;
@@ -47,21 +71,34 @@ use dermflow_core::Registry;
 
 pub use box_to_heatmap::BoxToHeatmap;
 pub use check_leakage::CheckLeakage;
+pub use classifier_infer::ClassifierInfer;
+pub use classifier_train::ClassifierTrain;
 pub use concat::Concat;
 pub use contact_sheet::ContactSheet;
+pub use evaluate::Evaluate;
+pub use evaluate_detections::EvaluateDetections;
+pub use evaluate_foreground::EvaluateForeground;
+pub use explain::Explain;
 pub use export_labelling::ExportLabelling;
+pub use export_model::ExportModel;
 pub use filter::Filter;
 pub use import_boxes::ImportBoxes;
 pub use import_labels::ImportLabels;
+pub use import_model::ImportModel;
 pub use import_table::ImportTable;
 pub use ingest::Ingest;
 pub use inject_noise::InjectNoise;
 pub use join::Join;
 pub use join_files::JoinFiles;
+pub use joint_retrain::JointRetrain;
+pub use label_audit::LabelAudit;
 pub use list_files::ListFiles;
 pub use merge_classes::MergeClasses;
 pub use process::Process;
 pub use random_process::RandomProcess;
+pub use rank_resample::RankResample;
+pub use regressor_infer::RegressorInfer;
+pub use regressor_train::RegressorTrain;
 pub use sample::Sample;
 pub use select_for_labelling::SelectForLabelling;
 pub use split::Split;
@@ -73,21 +110,34 @@ pub fn registry() -> Registry {
     Registry::new()
         .with::<BoxToHeatmap>()
         .with::<CheckLeakage>()
+        .with::<ClassifierInfer>()
+        .with::<ClassifierTrain>()
         .with::<Concat>()
         .with::<ContactSheet>()
+        .with::<Evaluate>()
+        .with::<EvaluateDetections>()
+        .with::<EvaluateForeground>()
+        .with::<Explain>()
         .with::<ExportLabelling>()
+        .with::<ExportModel>()
         .with::<Filter>()
         .with::<ImportBoxes>()
         .with::<ImportLabels>()
+        .with::<ImportModel>()
         .with::<ImportTable>()
         .with::<Ingest>()
         .with::<InjectNoise>()
         .with::<Join>()
         .with::<JoinFiles>()
+        .with::<JointRetrain>()
+        .with::<LabelAudit>()
         .with::<ListFiles>()
         .with::<MergeClasses>()
         .with::<Process>()
         .with::<RandomProcess>()
+        .with::<RankResample>()
+        .with::<RegressorInfer>()
+        .with::<RegressorTrain>()
         .with::<Sample>()
         .with::<SelectForLabelling>()
         .with::<Split>()

@@ -179,6 +179,17 @@ impl Cursor {
         Ok(())
     }
 
+    /// The rows of the sample `id` in the batch at hand, none where the table lacks it. Ids must
+    /// be asked for in rising order; the same one may be asked for again.
+    ///
+    /// # Errors
+    /// Where the table can't be read.
+    pub fn rows_of(&mut self, id: &[u8]) -> Result<Option<std::ops::Range<usize>>, StageError> {
+        self.seek(id)?;
+        let here = self.at_hand.as_ref().filter(|_| self.id() == Some(id));
+        Ok(here.map(|(_, ids)| self.row..group_end(ids, self.row)))
+    }
+
     /// Passes the sample at hand; gives its rows in the batch at hand.
     pub fn pass(&mut self) -> std::ops::Range<usize> {
         let start = self.row;

@@ -7,6 +7,8 @@ mod cases;
 mod changes;
 #[path = "conformance/pictures.rs"]
 mod pictures;
+#[path = "conformance/predicted.rs"]
+mod predicted;
 #[path = "conformance/world.rs"]
 mod world;
 
@@ -81,6 +83,10 @@ impl Ready {
         }
         for (port, _) in &self.world.files {
             wired.entry(port.clone()).or_default().push(PortType::Files);
+        }
+        for (port, kind, _) in &self.world.models {
+            let model = PortType::Model(Some((*kind).to_string()));
+            wired.entry(port.clone()).or_default().push(model);
         }
         let inputs = self.kind.inputs(&self.parameters);
         for port in &inputs.ports {

@@ -6,121 +6,18 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryBuilder, FixedSizeBinaryBuilder, Float32Builder, Float64Array, Int64Array, Int64Builder,
-    ListBuilder, RecordBatch, StringArray, StringBuilder,
+    ArrayRef, BinaryBuilder, FixedSizeBinaryBuilder, Float32Builder, Int64Builder, ListBuilder, RecordBatch,
+    StringBuilder,
 };
 use arrow::datatypes::{DataType, Field, SchemaRef};
-use dermflow_core::{Column, ColumnType, SampleId, StageContext, StageError, TableWriter};
-use dermflow_vision::boxes::{self, PixelBox};
+use dermflow_core::{SampleId, StageContext, StageError, TableWriter};
+use dermflow_vision::boxes::PixelBox;
 use dermflow_vision::heatmap::{self, Drawing};
-use dermflow_vision::placement::{Placement, Rectangle};
+use dermflow_vision::placement::Rectangle;
 
 use super::heatmaps;
-use crate::columns::typed_column;
+use crate::boxes::{BoxRows, Geometry};
 use crate::rejects::Rejects;
-use crate::whole_samples::Cursor;
-
-/// The columns of a batch of boxes.
-pub struct BoxRows<'a> {
-    labels: &'a StringArray,
-    sides: [&'a Float64Array; 4],
-}
-
-impl<'a> BoxRows<'a> {
-    pub const COLUMNS: [&'static str; 5] = ["label", "x", "y", "w", "h"];
-
-    pub fn of(batch: &'a RecordBatch) -> Result<BoxRows<'a>, StageError> {
-        let side = |name| typed_column(batch, name);
-        Ok(BoxRows {
-            labels: typed_column(batch, "label")?,
-            sides: [side("x")?, side("y")?, side("w")?, side("h")?],
-        })
-    }
-
-    fn at(&self, row: usize) -> Rectangle {
-        let [x, y, w, h] = self.sides.map(|side| side.value(row));
-        Rectangle { x, y, w, h }
-    }
-}
-
-/// How large a stored picture is, and where in it the original lies.
-#[derive(Clone, Copy)]
-pub struct Geometry {
-    width: usize,
-    height: usize,
-    placement: Placement,
-}
-
-impl Geometry {
-    pub const COLUMNS: [&'static str; 6] = [
-        "width",
-        "height",
-        "placed_left",
-        "placed_top",
-        "placed_width",
-        "placed_height",
-    ];
-
-    /// Those columns with their types.
-    pub fn columns() -> impl Iterator<Item = Column> {
-        let types = [ColumnType::Integer, ColumnType::Float64];
-        Geometry::COLUMNS
-            .into_iter()
-            .map(move |name| Column::new(name, types[usize::from(name.starts_with("placed"))].clone()))
-    }
-
-    /// Goes on in the table of samples to the one with this id; none where it isn't there.
-    /// Ids must be asked for in order.
-    pub fn seek(samples: &mut Cursor, id: &[u8]) -> Result<Option<Geometry>, StageError> {
-        samples.seek(id)?;
-        if samples.id() != Some(id) {
-            return Ok(None);
-        }
-        let row = samples.pass().start;
-        match samples.batch() {
-            Some(batch) => Geometry::of(batch, row).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    fn of(batch: &RecordBatch, row: usize) -> Result<Geometry, StageError> {
-        let size = |name| {
-            let value = typed_column::<Int64Array>(batch, name)?.value(row);
-            match usize::try_from(value) {
-                Ok(size @ 1..=MOST_PIXELS) => Ok(size),
-                _ => Err(StageError::new(format!(
-                    "the table `samples` has an image whose `{name}` is {value}; 1 to {MOST_PIXELS} was expected"
-                ))),
-            }
-        };
-        let placed = |name| Ok::<f64, StageError>(typed_column::<Float64Array>(batch, name)?.value(row));
-        Ok(Geometry {
-            width: size("width")?,
-            height: size("height")?,
-            placement: Placement {
-                left: placed("placed_left")?,
-                top: placed("placed_top")?,
-                width: placed("placed_width")?,
-                height: placed("placed_height")?,
-            },
-        })
-    }
-
-    /// The box in the stored picture, or why it can't be drawn.
-    fn place(&self, given: &Rectangle) -> Result<PixelBox, &'static str> {
-        if let Some(problem) = boxes::problem(given) {
-            return Err(problem);
-        }
-        let pixels = PixelBox::of_original(*given, &self.placement, self.width, self.height);
-        match pixels.clipped(self.width, self.height) {
-            Some(_) => Ok(pixels),
-            None => Err("the box lies outside of the stored picture, which may be cropped"),
-        }
-    }
-}
-
-/// The longest side of a picture; beyond it a size is taken for a mistake.
-const MOST_PIXELS: usize = 65_536;
 
 /// Bytes of maps that are gathered before they are written.
 const GATHERED: usize = 16 << 20;
@@ -172,7 +69,7 @@ impl Maps {
     ) -> Result<(), StageError> {
         let mut by_class: BTreeMap<&str, Vec<PixelBox>> = BTreeMap::new();
         for row in rows {
-            let (label, given) = (boxes.labels.value(row), boxes.at(row));
+            let (label, given) = (boxes.label(row), boxes.at(row));
             let placed = match &geometry {
                 Some(geometry) => geometry.place(&given),
                 None => Err("the image of the box is not in `samples`"),

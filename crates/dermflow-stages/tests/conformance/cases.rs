@@ -4,6 +4,8 @@
 
 #[path = "labelling.rs"]
 mod labelling;
+#[path = "learning.rs"]
+mod learning;
 
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use dermflow_core::memory::{MemoryContext, batch};
 
 use crate::Case;
 use crate::pictures::{bitmap, gif, oriented_jpeg, tar};
+use crate::predicted::{audited, detected, evaluated, heated, resampled};
 use crate::world::World;
 
 /// Every case.
@@ -46,6 +49,28 @@ pub fn cases() -> Vec<Case> {
             "307e3ad03933",
         ),
         case("concat", "{source-column: from}", three_tables, 1, "d2e45e023197"),
+        case("evaluate", JUDGED, evaluated, 1, "6d5255fdf850"),
+        case(
+            "evaluate",
+            "{classes: [a, b, c], bootstrap: {resamples: 0}}",
+            evaluated,
+            1,
+            "d5ccd67d26c4",
+        ),
+        case(
+            "evaluate-detections",
+            "{group: patient, slices: [skin], min-samples: 2, bootstrap: {resamples: 20}}",
+            detected,
+            1,
+            "c5376357e294",
+        ),
+        case(
+            "evaluate-foreground",
+            "{region: ellipse, fold: test, bootstrap: {resamples: 20}}",
+            heated,
+            1,
+            "3420c96a4f45",
+        ),
         case(
             "contact-sheet",
             "{side: 32, columns: 5, rows: 2, images: 12}",
@@ -139,6 +164,14 @@ pub fn cases() -> Vec<Case> {
             1,
             "58f3ddc917eb",
         ),
+        case("label-audit", "{classes: [a, b, c]}", audited, 1, "adbebdec8648"),
+        case(
+            "label-audit",
+            "{classes: [a, b, c], suspect: both, rank-by: self-confidence}",
+            audited,
+            1,
+            "45f388885d7f",
+        ),
         case("list-files", "{path: listed}", folder, 1, "1dc9a09b1ed6"),
         case(
             "list-files",
@@ -149,6 +182,27 @@ pub fn cases() -> Vec<Case> {
         ),
         case("process", PROGRAM, program, 1, "ced837904729"),
         case("random-process", DRAW, nothing, 1, "d9fb280f1e93"),
+        case(
+            "rank-resample",
+            "{size: 12, short: leave, min-probability: 0.4}",
+            resampled,
+            1,
+            "1650a59c71d6",
+        ),
+        case(
+            "rank-resample",
+            "{ratio: 0.5, order: random}",
+            resampled,
+            1,
+            "022e90e572bf",
+        ),
+        case(
+            "rank-resample",
+            "{ratio: 2, short: repeat}",
+            resampled,
+            1,
+            "7fc3f7834e0b",
+        ),
         case("sample", "{share: 0.4}", one_table, 1, "cd3508e49a10"),
         case("sample", "{rows: 7}", one_table, 1, "241817465f6c"),
         case("sample", "{share: 0.4, by: label}", one_table, 1, "6e555b068240"),
@@ -170,12 +224,17 @@ pub fn cases() -> Vec<Case> {
         case("unpack", "{path: a.tar}", archive, 1, "7a993410f43e"),
     ];
     all.extend(labelling::cases());
+    all.extend(learning::cases());
     all
 }
 
 const PROGRAM: &str = "{command: [/bin/sh, run.sh], files: [run.sh], \
     outputs: {passed: {table: {age: {type: integer, nullable: true}, label: {type: text, nullable: true}, share: float64}}, \
     notes: files}}";
+
+const JUDGED: &str = "{classes: [a, b, c], fold: test, group: patient, slices: [skin, {column: age, bounds: [50]}], \
+    min-samples: 3, top: [2], bootstrap: {resamples: 50}, \
+    operating-points: {sure: {by: energy, fold: valid, coverage: 0.9}, fixed: {threshold: 0.5}}}";
 
 const DRAW: &str =
     r#"{command: "grep '\"seed\"' \"$DERMFLOW_CONTEXT\" > outputs/draw/seed.txt", outputs: {draw: files}}"#;

@@ -17,6 +17,8 @@ pub struct World {
     pub tables: Vec<(String, RecordBatch)>,
     /// Files by port.
     pub files: Vec<(String, Vec<NamedFile>)>,
+    /// Model files by port, and of which kind each is.
+    pub models: Vec<(String, &'static str, PathBuf)>,
     sources: Vec<(String, PathBuf, Vec<NamedFile>)>,
 }
 
@@ -26,6 +28,7 @@ impl Default for World {
             folder: tempfile::tempdir().unwrap(),
             tables: Vec::new(),
             files: Vec::new(),
+            models: Vec::new(),
             sources: Vec::new(),
         }
     }
@@ -66,6 +69,9 @@ impl World {
         }
         for (port, files) in &self.files {
             context.add_files(port, files.clone());
+        }
+        for (port, _, path) in &self.models {
+            context.add_model(port, path);
         }
         for (parameter, path, files) in &self.sources {
             context.add_source(parameter, path, files.clone());
@@ -197,7 +203,11 @@ impl World {
             .collect();
         let shares: Float64Array = numbers.iter().map(|n| Some(1.0 / (*n as f64 + 1.0))).collect();
         let arrays: [ArrayRef; 3] = [Arc::new(texts), Arc::new(ages), Arc::new(shares)];
-        let table = batch(&keys, columns.into_iter().zip(arrays));
+        self.add(port, batch(&keys, columns.into_iter().zip(arrays)), rows);
+    }
+
+    /// Wires this table, or its columns without rows.
+    pub fn add(&mut self, port: &str, table: RecordBatch, rows: bool) {
         let length = if rows { table.num_rows() } else { 0 };
         self.tables.push((port.to_string(), table.slice(0, length)));
     }

@@ -1,0 +1,230 @@
+//! `classifier-infer`: a classifier's label, probabilities and energy for every picture
+//! (`method.md` C6).
+//!
+//! Must not know how the classifier was trained, or of true labels.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float32Array, Float32Builder, ListBuilder, RecordBatch, StringArray};
+use dermflow_core::{
+    Column, ColumnType, Contract, InputPort, InputSizes, InputTypes, Inputs, OutputPort, PortType, Problem,
+    Resources, Shape, StageContext, StageError, StageKind, TableType,
+};
+use dermflow_nn::network::{Images, Inference};
+use dermflow_vision::picture::Picture;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::learning::classifier::{energy, highest, softmax};
+use crate::learning::infer::{Loaded, Pictures, views};
+use crate::learning::train_classifier::contract;
+
+/// See the module.
+pub struct ClassifierInfer;
+
+/// What `classifier-infer` is told under `with:`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "ClassifierInfer")]
+pub struct ClassifierInferParameters {
+    /// Test-time augmentation: over which views of a picture probabilities are averaged.
+    #[serde(default)]
+    views: Views,
+}
+
+/// Which views of a picture are looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Views {
+    /// The picture as it is.
+    #[default]
+    One,
+    /// It, and swapped left and right, above and below, and both.
+    Flips,
+    /// Those four, and each turned by 90 degrees.
+    FlipsAndTurns,
+}
+
+impl StageKind for ClassifierInfer {
+    type Parameters = ClassifierInferParameters;
+    const NAME: &'static str = "classifier-infer";
+    const VERSION: u32 = 1;
+    const ABOUT: &'static str = "Tells the class of every picture, with all probabilities and the energy.";
+    const EXAMPLE: &'static str = "\
+name: classifier-infer-example
+seed: 20
+stages:
+  photos:
+    kind: ingest
+    with: {root: photos, size: 96}
+  labels:
+    kind: import-labels
+    in: {samples: photos.samples}
+    with: {path: labels.csv}
+  classifier:
+    kind: classifier-train
+    in: {samples: photos.samples, labels: labels.labels}
+    with: {side: 96}
+  predicted:
+    kind: classifier-infer
+    in: {samples: photos.samples, model: classifier.model}
+    with: {views: flips}
+outputs:
+  predictions: predicted.predictions
+";
+
+    fn inputs(_: &ClassifierInferParameters) -> Inputs {
+        let model = PortType::Model(Some("classifier".to_string()));
+        Inputs {
+            ports: vec![
+                InputPort::one("samples", contract("Samples"), "the pictures")
+                    .reading(["width", "height", "pixels"]),
+                InputPort::one("model", model, "the classifier"),
+            ],
+            open: false,
+        }
+    }
+
+    fn outputs(_: &ClassifierInferParameters, _: &InputTypes) -> Result<Vec<OutputPort>, Problem> {
+        Ok(vec![OutputPort::new(
+            "predictions",
+            PortType::Table(predictions_type()),
+            "label, its probability, those of all classes in the model's order, and the energy",
+        )])
+    }
+
+    fn shape(_: &ClassifierInferParameters) -> Shape {
+        Shape::Map {
+            over: "samples".to_string(),
+        }
+    }
+
+    fn resources(_: &ClassifierInferParameters, _: &InputSizes) -> Resources {
+        Resources {
+            memory: 1 << 30,
+            threads: 1,
+        }
+    }
+
+    fn run(parameters: &ClassifierInferParameters, context: &mut dyn StageContext) -> Result<(), StageError> {
+        let loaded = Loaded::read(context, "model")?;
+        let schema = predictions_type().schema();
+        let mut out = context.write_table("predictions", schema.clone())?;
+        let mut pictures = Pictures::of(context, "samples")?;
+        let total = pictures.rows();
+        let mut done = 0;
+        while let Some(part) = pictures.next_part()? {
+            if context.cancelled() {
+                return Err(StageError::cancelled());
+            }
+            let resized: Vec<Picture> = part
+                .pictures
+                .iter()
+                .map(|picture| loaded.resized(picture))
+                .collect();
+            let judged = loaded.within_threads(context.threads(), |network| {
+                judge(&loaded, network, &resized, parameters.views)
+            })?;
+            done += resized.len() as u64;
+            out.write(&rows(&loaded, part.ids, &judged, &schema)?)?;
+            context.progress(done, Some(total));
+        }
+        out.finish()
+    }
+}
+
+/// What a classifier says of a picture.
+struct Judged {
+    probabilities: Vec<f32>,
+    energy: f32,
+}
+
+/// The means over the views.
+fn judge(
+    loaded: &Loaded,
+    network: &Inference,
+    pictures: &[Picture],
+    wanted: Views,
+) -> Result<Vec<Judged>, StageError> {
+    let classes = loaded.description.classes.len();
+    let mut sums: Vec<Judged> = Vec::with_capacity(pictures.len());
+    sums.resize_with(pictures.len(), || Judged {
+        probabilities: vec![0.0; classes],
+        energy: 0.0,
+    });
+    let moves = match wanted {
+        Views::One => 1,
+        Views::Flips => 4,
+        Views::FlipsAndTurns => 8,
+    };
+    for number in 0..moves {
+        let mut pixels = Vec::new();
+        for picture in pictures {
+            loaded.normalise.append(&views(picture, number), &mut pixels);
+        }
+        let images = Images {
+            pixels: &pixels,
+            count: pictures.len(),
+            height: loaded.description.preprocessing.height as usize,
+            width: loaded.description.preprocessing.width as usize,
+        };
+        let logits = network
+            .logits(images)
+            .map_err(|error| StageError::new(error.to_string()))?;
+        for (sum, logits) in sums.iter_mut().zip(logits.chunks_exact(classes)) {
+            for (sum, probability) in sum.probabilities.iter_mut().zip(softmax(logits)) {
+                *sum += probability / moves as f32;
+            }
+            sum.energy += energy(logits) / moves as f32;
+        }
+    }
+    Ok(sums)
+}
+
+fn predictions_type() -> TableType {
+    // The contract is in the constant list of contracts; `any` only keeps this total.
+    let mut predictions = Contract::named("Predictions").map_or_else(TableType::any, TableType::of);
+    predictions.open = false;
+    predictions
+        .columns
+        .push(Column::new("energy", ColumnType::Float32));
+    predictions
+}
+
+fn rows(
+    loaded: &Loaded,
+    ids: ArrayRef,
+    judged: &[Judged],
+    schema: &arrow::datatypes::SchemaRef,
+) -> Result<RecordBatch, StageError> {
+    let best: Vec<usize> = judged
+        .iter()
+        .map(|judged| highest(&judged.probabilities))
+        .collect();
+    let labels = best
+        .iter()
+        .map(|class| Some(loaded.description.classes[*class].as_str()));
+    let probability = judged
+        .iter()
+        .zip(&best)
+        .map(|(judged, class)| Some(judged.probabilities[*class]));
+    let item = arrow::datatypes::Field::new("item", arrow::datatypes::DataType::Float32, false);
+    let mut lists = ListBuilder::new(Float32Builder::new()).with_field(item);
+    for judged in judged {
+        lists.values().append_slice(&judged.probabilities);
+        lists.append(true);
+    }
+    let columns: Vec<ArrayRef> = vec![
+        ids,
+        Arc::new(labels.collect::<StringArray>()),
+        Arc::new(probability.collect::<Float32Array>()),
+        Arc::new(lists.finish()),
+        Arc::new(
+            judged
+                .iter()
+                .map(|judged| Some(judged.energy))
+                .collect::<Float32Array>(),
+        ),
+    ];
+    Ok(RecordBatch::try_new(schema.clone(), columns)?)
+}

@@ -1,0 +1,162 @@
+//! Class activation maps (Zhou et al. 2016): exact for networks that end in a mean over places
+//! and a linear layer; up to their scale the same as Grad-CAM on the last features.
+//!
+//! Must not know of tables or models.
+
+use dermflow_nn::network::Grids;
+use dermflow_vision::boxes::PixelBox;
+use dermflow_vision::picture::Picture;
+
+/// What speaks for a class at each place, negative parts left out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActivationMap {
+    width: usize,
+    height: usize,
+    values: Vec<f32>,
+}
+
+/// How a map lies to the boxes of a picture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Attention {
+    /// The share of the map's sum that lies within boxes; none where the map is zero.
+    pub energy: Option<f64>,
+    /// The share of the picture that lies within boxes: what a flat map's energy would be.
+    pub area: f64,
+    /// Whether the highest place lies within a box (the pointing game, Zhang et al. 2016).
+    pub peak: bool,
+}
+
+impl ActivationMap {
+    /// The map of picture `place` for `class`, by the linear layer's weights `classes · channels`.
+    pub fn of(features: &Grids, place: usize, linear: &[f32], class: usize) -> ActivationMap {
+        let channels = features.channels;
+        let weights = linear
+            .get(class * channels..(class + 1) * channels)
+            .unwrap_or_default();
+        let cells = features.height * features.width;
+        let own = &features.values[place * cells * channels..][..cells * channels];
+        let values = own.chunks_exact(channels).map(|cell| {
+            let sum: f32 = cell
+                .iter()
+                .zip(weights)
+                .map(|(feature, weight)| feature * weight)
+                .sum();
+            sum.max(0.0)
+        });
+        ActivationMap {
+            width: features.width,
+            height: features.height,
+            values: values.collect(),
+        }
+    }
+
+    /// The value at the middle of a pixel of a picture of `size`, bilinear between cells.
+    fn at(&self, column: usize, row: usize, size: [usize; 2]) -> f32 {
+        let along = |pixel: usize, pixels: usize, cells: usize| {
+            let at = (pixel as f32 + 0.5) / pixels as f32 * cells as f32 - 0.5;
+            let at = at.clamp(0.0, (cells - 1) as f32);
+            let first = at as usize;
+            (first, (first + 1).min(cells - 1), at - first as f32)
+        };
+        let (left, right, across) = along(column, size[0], self.width);
+        let (above, below, down) = along(row, size[1], self.height);
+        let value = |x: usize, y: usize| self.values[y * self.width + x];
+        let upper = value(left, above) * (1.0 - across) + value(right, above) * across;
+        let lower = value(left, below) * (1.0 - across) + value(right, below) * across;
+        upper * (1.0 - down) + lower * down
+    }
+
+    /// How it lies to boxes in the pixels of a picture of `size` (width, height).
+    pub fn attention(&self, boxes: &[PixelBox], size: [usize; 2]) -> Attention {
+        let within = |column: usize, row: usize| {
+            let (x, y) = (column as f64 + 0.5, row as f64 + 0.5);
+            boxes
+                .iter()
+                .any(|one| x >= one.left && x < one.right() && y >= one.top && y < one.bottom())
+        };
+        let (mut all, mut inside, mut covered) = (0.0, 0.0, 0u64);
+        let mut peak = (f32::NEG_INFINITY, false);
+        for row in 0..size[1] {
+            for column in 0..size[0] {
+                let (value, hit) = (self.at(column, row, size), within(column, row));
+                all += f64::from(value);
+                covered += u64::from(hit);
+                if hit {
+                    inside += f64::from(value);
+                }
+                if value > peak.0 {
+                    peak = (value, hit);
+                }
+            }
+        }
+        Attention {
+            energy: (all > 0.0).then(|| inside / all),
+            area: covered as f64 / (size[0] * size[1]).max(1) as f64,
+            peak: peak.1 && all > 0.0,
+        }
+    }
+}
+
+/// A picture with the map over it: grey where it is low, warm where it is high.
+pub fn painted(picture: &Picture, map: &ActivationMap) -> Picture {
+    let size = [picture.width(), picture.height()];
+    let highest = map.values.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+    let mut result = picture.clone();
+    for row in 0..size[1] {
+        for column in 0..size[0] {
+            let share = map.at(column, row, size) / highest;
+            let pixel = picture.at(column, row);
+            let grey = pixel.iter().map(|value| f32::from(*value)).sum::<f32>() / 3.0;
+            let heat = [255.0, 200.0 * share, 40.0 * (1.0 - share)];
+            let mix = |channel: usize| {
+                let calm = 0.6 * grey + 0.4 * f32::from(pixel[channel]);
+                let strength = 0.65 * share;
+                (calm * (1.0 - strength) + heat[channel] * strength) as u8
+            };
+            result.set(column, row, [mix(0), mix(1), mix(2)]);
+        }
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn features() -> Grids {
+        // Two channels on 2 × 2 cells: the first speaks at the upper left, the second elsewhere.
+        Grids {
+            values: vec![1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0],
+            count: 1,
+            height: 2,
+            width: 2,
+            channels: 2,
+        }
+    }
+
+    #[test]
+    fn a_map_is_the_features_by_the_weights_of_the_class_without_what_speaks_against() {
+        let linear = [2.0, -1.0, 0.5, 1.0];
+        assert_eq!(
+            ActivationMap::of(&features(), 0, &linear, 0).values,
+            [2.0, 0.0, 0.0, 0.0]
+        );
+        assert_eq!(
+            ActivationMap::of(&features(), 0, &linear, 1).values,
+            [0.5, 1.0, 1.0, 1.0]
+        );
+    }
+
+    #[test]
+    fn energy_in_a_box_is_high_where_the_map_is_and_equals_the_area_of_a_flat_map() {
+        let map = ActivationMap::of(&features(), 0, &[1.0, 0.0], 0);
+        let upper_left = PixelBox::between([0.0, 8.0], [0.0, 8.0]);
+        let attention = map.attention(&[upper_left], [16, 16]);
+        assert!(attention.energy.unwrap() > 0.5 && attention.peak, "{attention:?}");
+        assert!((attention.area - 0.25).abs() < 1e-9);
+        let flat = ActivationMap::of(&features(), 0, &[1.0, 1.0], 0).attention(&[upper_left], [16, 16]);
+        assert!((flat.energy.unwrap() - flat.area).abs() < 1e-6);
+        let nothing = ActivationMap::of(&features(), 0, &[-1.0, -1.0], 0).attention(&[upper_left], [16, 16]);
+        assert_eq!((nothing.energy, nothing.peak), (None, false));
+    }
+}

@@ -1,0 +1,312 @@
+//! [`PictureBatches`]: batches of augmented, normalised pictures with soft labels.
+//!
+//! A batch is a function of the seed, the epoch and its place alone. Must not know of networks
+//! or of losses.
+
+use std::sync::{Arc, Mutex};
+
+use dermflow_core::Problem;
+use dermflow_nn::loss::SoftTargets;
+use dermflow_nn::progressive::Progressive;
+use dermflow_nn::sampling::{ClassSampling, Sampler};
+use dermflow_nn::training::Batches;
+use dermflow_vision::augment::{Augmentation, Dice, Mix, Mixing, RandAugment};
+use dermflow_vision::picture::Picture;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::normalise::Normalise;
+use super::pictures::Grids;
+use super::prior::Prior;
+
+/// How samples come to a training step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct BatchSettings {
+    /// The most samples of a step; an epoch is cut into batches as equally large as can be.
+    #[schemars(range(min = 1, max = 65_536))]
+    pub size: usize,
+    /// How often the samples of each class come.
+    pub sampling: ClassSampling,
+    /// Random changes of the pictures.
+    pub augmentation: Augmentation,
+    /// Image size, RandAugment's magnitude, dropout and mixing that grow over the training
+    /// (`method.md` C3). Where it is given, its sizes are the network's during training, and
+    /// its magnitude and mixing replace those of `augmentation`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progressive: Option<Progressive>,
+}
+
+impl Default for BatchSettings {
+    fn default() -> BatchSettings {
+        BatchSettings {
+            size: 32,
+            sampling: ClassSampling::default(),
+            augmentation: Augmentation {
+                horizontal_flip: 0.5,
+                vertical_flip: 0.5,
+                ..Augmentation::default()
+            },
+            progressive: None,
+        }
+    }
+}
+
+impl BatchSettings {
+    /// What types and ranges don't say is wrong with it.
+    pub fn check(&self) -> Vec<Problem> {
+        let place = |path: String| format!("batches.{path}");
+        let augmentation = self.augmentation.problems().into_iter();
+        let mut problems: Vec<Problem> = augmentation
+            .map(|(path, message)| Problem::new(place(format!("augmentation.{path}")), message))
+            .collect();
+        if let Some(Err(message)) = self
+            .progressive
+            .as_ref()
+            .map(|progressive| progressive.ramp().check())
+        {
+            problems.push(Problem::new(place("progressive".to_string()), message));
+        }
+        problems
+    }
+
+    /// What holds in an epoch (from 0) of `epochs`, where the network's side is `side` pixels
+    /// without progressive learning.
+    pub fn at(&self, epoch: u64, epochs: u64, side: usize) -> EpochSettings {
+        let Some(progressive) = &self.progressive else {
+            return EpochSettings {
+                side,
+                dropout: None,
+                augmentation: self.augmentation.clone(),
+            };
+        };
+        let holds = progressive.ramp().at_epoch(epoch, epochs);
+        let mut augmentation = self.augmentation.clone();
+        if holds.magnitude > 0.0 || augmentation.rand_augment.is_some() {
+            let own = augmentation.rand_augment.take().unwrap_or_default();
+            augmentation.rand_augment = Some(RandAugment {
+                magnitude: holds.magnitude,
+                ..own
+            });
+        }
+        if holds.mixup > 0.0 || holds.cutmix > 0.0 {
+            let own = augmentation.mix.take().unwrap_or_default();
+            augmentation.mix = Some(Mix {
+                mixup: holds.mixup,
+                cutmix: holds.cutmix,
+                ..own
+            });
+        }
+        EpochSettings {
+            side: holds.image_size,
+            dropout: Some(holds.dropout),
+            augmentation,
+        }
+    }
+}
+
+/// What holds in an epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EpochSettings {
+    /// Height and width of the network's pictures.
+    pub side: usize,
+    /// The share of features that is dropped, where it is not the network's own.
+    pub dropout: Option<f64>,
+    /// Random changes of the pictures.
+    pub augmentation: Augmentation,
+}
+
+/// A batch.
+pub struct PictureBatch {
+    /// `count · side · side · 3` numbers.
+    pub pixels: Vec<f32>,
+    /// Height and width.
+    pub side: usize,
+    /// A key of each sample, for what is drawn in the network.
+    pub keys: Vec<u64>,
+    /// The labels, mixed as the pictures are.
+    pub targets: SoftTargets,
+    /// The share of features that is dropped, where it is not the network's own.
+    pub dropout: Option<f64>,
+}
+
+/// Where batches are made from.
+pub struct PictureBatches {
+    /// How.
+    pub settings: BatchSettings,
+    /// The pictures.
+    pub pictures: Arc<Grids>,
+    /// Each sample's picture and class.
+    pub samples: Vec<(usize, usize)>,
+    /// How many classes there are.
+    pub classes: usize,
+    /// Height and width of the network's pictures, without progressive learning.
+    pub side: usize,
+    /// How many epochs there will be.
+    pub epochs: u64,
+    /// From bytes to numbers.
+    pub normalise: Normalise,
+    /// The foreground prior, if there is one.
+    pub prior: Option<Prior>,
+    /// What everything random is drawn from.
+    pub seed: u64,
+    /// Draws the order.
+    pub sampler: Sampler,
+    /// The orders of the epochs at hand.
+    pub orders: Orders,
+}
+
+/// The orders of the last epochs that were asked for: working one out takes long, and every
+/// batch of an epoch needs it.
+#[derive(Default)]
+pub struct Orders(Mutex<Vec<(u64, Arc<Vec<usize>>)>>);
+
+impl Orders {
+    /// The order of an epoch.
+    pub fn of(&self, sampler: &Sampler, epoch: u64) -> Arc<Vec<usize>> {
+        // A thread that panicked with the lock left nothing half done: orders are only added whole.
+        let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((_, order)) = known.iter().find(|(at, _)| *at == epoch) {
+            return order.clone();
+        }
+        let order = Arc::new(sampler.epoch(epoch));
+        if known.len() >= 2 {
+            known.remove(0);
+        }
+        known.push((epoch, order.clone()));
+        order
+    }
+}
+
+/// The cut of `all` samples into the fewest batches of at most `most`, as equal as can be.
+pub fn share(all: usize, most: usize, index: usize) -> std::ops::Range<usize> {
+    let batches = all.div_ceil(most.max(1)).max(1);
+    all * index / batches..all * (index + 1) / batches
+}
+
+impl PictureBatches {
+    fn chosen(&self, epoch: u64, index: usize) -> Vec<usize> {
+        let order = self.orders.of(&self.sampler, epoch);
+        order[share(order.len(), self.settings.size, index)].to_vec()
+    }
+
+    /// A sample's picture, changed as this epoch wants it.
+    fn picture(&self, sample: usize, epoch: u64, holds: &EpochSettings) -> Result<Picture, String> {
+        let (index, _) = self.samples[sample];
+        let id = self.pictures.id(index);
+        let mut picture = self.pictures.picture(index)?;
+        let map = match &self.prior {
+            Some(prior) => prior.draw(id, epoch)?.map(|map| (&prior.settings, map)),
+            None => None,
+        };
+        if let Some((prior, map)) = &map
+            && let Some(part) = prior.crop(&picture, map)
+        {
+            picture = part;
+        }
+        let mut dice = Dice::new(self.seed, epoch, id);
+        let mut changed = holds.augmentation.apply(&picture, [holds.side; 2], &mut dice);
+        if let Some((prior, map)) = &map {
+            prior.show(&mut changed, map);
+        }
+        Ok(changed.picture)
+    }
+
+    /// Mixes each picture with the one at the mirrored place, and its label.
+    fn mix(&self, mix: &Mix, epoch: u64, chosen: &[usize], pictures: &mut [Picture], labels: &mut [f32]) {
+        let (before, labels_before) = (pictures.to_vec(), labels.to_vec());
+        let classes = self.classes;
+        for (place, picture) in pictures.iter_mut().enumerate() {
+            let other = chosen.len() - 1 - place;
+            let id = self.pictures.id(self.samples[chosen[place]].0);
+            let mut dice = Dice::new(self.seed, epoch, &[&id[..], b"mix"].concat());
+            let mixing = match other == place {
+                true => Mixing::None,
+                false => mix.draw(picture.width(), picture.height(), &mut dice),
+            };
+            mixing.pictures(picture, &before[other]);
+            let own = &mut labels[place * classes..][..classes];
+            mixing.labels(own, &labels_before[other * classes..][..classes]);
+        }
+    }
+}
+
+impl Batches for PictureBatches {
+    type Batch = PictureBatch;
+
+    fn batches(&self, _: u64) -> usize {
+        self.samples.len().div_ceil(self.settings.size.max(1)).max(1)
+    }
+
+    fn batch(&self, epoch: u64, index: usize) -> Result<PictureBatch, String> {
+        let holds = self.settings.at(epoch, self.epochs, self.side);
+        let chosen = self.chosen(epoch, index);
+        let pictures = chosen.iter().map(|sample| self.picture(*sample, epoch, &holds));
+        let mut pictures = pictures.collect::<Result<Vec<Picture>, String>>()?;
+        let mut labels = vec![0.0; chosen.len() * self.classes];
+        for (place, sample) in chosen.iter().enumerate() {
+            labels[place * self.classes + self.samples[*sample].1] = 1.0;
+        }
+        if let Some(mix) = &holds.augmentation.mix {
+            self.mix(mix, epoch, &chosen, &mut pictures, &mut labels);
+        }
+        let mut pixels = Vec::new();
+        for picture in &pictures {
+            self.normalise.append(picture, &mut pixels);
+        }
+        let targets = SoftTargets::new(labels, self.classes).map_err(|error| error.to_string())?;
+        Ok(PictureBatch {
+            pixels,
+            side: holds.side,
+            keys: chosen
+                .iter()
+                .map(|sample| key(self.pictures.id(self.samples[*sample].0)))
+                .collect(),
+            targets,
+            dropout: holds.dropout,
+        })
+    }
+
+    fn samples(&self, epoch: u64, index: usize) -> Vec<usize> {
+        self.chosen(epoch, index)
+    }
+}
+
+/// A number that stands for a sample where the network draws.
+pub fn key(id: &[u8; 32]) -> u64 {
+    // The first 8 of 32 bytes, so the conversion can't fail.
+    u64::from_le_bytes(id[..8].try_into().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_as_equal_as_can_be_and_cover_everything_once() {
+        for (all, most) in [(10, 4), (33, 32), (1, 8), (64, 32), (7, 1)] {
+            let batches = usize::div_ceil(all, most);
+            let cut: Vec<_> = (0..batches).map(|index| share(all, most, index)).collect();
+            assert_eq!(
+                cut.iter().flat_map(Clone::clone).collect::<Vec<_>>(),
+                (0..all).collect::<Vec<_>>()
+            );
+            let sizes = || cut.iter().map(ExactSizeIterator::len);
+            assert!(sizes().max().unwrap() <= most && sizes().max().unwrap() - sizes().min().unwrap() <= 1);
+        }
+    }
+
+    #[test]
+    fn progressive_learning_sets_size_magnitude_and_mixing_of_each_epoch() {
+        let settings = BatchSettings {
+            progressive: serde_json::from_str(r#"{"paper": "m"}"#).unwrap(),
+            ..BatchSettings::default()
+        };
+        let (first, last) = (settings.at(0, 8, 96), settings.at(7, 8, 96));
+        assert_eq!((first.side, last.side), (128, 380));
+        assert_eq!(first.augmentation.rand_augment.unwrap().magnitude, 5.0);
+        assert_eq!(last.augmentation.mix.unwrap().mixup, 0.2);
+        assert_eq!((first.augmentation.mix, first.dropout), (None, Some(0.1)));
+        assert_eq!(BatchSettings::default().at(3, 8, 96).side, 96);
+    }
+}

@@ -1,0 +1,102 @@
+//! [`FoldChoice`]: which samples are learned from and which are only measured on.
+//!
+//! Must not know of labels or pictures.
+
+use std::collections::BTreeMap;
+
+use arrow::array::AsArray;
+use dermflow_core::{StageContext, StageError};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::columns::ids_of;
+
+/// Which folds of the table wired to `splits` are used, and for what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FoldChoice {
+    /// The folds that are learned from.
+    pub train: Vec<String>,
+    /// The folds that are measured on after each epoch, and that the best weights are chosen by.
+    pub valid: Vec<String>,
+}
+
+impl Default for FoldChoice {
+    fn default() -> FoldChoice {
+        FoldChoice {
+            train: vec!["train".to_string()],
+            valid: vec!["valid".to_string()],
+        }
+    }
+}
+
+/// What a sample is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// It is learned from.
+    Train,
+    /// It is measured on.
+    Valid,
+}
+
+/// The use of each sample; without a table of folds, all are learned from.
+pub struct Folds(Option<BTreeMap<[u8; 32], Use>>);
+
+impl FoldChoice {
+    /// Reads the table at `port`, if one is wired. A sample of a fold that is not chosen, or
+    /// of none, is not used.
+    ///
+    /// # Errors
+    /// Where a chosen fold has no sample, with the folds that there are.
+    pub fn read(&self, context: &dyn StageContext, port: &str) -> Result<Folds, StageError> {
+        if !context.has_input(port) {
+            return Ok(Folds(None));
+        }
+        let mut uses = BTreeMap::new();
+        let mut found: BTreeMap<String, u64> = BTreeMap::new();
+        for batch in context.table(port)? {
+            let batch = batch?;
+            let ids = ids_of(&batch)?;
+            let folds = batch
+                .column_by_name("fold")
+                .and_then(|column| column.as_string_opt::<i32>())
+                .ok_or_else(|| StageError::new(format!("`{port}` came without its text column `fold`")))?;
+            for row in 0..batch.num_rows() {
+                let fold = folds.value(row);
+                *found.entry(fold.to_string()).or_default() += 1;
+                let chosen = match () {
+                    () if self.train.iter().any(|name| name == fold) => Use::Train,
+                    () if self.valid.iter().any(|name| name == fold) => Use::Valid,
+                    () => continue,
+                };
+                let mut id = [0; 32];
+                id.copy_from_slice(ids.value(row));
+                uses.insert(id, chosen);
+            }
+        }
+        if !uses.values().any(|chosen| *chosen == Use::Train) {
+            let folds: Vec<String> = found
+                .iter()
+                .map(|(fold, count)| format!("`{fold}` ({count})"))
+                .collect();
+            return Err(StageError::new(format!(
+                "no sample of `{port}` is in a fold that is learned from ({}); its folds are {}",
+                self.train.join(", "),
+                folds.join(", ")
+            )));
+        }
+        Ok(Folds(Some(uses)))
+    }
+}
+
+impl Folds {
+    /// What a sample is used for, if at all.
+    pub fn of(&self, id: &[u8]) -> Option<Use> {
+        match &self.0 {
+            None => Some(Use::Train),
+            Some(uses) => <[u8; 32]>::try_from(id)
+                .ok()
+                .and_then(|id| uses.get(&id).copied()),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Which network is trained, and the weights that it starts from.
+//!
+//! Must not know of pictures, batches or losses.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dermflow_core::{Problem, StageContext, StageError};
+use dermflow_nn::Parameters;
+use dermflow_nn::architecture::{Architecture, InvalidArchitecture, Named, Published};
+use dermflow_nn::layout::{Group, Layout, Unit, Weights};
+use dermflow_nn::model_file::Model;
+use dermflow_nn::network::Network;
+use dermflow_nn::training::Snapshot;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::classes::Classes;
+
+/// A network by its published name, perhaps narrower or shallower, or as a whole document.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetworkChoice {
+    /// A published one.
+    Published(Named),
+    /// A document, as `compound-scale` writes it; its number of classes is replaced by that of
+    /// the data.
+    Document(Box<Architecture>),
+}
+
+impl Default for NetworkChoice {
+    fn default() -> NetworkChoice {
+        NetworkChoice::Published(Named::plain(Published::EfficientNetV2B0))
+    }
+}
+
+impl NetworkChoice {
+    /// What is wrong with it, whatever the number of classes.
+    pub fn check(&self) -> Vec<Problem> {
+        match self.classifier(2) {
+            Ok(_) => Vec::new(),
+            Err(error) => vec![Problem::new("architecture", error.to_string())],
+        }
+    }
+
+    /// The classifier of so many classes.
+    ///
+    /// # Errors
+    /// Where it can't be built, or the document is not a classifier's.
+    pub fn classifier(&self, classes: u32) -> Result<Architecture, InvalidArchitecture> {
+        match self {
+            NetworkChoice::Published(named) => named.classifier(classes),
+            NetworkChoice::Document(document) => {
+                let document = document.as_ref().clone().with_classes(classes);
+                document.check()?;
+                Ok(document)
+            }
+        }
+    }
+}
+
+/// A network ready to be trained.
+pub struct Started {
+    /// The network.
+    pub network: Network,
+    /// Its weights.
+    pub weights: Snapshot,
+    /// The classes in the order of its outputs.
+    pub classes: Classes,
+}
+
+/// Weights as the training loop takes them.
+pub fn snapshot(weights: Weights) -> Snapshot {
+    let [decayed, plain, statistics] = weights.into_buffers();
+    Snapshot {
+        parameters: Parameters::new(decayed, plain),
+        statistics,
+    }
+}
+
+/// The way back of [`snapshot`].
+///
+/// # Errors
+/// Where the buffers are another network's.
+pub fn weights(layout: &Arc<Layout>, snapshot: Snapshot) -> Result<Weights, StageError> {
+    let Snapshot {
+        parameters,
+        statistics,
+    } = snapshot;
+    let Parameters { decayed, plain } = parameters;
+    Weights::from_buffers(
+        layout.clone(),
+        decayed.into_values(),
+        plain.into_values(),
+        statistics,
+    )
+    .map_err(|error| StageError::new(error.to_string()))
+}
+
+/// The model wired to `port`.
+///
+/// # Errors
+/// Where it can't be read, or is damaged.
+pub fn model(context: &dyn StageContext, port: &str) -> Result<Model, StageError> {
+    Model::load(&context.model(port)?).map_err(|error| StageError::new(format!("`{port}`: {error}")))
+}
+
+/// A network of fresh weights drawn from `seed`.
+///
+/// # Errors
+/// Where the architecture can't be built.
+pub fn fresh(architecture: &Architecture, classes: Classes, seed: u64) -> Result<Started, StageError> {
+    let network = Network::new(architecture).map_err(|error| StageError::new(error.to_string()))?;
+    let weights = snapshot(Weights::initialise(network.layout().clone(), seed));
+    Ok(Started {
+        network,
+        weights,
+        classes,
+    })
+}
+
+/// A network for `classes` that goes on from a model. Where the model has the same classes, in
+/// whatever order, its order is kept and so are all weights; else the layers whose shape or
+/// meaning hangs on the classes are drawn from `seed`, which is told.
+///
+/// # Errors
+/// Where the network can't be built for so many classes.
+pub fn continued(
+    model: Model,
+    classes: Classes,
+    seed: u64,
+    context: &dyn StageContext,
+) -> Result<Started, StageError> {
+    let Model { description, weights } = model;
+    let mut same = description.classes.clone();
+    let mut wanted = classes.names().to_vec();
+    same.sort();
+    wanted.sort();
+    if same == wanted {
+        let network =
+            Network::new(&description.architecture).map_err(|error| StageError::new(error.to_string()))?;
+        return Ok(Started {
+            network,
+            weights: snapshot(weights),
+            classes: Classes::new(description.classes, 1)?,
+        });
+    }
+    let architecture = description.architecture.with_classes(classes.len() as u32);
+    let network = Network::new(&architecture).map_err(|error| StageError::new(error.to_string()))?;
+    let mut own = Weights::initialise(network.layout().clone(), seed);
+    let layout = network.layout().clone();
+    let mut drawn = Vec::new();
+    for spec in layout.tensors() {
+        let hangs_on_classes = matches!(spec.unit, Unit::Classifier | Unit::HeatOutput);
+        match weights.layout().find(&spec.name) {
+            Some(given) if given.shape == spec.shape && !hangs_on_classes => {
+                own.of_mut(spec).copy_from_slice(weights.of(given));
+            }
+            _ => drawn.push(spec.name.clone()),
+        }
+    }
+    context.log(&format!(
+        "`init` tells {} classes apart, not the {} of this data: drawn anew are {}",
+        description.classes.len(),
+        classes.len(),
+        drawn.join(", ")
+    ));
+    Ok(Started {
+        network,
+        weights: snapshot(own),
+        classes,
+    })
+}
+
+/// How many numbers are trained, and a few words on them, for the record.
+pub fn told(network: &Network, context: &mut dyn StageContext) {
+    let layout = network.layout();
+    context.metric("parameters", layout.parameters() as f64);
+    context.log(&format!(
+        "{}: {} parameters, {} running statistics",
+        network.architecture().name,
+        layout.parameters(),
+        layout.length(Group::Statistics)
+    ));
+}
+
+/// What a model was trained from, for its header.
+pub fn provenance(kind: &str, seed: u64, samples: usize, epoch: u64) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("kind".to_string(), kind.to_string()),
+        ("seed".to_string(), seed.to_string()),
+        ("samples".to_string(), samples.to_string()),
+        ("epoch".to_string(), epoch.to_string()),
+    ])
+}

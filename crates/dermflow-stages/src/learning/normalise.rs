@@ -1,0 +1,55 @@
+//! [`Normalise`]: from bytes to the numbers that a network reads.
+//!
+//! Must not know of pictures' sizes or of networks.
+
+use dermflow_nn::model_file::Preprocessing;
+use dermflow_vision::picture::Picture;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What each channel is measured by, on the scale 0 to 1: (value - mean) / deviation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Channels {
+    /// What is taken away of red, green and blue.
+    pub mean: [f32; 3],
+    /// What the rest is divided by; above 0.
+    pub deviation: [f32; 3],
+}
+
+impl Default for Channels {
+    fn default() -> Channels {
+        let imagenet = Preprocessing::imagenet(1, 1);
+        Channels {
+            mean: imagenet.mean,
+            deviation: imagenet.deviation,
+        }
+    }
+}
+
+/// The number of each byte of each channel.
+#[derive(Clone)]
+pub struct Normalise([[f32; 256]; 3]);
+
+impl Normalise {
+    /// With a model's own mean and deviation.
+    pub fn new(preprocessing: &Preprocessing) -> Normalise {
+        Normalise(std::array::from_fn(|channel| {
+            std::array::from_fn(|byte| {
+                (byte as f32 / 255.0 - preprocessing.mean[channel]) / preprocessing.deviation[channel]
+            })
+        }))
+    }
+
+    /// Appends a picture's numbers: red, green, blue of every pixel, row by row.
+    pub fn append(&self, picture: &Picture, numbers: &mut Vec<f32>) {
+        numbers.reserve(picture.pixels().len());
+        for pixel in picture.pixels().chunks_exact(3) {
+            numbers.extend([
+                self.0[0][usize::from(pixel[0])],
+                self.0[1][usize::from(pixel[1])],
+                self.0[2][usize::from(pixel[2])],
+            ]);
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The foreground prior as random weak supervision (`method.md` J3): for some samples in some
+//! steps, the picture shows its foreground only, and the label stays.
+//!
+//! Must not know how the foreground was found, or of networks.
+
+use dermflow_vision::augment::{Augmented, Dice, MEAN_COLOUR, colour, warp};
+use dermflow_vision::boxes::PixelBox;
+use dermflow_vision::heatmap::Heatmap;
+use dermflow_vision::picture::Picture;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::pictures::Grids;
+
+/// Pixels of the stored picture for each cell of a foreground map (`method.md` H5).
+pub const STRIDE: usize = 8;
+
+/// How the foreground map takes part in training. It never does at inference.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ForegroundPrior {
+    /// How often a sample shows its foreground, drawn for each sample and epoch.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub probability: f64,
+    /// How the foreground is shown.
+    pub apply: Apply,
+    /// The least that is left of the background: a map value below it counts as it.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub floor: f64,
+    /// Whose map is used.
+    pub map: MapChoice,
+}
+
+impl Default for ForegroundPrior {
+    fn default() -> ForegroundPrior {
+        ForegroundPrior {
+            probability: 0.5,
+            apply: Apply::default(),
+            floor: 0.1,
+            map: MapChoice::default(),
+        }
+    }
+}
+
+/// How the foreground is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Apply {
+    /// Pixels are multiplied by the map: the background grows dark.
+    #[default]
+    Multiply,
+    /// The background is blurred.
+    BlurBackground,
+    /// The background becomes ImageNet's mean colour, which a normalised picture has as zero.
+    MeanBackground,
+    /// The picture is cropped to where the map is at least half of its highest value, and a
+    /// tenth more on each side.
+    Crop,
+}
+
+/// Whose map is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum MapChoice {
+    /// The picture's own.
+    #[default]
+    Own,
+    /// That of another picture, drawn for each sample: the control that tells what the maps
+    /// themselves are worth from what any masking is.
+    Another,
+}
+
+/// The prior with its maps.
+pub struct Prior {
+    /// What is done.
+    pub settings: ForegroundPrior,
+    /// The maps of all samples that have one.
+    pub maps: Grids,
+    /// What is drawn is drawn from it.
+    pub seed: u64,
+}
+
+impl Prior {
+    /// The map to show a sample with in this epoch, if it is to be shown so.
+    ///
+    /// # Errors
+    /// Where the map can't be read back.
+    pub fn draw(&self, id: &[u8], epoch: u64) -> Result<Option<Heatmap>, String> {
+        let own_dice = [id, b"foreground"].concat();
+        let mut dice = Dice::new(self.seed, epoch, &own_dice);
+        if !dice.chance(self.settings.probability) || self.maps.len() == 0 {
+            return Ok(None);
+        }
+        let index = match self.settings.map {
+            MapChoice::Own => self.maps.find(id),
+            MapChoice::Another => Some(Dice::new(self.seed, 0, &own_dice).below(self.maps.len())),
+        };
+        index.map(|index| self.maps.map(index)).transpose()
+    }
+}
+
+impl ForegroundPrior {
+    /// What is done before augmentation: the part of the stored picture that is left.
+    pub fn crop(&self, picture: &Picture, map: &Heatmap) -> Option<Picture> {
+        if self.apply != Apply::Crop {
+            return None;
+        }
+        let part = bounds(map)?.clipped(picture.width(), picture.height())?;
+        let side = |pixels: f64| (pixels.round() as usize).max(1);
+        Some(warp::cropped(picture, &part, side(part.width), side(part.height)))
+    }
+
+    /// What is done after augmentation.
+    pub fn show(&self, augmented: &mut Augmented, map: &Heatmap) {
+        let map = augmented.foreground(map, STRIDE);
+        let picture = &mut augmented.picture;
+        let (width, height) = (picture.width(), picture.height());
+        let background = match self.apply {
+            Apply::Crop => return,
+            Apply::Multiply => Picture::filled(width, height, [0; 3]),
+            Apply::MeanBackground => Picture::filled(width, height, MEAN_COLOUR),
+            Apply::BlurBackground => {
+                let mut blurred = picture.clone();
+                colour::blur(&mut blurred, width.max(height) as f64 / 16.0);
+                blurred
+            }
+        };
+        let shares = self.shares(&map, width, height);
+        let pixels = picture.pixels_mut().chunks_exact_mut(3);
+        for ((pixel, behind), share) in pixels.zip(background.pixels().chunks_exact(3)).zip(shares) {
+            for (value, behind) in pixel.iter_mut().zip(behind) {
+                let mixed = f32::from(*value) * share + f32::from(*behind) * (1.0 - share);
+                *value = (mixed + 0.5) as u8;
+            }
+        }
+    }
+
+    /// The share of each pixel that stays: the map, bilinear between the middles of its cells,
+    /// but no less than the floor.
+    fn shares(&self, map: &Heatmap, width: usize, height: usize) -> Vec<f32> {
+        let floor = self.floor as f32;
+        let mut shares = Vec::with_capacity(width * height);
+        let last = |cells: usize| cells.saturating_sub(1) as f32;
+        for row in 0..height {
+            let y = ((row as f32 + 0.5) / STRIDE as f32 - 0.5).clamp(0.0, last(map.height()));
+            for column in 0..width {
+                let x = ((column as f32 + 0.5) / STRIDE as f32 - 0.5).clamp(0.0, last(map.width()));
+                shares.push((bilinear(map, x, y) / 255.0).max(floor));
+            }
+        }
+        shares
+    }
+}
+
+fn bilinear(map: &Heatmap, x: f32, y: f32) -> f32 {
+    let (left, above) = (x as usize, y as usize);
+    let (right, below) = ((left + 1).min(map.width() - 1), (above + 1).min(map.height() - 1));
+    let (across, down) = (x - left as f32, y - above as f32);
+    let code = |column, row| f32::from(map.code(column, row));
+    let upper = code(left, above) * (1.0 - across) + code(right, above) * across;
+    let lower = code(left, below) * (1.0 - across) + code(right, below) * across;
+    upper * (1.0 - down) + lower * down
+}
+
+/// The box of the cells with at least half of the highest value, a tenth larger on each side;
+/// none where the map is empty.
+fn bounds(map: &Heatmap) -> Option<PixelBox> {
+    let highest = map.codes().iter().copied().max().filter(|highest| *highest > 0)?;
+    let cells = (0..map.height()).flat_map(|row| (0..map.width()).map(move |column| (column, row)));
+    let high = cells.filter(|(column, row)| u16::from(map.code(*column, *row)) * 2 >= u16::from(highest));
+    let (mut left, mut right, mut top, mut bottom) = (usize::MAX, 0, usize::MAX, 0);
+    for (column, row) in high {
+        (left, right) = (left.min(column), right.max(column + 1));
+        (top, bottom) = (top.min(row), bottom.max(row + 1));
+    }
+    let stride = STRIDE as f64;
+    let span = |from: usize, to: usize| {
+        let margin = (to - from) as f64 * stride / 10.0;
+        [from as f64 * stride - margin, to as f64 * stride + margin]
+    };
+    Some(PixelBox::between(span(left, right), span(top, bottom)))
+}
+
+#[cfg(test)]
+mod tests {
+    use dermflow_vision::augment::Augmentation;
+
+    use super::*;
+
+    fn map() -> Heatmap {
+        // Cells of 8 pixels: the middle one is foreground.
+        let mut codes = vec![0; 9];
+        codes[4] = 255;
+        Heatmap::of_codes(3, 3, codes).unwrap()
+    }
+
+    fn shown(apply: Apply, floor: f64) -> Picture {
+        let prior = ForegroundPrior {
+            apply,
+            floor,
+            ..ForegroundPrior::default()
+        };
+        let picture = Picture::filled(24, 24, [200, 100, 50]);
+        let mut augmented = Augmentation::resized(&picture, [24, 24]);
+        prior.show(&mut augmented, &map());
+        augmented.picture
+    }
+
+    #[test]
+    fn multiplying_keeps_the_foreground_and_darkens_the_rest_down_to_the_floor() {
+        let picture = shown(Apply::Multiply, 0.25);
+        assert_eq!(picture.at(0, 0), [50, 25, 13]);
+        assert!(picture.at(12, 12)[0] > 170, "{:?}", picture.at(12, 12));
+        assert_eq!(shown(Apply::Multiply, 1.0).at(0, 0), [200, 100, 50]);
+    }
+
+    #[test]
+    fn the_mean_colour_replaces_the_background_and_blur_keeps_a_flat_picture() {
+        assert_eq!(shown(Apply::MeanBackground, 0.0).at(0, 0), MEAN_COLOUR);
+        assert_eq!(shown(Apply::BlurBackground, 0.0).at(0, 0), [200, 100, 50]);
+    }
+
+    #[test]
+    fn a_crop_is_the_foreground_and_a_tenth_around_it() {
+        let prior = ForegroundPrior {
+            apply: Apply::Crop,
+            ..ForegroundPrior::default()
+        };
+        let picture = Picture::filled(24, 24, [1, 2, 3]);
+        let part = prior.crop(&picture, &map()).unwrap();
+        assert_eq!((part.width(), part.height()), (10, 10));
+        let empty = Heatmap::of_codes(3, 3, vec![0; 9]).unwrap();
+        assert_eq!(prior.crop(&picture, &empty), None);
+        assert_eq!(ForegroundPrior::default().crop(&picture, &map()), None);
+    }
+}

@@ -1,0 +1,417 @@
+//! Training a classifier, with or without the foreground prior: what `classifier-train` and
+//! `joint-retrain` have in common.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::Float64Type;
+use dermflow_core::{
+    Arity, Column, ColumnType, Contract, InputPort, OutputPort, PortType, Problem, Resources, SampleId,
+    StageContext, StageError, TableType, sample_ids,
+};
+use dermflow_nn::architecture::Architecture;
+use dermflow_nn::cost::{BatchShape, TrainingSetup, training_memory};
+use dermflow_nn::loss::SoftmaxLoss;
+use dermflow_nn::model_file::{
+    Description, Interpolation, Model, Preprocessing, ResizeMode as HeaderResizeMode,
+};
+use dermflow_nn::optimiser::Rates;
+use dermflow_nn::sampling::Sampler;
+use dermflow_nn::training::{Start, TrainingSettings};
+use dermflow_vision::placement::ResizeMode;
+
+use super::batches::{BatchSettings, Orders, PictureBatches};
+use super::classes::{Classes, Labelled};
+use super::classifier::{ClassifierObjective, Measured};
+use super::folds::Use;
+use super::network::{Started, continued, fresh, model, provenance, told, weights};
+use super::normalise::Normalise;
+use super::pictures::Grids;
+use super::prior::{ForegroundPrior, Prior};
+use super::run::{self, history_port, kept, resize_mode, write_history, write_model};
+use crate::classifier_train::ClassifierTrainParameters;
+
+/// The history's scores, those of [`ClassifierObjective`].
+const SCORES: [&str; 3] = ["valid_balanced_accuracy", "valid_accuracy", "valid_cross_entropy"];
+
+/// The columns of `Samples` that are read.
+const SAMPLE_COLUMNS: [&str; 5] = ["width", "height", "placed_width", "placed_height", "pixels"];
+
+/// A table of this contract and more.
+pub fn contract(name: &str) -> PortType {
+    // The names used here are in the constant list of contracts; `any` only keeps this total.
+    PortType::Table(Contract::named(name).map_or_else(TableType::any, TableType::of))
+}
+
+/// The input ports of every kind that trains a classifier.
+pub fn inputs(labels: &'static str) -> Vec<InputPort> {
+    vec![
+        InputPort::one("samples", contract("Samples"), "the pictures").reading(SAMPLE_COLUMNS),
+        InputPort::one("labels", contract("Labels"), labels).reading(["label"]),
+        InputPort::one(
+            "splits",
+            contract("Splits"),
+            "which of the labelled pictures are learned from, and which measured on",
+        )
+        .with_arity(Arity::Optional)
+        .reading(["fold"]),
+        InputPort::one(
+            "validation",
+            contract("Labels"),
+            "true labels of other pictures, to measure on instead of a fold",
+        )
+        .with_arity(Arity::Optional)
+        .reading(["label"]),
+        InputPort::one(
+            "init",
+            PortType::Model(Some("classifier".to_string())),
+            "the model to go on from",
+        )
+        .with_arity(Arity::Optional),
+    ]
+}
+
+/// The output ports of every kind that trains a classifier.
+pub fn outputs() -> Vec<OutputPort> {
+    vec![
+        OutputPort::new(
+            "model",
+            PortType::Model(Some("classifier".to_string())),
+            "the classifier",
+        ),
+        history_port(&SCORES),
+        OutputPort::new(
+            "classes",
+            PortType::Table(classes_type()),
+            "the classes and their places",
+        ),
+    ]
+}
+
+fn classes_type() -> TableType {
+    TableType::exactly([
+        Column::new("class", ColumnType::Text),
+        Column::new("index", ColumnType::Integer),
+    ])
+}
+
+impl ClassifierTrainParameters {
+    /// What types and ranges don't say is wrong.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.architecture.check();
+        problems.extend(self.batches.check());
+        if let Err(message) = self.training.check() {
+            problems.push(Problem::new("training", message));
+        }
+        if !self.classes.is_empty()
+            && let Err(error) = Classes::new(self.classes.clone(), 2)
+        {
+            problems.push(Problem::new("classes", error.message));
+        }
+        if !self
+            .channels
+            .deviation
+            .iter()
+            .all(|deviation| *deviation > 0.0 && deviation.is_finite())
+        {
+            problems.push(Problem::new(
+                "channels.deviation",
+                "each must be a number above 0",
+            ));
+        }
+        problems
+    }
+
+    /// What a training takes.
+    pub fn resources(&self) -> Resources {
+        let network = self.architecture.classifier(self.classes.len().max(2) as u32);
+        training_resources(network.ok().as_ref(), &self.batches, &self.training, self.side)
+    }
+}
+
+/// What training a network takes; a guess of 1 GiB where it can't be built.
+pub fn training_resources(
+    network: Option<&Architecture>,
+    batches: &BatchSettings,
+    training: &TrainingSettings,
+    side: u32,
+) -> Resources {
+    let progressive = batches.progressive.as_ref();
+    let side = progressive.map_or(side, |progressive| progressive.ramp().largest_image() as u32);
+    let shape = BatchShape {
+        images: batches.size as u32,
+        height: side,
+        width: side,
+    };
+    let setup = TrainingSetup {
+        average: training.average.is_some(),
+        // Each prefetching thread holds finished batches beside the one at work.
+        batches: 8,
+        ..TrainingSetup::default()
+    };
+    let memory = network.map_or(1 << 30, |network| training_memory(network, shape, &setup).total());
+    Resources {
+        memory: memory + (128 << 20),
+        threads: 0,
+    }
+}
+
+/// Everything that is learned from, and what is measured on.
+struct Data {
+    classes: Classes,
+    train: Labelled,
+    valid: Labelled,
+    pictures: Arc<Grids>,
+    resize: ResizeMode,
+}
+
+/// Trains, and writes the outputs.
+///
+/// # Errors
+/// Where the labels don't make a training: one class, unknown classes, no pictures.
+pub fn train(
+    kind: &str,
+    parameters: &ClassifierTrainParameters,
+    prior: Option<&ForegroundPrior>,
+    context: &mut dyn StageContext,
+) -> Result<(), StageError> {
+    let data = gather(parameters, context)?;
+    let seed = context.seed();
+    let mut preprocessing = Preprocessing {
+        resize: header_mode(data.resize),
+        interpolation: Interpolation::Bilinear,
+        mean: parameters.channels.mean,
+        deviation: parameters.channels.deviation,
+        ..Preprocessing::imagenet(parameters.side, parameters.side)
+    };
+    let Started {
+        network,
+        weights: start,
+        classes,
+    } = match context.has_input("init") {
+        true => {
+            let model = model(context, "init")?;
+            preprocessing.mean = model.description.preprocessing.mean;
+            preprocessing.deviation = model.description.preprocessing.deviation;
+            continued(model, data.classes.clone(), seed, context)?
+        }
+        false => {
+            let architecture = parameters.architecture.classifier(data.classes.len() as u32);
+            let architecture = architecture.map_err(|error| StageError::new(error.to_string()))?;
+            fresh(&architecture, data.classes.clone(), seed)?
+        }
+    };
+    told(&network, context);
+    let side = parameters.side as usize;
+    let source = source(parameters, prior, &data, &classes, &preprocessing, context)?;
+    let mut counts = vec![0u64; classes.len()];
+    source.samples.iter().for_each(|(_, class)| counts[*class] += 1);
+    let loss = SoftmaxLoss::new(&parameters.loss, &counts)
+        .map_err(|error| StageError::new(format!("`loss`: {error}")))?;
+    let objective = ClassifierObjective {
+        network: network.clone(),
+        loss,
+        frozen_stages: parameters.training.optimiser.frozen_stages,
+        valid: Measured {
+            samples: pairs(
+                &data.valid,
+                &data.valid.classes(&classes, "validation")?,
+                &data.pictures,
+            ),
+            pictures: data.pictures.clone(),
+            side,
+            normalise: Normalise::new(&preprocessing),
+            classes: classes.len(),
+        },
+    };
+    let optimiser = &parameters.training.optimiser;
+    let start = Start {
+        weights: start,
+        rates: Rates::of(network.layout(), optimiser.frozen_stages, optimiser.layer_decay),
+        seed,
+    };
+    let ids: Vec<SampleId> = source
+        .samples
+        .iter()
+        .map(|(picture, _)| SampleId::from_bytes(*data.pictures.id(*picture)))
+        .collect();
+    let samples = source.samples.len();
+    let measured = !objective.valid.samples.is_empty();
+    let trained = run::run(
+        &parameters.training,
+        start,
+        &objective,
+        &source,
+        kind,
+        |sample| ids[sample],
+        context,
+    )?;
+    write_history(&trained.history, &SCORES, context)?;
+    let (snapshot, epoch) = kept(trained, parameters.keep, measured);
+    let mut description = Description::new(
+        network.architecture().clone(),
+        classes.names().to_vec(),
+        preprocessing,
+    );
+    description.trained_from = provenance(kind, seed, samples, epoch);
+    let model = Model::new(description, weights(network.layout(), snapshot)?);
+    write_model(
+        &model.map_err(|error| StageError::new(error.to_string()))?,
+        context,
+    )?;
+    write_classes(&classes, context)
+}
+
+fn gather(
+    parameters: &ClassifierTrainParameters,
+    context: &mut dyn StageContext,
+) -> Result<Data, StageError> {
+    let folds = parameters.folds.read(context, "splits")?;
+    let labelled = Labelled::read(context, "labels")?;
+    let train = labelled.filtered(|id| folds.of(id) == Some(Use::Train));
+    let valid = match context.has_input("validation") {
+        true => Labelled::read(context, "validation")?,
+        false => labelled.filtered(|id| folds.of(id) == Some(Use::Valid)),
+    };
+    let names = match parameters.classes.is_empty() {
+        true => train.distinct(),
+        false => parameters.classes.clone(),
+    };
+    let classes = Classes::new(names, 2)?;
+    let mut placements = Vec::new();
+    let wanted = |id: &[u8]| train.label(id).is_some() || valid.label(id).is_some();
+    let pictures = Grids::gather(context, "samples", "pixels", 3, wanted, |batch| {
+        placements.extend(extremes(batch));
+    })?;
+    let pictures = Arc::new(pictures);
+    let missing = train
+        .iter()
+        .chain(valid.iter())
+        .filter(|(id, _)| pictures.find(*id).is_none());
+    let missing = missing.count();
+    if missing > 0 {
+        context.log(&format!(
+            "{missing} labelled samples have no picture in `samples`; they are left out"
+        ));
+    }
+    context.metric("labelled samples without a picture", missing as f64);
+    Ok(Data {
+        classes,
+        resize: resize_mode(placements),
+        train,
+        valid,
+        pictures,
+    })
+}
+
+/// The smallest and the largest `placed_width` and `placed_height` of a batch.
+fn extremes(batch: &RecordBatch) -> Vec<(f64, f64)> {
+    let column = |name: &str| {
+        batch
+            .column_by_name(name)
+            .and_then(|column| column.as_primitive_opt::<Float64Type>())
+    };
+    let (Some(widths), Some(heights)) = (column("placed_width"), column("placed_height")) else {
+        return Vec::new();
+    };
+    let of = arrow::compute::min(widths).zip(arrow::compute::min(heights));
+    let most = arrow::compute::max(widths).zip(arrow::compute::max(heights));
+    of.into_iter().chain(most).collect()
+}
+
+/// The same in a model's header.
+pub fn header_mode(mode: ResizeMode) -> HeaderResizeMode {
+    match mode {
+        ResizeMode::Letterbox => HeaderResizeMode::Letterbox,
+        ResizeMode::Crop => HeaderResizeMode::Crop,
+        ResizeMode::Stretch => HeaderResizeMode::Stretch,
+    }
+}
+
+/// The samples that have a picture, with their classes.
+fn pairs(labelled: &Labelled, classes: &[usize], pictures: &Grids) -> Vec<(usize, usize)> {
+    let both = labelled.iter().zip(classes);
+    both.filter_map(|((id, _), class)| Some((pictures.find(id)?, *class)))
+        .collect()
+}
+
+fn source(
+    parameters: &ClassifierTrainParameters,
+    prior: Option<&ForegroundPrior>,
+    data: &Data,
+    classes: &Classes,
+    preprocessing: &Preprocessing,
+    context: &mut dyn StageContext,
+) -> Result<PictureBatches, StageError> {
+    let samples = pairs(
+        &data.train,
+        &data.train.classes(classes, "labels")?,
+        &data.pictures,
+    );
+    if samples.is_empty() {
+        return Err(
+            StageError::new("no labelled sample has a picture, so there is nothing to learn from")
+                .with_help("are `labels` and `samples` of the same pictures?"),
+        );
+    }
+    context.metric("training samples", samples.len() as f64);
+    context.metric(
+        "validation samples",
+        pairs_count(&data.valid, &data.pictures) as f64,
+    );
+    let keys: Vec<[u8; 32]> = samples
+        .iter()
+        .map(|(picture, _)| *data.pictures.id(*picture))
+        .collect();
+    let of: Vec<u32> = samples.iter().map(|(_, class)| *class as u32).collect();
+    let sampler = Sampler::new(context.seed(), &keys, Some((&of, parameters.batches.sampling)));
+    let prior = prior.filter(|_| context.has_input("foreground"));
+    let prior = prior.map(|settings| {
+        let known = |id: &[u8]| keys.binary_search_by(|key| key[..].cmp(id)).is_ok();
+        let maps = Grids::gather(context, "foreground", "heat", 1, known, |_| {})?;
+        context.metric("training samples with a foreground map", maps.len() as f64);
+        Ok::<Prior, StageError>(Prior {
+            settings: settings.clone(),
+            maps,
+            seed: context.seed(),
+        })
+    });
+    Ok(PictureBatches {
+        settings: parameters.batches.clone(),
+        pictures: data.pictures.clone(),
+        classes: classes.len(),
+        side: parameters.side as usize,
+        epochs: parameters.training.epochs,
+        normalise: Normalise::new(preprocessing),
+        prior: prior.transpose()?,
+        seed: context.seed(),
+        sampler: sampler.map_err(StageError::new)?,
+        orders: Orders::default(),
+        samples,
+    })
+}
+
+fn pairs_count(labelled: &Labelled, pictures: &Grids) -> usize {
+    labelled
+        .iter()
+        .filter(|(id, _)| pictures.find(*id).is_some())
+        .count()
+}
+
+fn write_classes(classes: &Classes, context: &mut dyn StageContext) -> Result<(), StageError> {
+    let names = classes.names();
+    let ids: Vec<SampleId> = names
+        .iter()
+        .map(|name| SampleId::of_key(&format!("class {name}")))
+        .collect();
+    let index: Int64Array = (0..names.len() as i64).map(Some).collect();
+    let columns: Vec<ArrayRef> = vec![
+        sample_ids(&ids),
+        Arc::new(names.iter().map(Some).collect::<StringArray>()),
+        Arc::new(index),
+    ];
+    let schema = classes_type().schema();
+    let mut out = context.write_table("classes", schema.clone())?;
+    out.write(&RecordBatch::try_new(schema, columns)?)?;
+    out.finish()
+}

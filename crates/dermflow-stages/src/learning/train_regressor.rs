@@ -1,0 +1,460 @@
+//! Training a regressor: batches of pictures with heat maps that follow them, the objective, and
+//! the outputs of `regressor-train`.
+
+use std::sync::Arc;
+
+use arrow::array::AsArray;
+use arrow::datatypes::Float64Type;
+use dermflow_core::{SampleId, StageContext, StageError};
+use dermflow_nn::loss::{Centre, RegressorLoss};
+use dermflow_nn::model_file::{Description, Interpolation, Model, Preprocessing};
+use dermflow_nn::network::{Draw, Images, Mode, Network, NetworkError};
+use dermflow_nn::optimiser::Rates;
+use dermflow_nn::sampling::Sampler;
+use dermflow_nn::training::{
+    Batches, Better, Evaluation, Objective, ObjectiveError, Outcome, Score, Start, StepContext,
+};
+use dermflow_nn::{Parameters, TrainingTape};
+use dermflow_vision::augment::{Augmentation, Augmented, Dice};
+use dermflow_vision::boxes::PixelBox;
+use dermflow_vision::picture::Picture;
+use dfdx::tensor::{Cpu, TensorFromVec};
+use dfdx::tensor_ops::TryAdd;
+
+use super::batches::{BatchSettings, Orders, key, share};
+use super::classes::Classes;
+use super::folds::Use;
+use super::lesions::{ClassMap, Lesions};
+use super::network::{Started, continued, fresh, model, provenance, told, weights};
+use super::normalise::Normalise;
+use super::pictures::Grids;
+use super::run::{self, kept, resize_mode, write_history, write_model};
+use super::train_classifier::header_mode;
+use crate::regressor_train::RegressorTrainParameters;
+
+/// The history's scores: the losses on samples that are not learned from.
+pub const SCORES: [&str; 3] = ["valid_loss", "valid_heat_loss", "valid_size_loss"];
+
+/// A batch of pictures with their truth.
+pub struct LesionBatch {
+    pixels: Vec<f32>,
+    side: usize,
+    keys: Vec<u64>,
+    dropout: Option<f64>,
+    truth: Truth,
+}
+
+/// What maps and sizes are compared with.
+struct Truth {
+    /// One code a cell: `pictures · height · width · classes`.
+    codes: Vec<u8>,
+    centres: Vec<Centre>,
+}
+
+/// Samples with their lesions.
+struct LesionData {
+    pictures: Arc<Grids>,
+    lesions: Arc<Lesions>,
+    classes: Classes,
+    normalise: Normalise,
+    stride: usize,
+}
+
+impl LesionData {
+    /// Adds a picture's truth, moved as the picture was, as number `place` of a batch.
+    fn add(&self, maps: &[ClassMap], changed: &Augmented, place: usize, truth: &mut Truth) {
+        let side = changed.picture.width();
+        let cells = side.div_ceil(self.stride);
+        let classes = self.classes.len();
+        let start = truth.codes.len();
+        truth.codes.resize(start + cells * cells * classes, 0);
+        for map in maps {
+            let Some(class) = self.classes.place(&map.class) else {
+                continue;
+            };
+            let heat = changed.heatmap(&map.map, self.stride, &map.centres);
+            for (cell, code) in heat.codes().iter().enumerate() {
+                truth.codes[start + cell * classes + class] = *code;
+            }
+            for (centre, diameters) in map.centres.iter().zip(&map.diameters) {
+                truth
+                    .centres
+                    .extend(self.centre(*centre, *diameters, changed, place));
+            }
+        }
+    }
+
+    /// A lesion's centre cell and its diameters in cells, unless it left the picture.
+    fn centre(
+        &self,
+        centre: [f64; 2],
+        diameters: [f64; 2],
+        changed: &Augmented,
+        place: usize,
+    ) -> Option<Centre> {
+        let [x, y] = changed.follow_point(centre)?;
+        let half = diameters.map(|diameter| diameter / 2.0);
+        let lesion = PixelBox::between(
+            [centre[0] - half[0], centre[0] + half[0]],
+            [centre[1] - half[1], centre[1] + half[1]],
+        );
+        // The whole ellipse, also where the frame cuts it: its centre is seen.
+        let lesion = changed.moved.moved(&lesion);
+        let side = changed.picture.width();
+        let cells = side.div_ceil(self.stride);
+        let cell = |at: f64| ((at / self.stride as f64) as usize).min(cells - 1);
+        Some(Centre {
+            sample: place,
+            row: cell(y),
+            column: cell(x),
+            size: [lesion.width, lesion.height].map(|side| (side / self.stride as f64) as f32),
+        })
+    }
+}
+
+/// Where batches are made from.
+struct LesionBatches {
+    settings: BatchSettings,
+    data: Arc<LesionData>,
+    /// Each sample's picture.
+    samples: Vec<usize>,
+    side: usize,
+    epochs: u64,
+    seed: u64,
+    sampler: Sampler,
+    orders: Orders,
+}
+
+impl Batches for LesionBatches {
+    type Batch = LesionBatch;
+
+    fn batches(&self, _: u64) -> usize {
+        self.samples.len().div_ceil(self.settings.size.max(1)).max(1)
+    }
+
+    fn batch(&self, epoch: u64, index: usize) -> Result<LesionBatch, String> {
+        let holds = self.settings.at(epoch, self.epochs, self.side);
+        let augmentation = Augmentation {
+            mix: None,
+            ..holds.augmentation
+        };
+        let mut batch = LesionBatch {
+            pixels: Vec::new(),
+            side: holds.side,
+            keys: Vec::new(),
+            dropout: holds.dropout,
+            truth: Truth {
+                codes: Vec::new(),
+                centres: Vec::new(),
+            },
+        };
+        for (place, sample) in self.samples(epoch, index).into_iter().enumerate() {
+            let picture = self.samples[sample];
+            let id = self.data.pictures.id(picture);
+            let mut dice = Dice::new(self.seed, epoch, id);
+            let stored = self.data.pictures.picture(picture)?;
+            let changed = augmentation.apply(&stored, [holds.side; 2], &mut dice);
+            self.data.normalise.append(&changed.picture, &mut batch.pixels);
+            batch.keys.push(key(id));
+            self.data
+                .add(self.data.lesions.of(id), &changed, place, &mut batch.truth);
+        }
+        Ok(batch)
+    }
+
+    fn samples(&self, epoch: u64, index: usize) -> Vec<usize> {
+        let order = self.orders.of(&self.sampler, epoch);
+        order[share(order.len(), self.settings.size, index)].to_vec()
+    }
+}
+
+/// What a regressor learns.
+struct RegressorObjective {
+    network: Network,
+    loss: RegressorLoss,
+    frozen_stages: usize,
+    data: Arc<LesionData>,
+    /// The pictures that are measured on.
+    valid: Vec<usize>,
+    side: usize,
+}
+
+fn failed(error: NetworkError) -> ObjectiveError {
+    ObjectiveError::Failed(error.to_string())
+}
+
+impl Objective for RegressorObjective {
+    type Batch = LesionBatch;
+
+    fn loss(
+        &self,
+        batch: LesionBatch,
+        parameters: &Parameters,
+        statistics: &mut [f32],
+        context: &StepContext,
+        tape: TrainingTape,
+    ) -> Result<Outcome, ObjectiveError> {
+        let images = images(&batch.pixels, batch.keys.len(), batch.side);
+        let mode = Mode::Train(Draw {
+            seed: context.seed,
+            samples: &batch.keys,
+            dropout: batch.dropout,
+            frozen_stages: self.frozen_stages,
+        });
+        let maps = self
+            .network
+            .maps(images, parameters, statistics, mode, tape)
+            .map_err(failed)?;
+        let heat = self.loss.heat(maps.heat, &batch.truth.codes)?;
+        let size = self.loss.size(maps.size, &batch.truth.centres)?;
+        let figures = vec![f64::from(heat.as_vec()[0]), f64::from(size.as_vec()[0])];
+        Ok(Outcome {
+            loss: heat.try_add(size)?,
+            samples: batch.keys.len(),
+            figures,
+        })
+    }
+
+    fn figures(&self) -> Vec<String> {
+        vec!["heat_loss".to_string(), "size_loss".to_string()]
+    }
+
+    fn scores(&self) -> Vec<Score> {
+        if self.valid.is_empty() {
+            return Vec::new();
+        }
+        let score = |name: &str| Score {
+            name: name.to_string(),
+            better: Better::Lower,
+        };
+        SCORES.map(score).to_vec()
+    }
+
+    fn evaluate(
+        &self,
+        parameters: &Parameters,
+        statistics: &[f32],
+        evaluation: &Evaluation<'_>,
+    ) -> Result<Vec<f64>, ObjectiveError> {
+        if self.valid.is_empty() {
+            return Ok(Vec::new());
+        }
+        let network = self.network.inference(parameters, statistics).map_err(failed)?;
+        let (mut heat, mut size) = (0.0, 0.0);
+        for part in self.valid.chunks(16) {
+            if (evaluation.cancelled)() {
+                return Err(ObjectiveError::Cancelled);
+            }
+            let (pixels, truth) = self.measured(part).map_err(ObjectiveError::Failed)?;
+            let [maps, sizes] = network
+                .maps(images(&pixels, part.len(), self.side))
+                .map_err(failed)?;
+            let device = Cpu::default();
+            let shape = |of: &dermflow_nn::network::Grids| (of.count, of.height, of.width, of.channels);
+            let (of_maps, of_sizes) = (shape(&maps), shape(&sizes));
+            let maps = device.tensor_from_vec(maps.values, of_maps);
+            let sizes = device.tensor_from_vec(sizes.values, of_sizes);
+            let count = part.len() as f64;
+            heat += count * f64::from(self.loss.heat(maps, &truth.codes)?.as_vec()[0]);
+            size += count * f64::from(self.loss.size(sizes, &truth.centres)?.as_vec()[0]);
+        }
+        let all = self.valid.len() as f64;
+        Ok(vec![(heat + size) / all, heat / all, size / all])
+    }
+}
+
+impl RegressorObjective {
+    /// Pictures as they are, and their truth.
+    fn measured(&self, pictures: &[usize]) -> Result<(Vec<f32>, Truth), String> {
+        let mut pixels = Vec::new();
+        let mut truth = Truth {
+            codes: Vec::new(),
+            centres: Vec::new(),
+        };
+        for (place, picture) in pictures.iter().enumerate() {
+            let stored: Picture = self.data.pictures.picture(*picture)?;
+            let resized = Augmentation::resized(&stored, [self.side; 2]);
+            self.data.normalise.append(&resized.picture, &mut pixels);
+            let maps = self.data.lesions.of(self.data.pictures.id(*picture));
+            self.data.add(maps, &resized, place, &mut truth);
+        }
+        Ok((pixels, truth))
+    }
+}
+
+fn images(pixels: &[f32], count: usize, side: usize) -> Images<'_> {
+    Images {
+        pixels,
+        count,
+        height: side,
+        width: side,
+    }
+}
+
+/// Trains, and writes the outputs.
+///
+/// # Errors
+/// Where there is nothing to learn from, or maps of another stride.
+pub fn train(
+    kind: &str,
+    parameters: &RegressorTrainParameters,
+    context: &mut dyn StageContext,
+) -> Result<(), StageError> {
+    let folds = parameters.folds.read(context, "splits")?;
+    let lesions = Arc::new(Lesions::read(context, "heatmaps")?);
+    let mut placements = Vec::new();
+    let wanted = |id: &[u8]| lesions.has(id) && folds.of(id).is_some();
+    let pictures = Grids::gather(context, "samples", "pixels", 3, wanted, |batch| {
+        for name in ["placed_width", "placed_height"] {
+            if let Some(sides) = batch
+                .column_by_name(name)
+                .and_then(|column| column.as_primitive_opt::<Float64Type>())
+            {
+                placements.extend(sides.values().iter().map(|side| (*side, 1.0)));
+            }
+        }
+    })?;
+    let pictures = Arc::new(pictures);
+    let used = |wanted: Use| {
+        (0..pictures.len())
+            .filter(|at| folds.of(pictures.id(*at)) == Some(wanted))
+            .collect()
+    };
+    let (samples, valid): (Vec<usize>, Vec<usize>) = (used(Use::Train), used(Use::Valid));
+    let classes = classes(parameters, &lesions, &pictures, &samples)?;
+    same_stride(parameters, &lesions, &pictures)?;
+    let seed = context.seed();
+    let preprocessing = Preprocessing {
+        resize: header_mode(resize_mode(placements)),
+        interpolation: Interpolation::Bilinear,
+        mean: parameters.channels.mean,
+        deviation: parameters.channels.deviation,
+        ..Preprocessing::imagenet(parameters.side, parameters.side)
+    };
+    let Started {
+        network,
+        weights: start,
+        classes,
+    } = match context.has_input("init") {
+        true => continued(model(context, "init")?, classes, seed, context)?,
+        false => {
+            let architecture = parameters
+                .network(classes.len() as u32)
+                .map_err(crate::columns::failure)?;
+            fresh(&architecture, classes, seed)?
+        }
+    };
+    told(&network, context);
+    context.metric("training samples", samples.len() as f64);
+    context.metric("validation samples", valid.len() as f64);
+    let data = Arc::new(LesionData {
+        pictures: pictures.clone(),
+        lesions,
+        classes,
+        normalise: Normalise::new(&preprocessing),
+        stride: parameters.stride as usize,
+    });
+    let keys: Vec<[u8; 32]> = samples.iter().map(|picture| *pictures.id(*picture)).collect();
+    let side = parameters.side as usize;
+    let source = LesionBatches {
+        settings: parameters.batches.clone(),
+        data: data.clone(),
+        side,
+        epochs: parameters.training.epochs,
+        seed,
+        sampler: Sampler::new(seed, &keys, None).map_err(StageError::new)?,
+        orders: Orders::default(),
+        samples,
+    };
+    let optimiser = &parameters.training.optimiser;
+    let objective = RegressorObjective {
+        network: network.clone(),
+        loss: parameters.loss,
+        frozen_stages: optimiser.frozen_stages,
+        data: data.clone(),
+        valid,
+        side,
+    };
+    let start = Start {
+        weights: start,
+        rates: Rates::of(network.layout(), optimiser.frozen_stages, optimiser.layer_decay),
+        seed,
+    };
+    let name = |sample: usize| SampleId::from_bytes(keys[sample]);
+    let measured = !objective.valid.is_empty();
+    let trained = run::run(
+        &parameters.training,
+        start,
+        &objective,
+        &source,
+        kind,
+        name,
+        context,
+    )?;
+    write_history(&trained.history, &SCORES, context)?;
+    let (snapshot, epoch) = kept(trained, parameters.keep, measured);
+    let names = data.classes.names().to_vec();
+    let mut description = Description::new(network.architecture().clone(), names, preprocessing);
+    description.trained_from = provenance(kind, seed, keys.len(), epoch);
+    let model = Model::new(description, weights(network.layout(), snapshot)?);
+    write_model(
+        &model.map_err(|error| StageError::new(error.to_string()))?,
+        context,
+    )
+}
+
+fn classes(
+    parameters: &RegressorTrainParameters,
+    lesions: &Lesions,
+    pictures: &Grids,
+    samples: &[usize],
+) -> Result<Classes, StageError> {
+    if samples.is_empty() {
+        return Err(StageError::new(
+            "no picture of `samples` has a heat map, so there is nothing to learn from",
+        )
+        .with_help("are `heatmaps` and `samples` of the same pictures?"));
+    }
+    if !parameters.classes.is_empty() {
+        return Classes::new(parameters.classes.clone(), 1);
+    }
+    let of = |picture: &usize| {
+        lesions
+            .of(pictures.id(*picture))
+            .iter()
+            .map(|map| map.class.clone())
+    };
+    let names: std::collections::BTreeSet<String> = samples.iter().flat_map(of).collect();
+    Classes::new(names.into_iter().collect(), 1)
+}
+
+/// Maps must have the network's stride, or their cells would stand for other places.
+fn same_stride(
+    parameters: &RegressorTrainParameters,
+    lesions: &Lesions,
+    pictures: &Grids,
+) -> Result<(), StageError> {
+    let stride = parameters.stride as usize;
+    for (id, maps) in lesions.iter() {
+        let Some(picture) = pictures.find(id) else {
+            continue;
+        };
+        let wanted = pictures.size(picture).map(|side| side.div_ceil(stride));
+        for map in maps {
+            let found = [map.map.width(), map.map.height()];
+            if found != wanted {
+                let [width, height] = pictures.size(picture);
+                return Err(StageError::new(format!(
+                    "the heat map of sample {} has {} × {} cells; with `stride: {stride}` a picture of {width} × {height} pixels has {} × {}",
+                    SampleId::from_bytes(*id),
+                    found[0],
+                    found[1],
+                    wanted[0],
+                    wanted[1]
+                ))
+                .with_help("give `box-to-heatmap` and `regressor-train` the same `stride`"));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,242 @@
+//! `regressor-train`: trains the foreground annotator, a CenterNet-style network, on heat maps
+//! (`method.md` H4).
+//!
+//! Must not know how heat maps are drawn.
+
+use dermflow_core::{
+    Arity, InputPort, InputSizes, InputTypes, Inputs, OutputPort, PortType, Problem, Resources, StageContext,
+    StageError, StageKind,
+};
+use dermflow_nn::architecture::{Architecture, NeckStep, Regressor};
+use dermflow_nn::loss::RegressorLoss;
+use dermflow_nn::training::TrainingSettings;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::learning::batches::BatchSettings;
+use crate::learning::folds::FoldChoice;
+use crate::learning::network::NetworkChoice;
+use crate::learning::normalise::Channels;
+use crate::learning::run::{Keep, history_port};
+use crate::learning::train_classifier::{contract, training_resources};
+use crate::learning::train_regressor;
+
+/// See the module.
+pub struct RegressorTrain;
+
+/// What `regressor-train` is told under `with:`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "RegressorTrain")]
+pub struct RegressorTrainParameters {
+    /// The network: of a published one the backbone is taken; a document must be a
+    /// regressor's, and its number of classes is replaced by that of the data.
+    #[serde(default)]
+    pub architecture: NetworkChoice,
+    /// The steps that double the grid, from the backbone's to the heat maps', each with its
+    /// channels. Left out, as many as lead to `stride`, of at most 128 channels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub neck: Option<Vec<NeckStep>>,
+    /// Channels inside each of the two heads.
+    #[serde(default = "head_channels")]
+    #[schemars(range(min = 1, max = 1024))]
+    pub head_channels: u32,
+    /// Pixels of the picture for each cell of the heat maps: that of `box-to-heatmap`.
+    #[serde(default = "stride")]
+    #[schemars(range(min = 1, max = 64))]
+    pub stride: u32,
+    /// Height and width in pixels that pictures have for the network.
+    #[schemars(range(min = 8, max = 4096))]
+    pub side: u32,
+    /// The classes in the order of the heat maps; left out, those of the maps that are learned
+    /// from, in alphabetical order.
+    #[serde(default)]
+    pub classes: Vec<String>,
+    /// What pixels are measured by.
+    #[serde(default)]
+    pub channels: Channels,
+    /// How samples come to a training step. Mixing is left out: lesions don't mix. `sampling`
+    /// must be `proportional`, since a picture may have lesions of several classes.
+    #[serde(default)]
+    pub batches: BatchSettings,
+    /// How maps and sizes are compared with the truth.
+    #[serde(default)]
+    pub loss: RegressorLoss,
+    /// Epochs, optimiser, learning rate, moving average, early stopping.
+    #[serde(default)]
+    pub training: TrainingSettings,
+    /// Which folds are used for what, where a table is wired to `splits`.
+    #[serde(default)]
+    pub folds: FoldChoice,
+    /// Which weights are kept.
+    #[serde(default)]
+    pub keep: Keep,
+}
+
+fn head_channels() -> u32 {
+    64
+}
+
+fn stride() -> u32 {
+    4
+}
+
+impl RegressorTrainParameters {
+    /// The network for so many classes.
+    ///
+    /// # Errors
+    /// Where it can't be built, or its maps have another stride than asked for.
+    pub fn network(&self, classes: u32) -> Result<Architecture, Problem> {
+        let wrong = |error: dermflow_nn::architecture::InvalidArchitecture| {
+            Problem::new("architecture", error.to_string())
+        };
+        let architecture = match &self.architecture {
+            NetworkChoice::Document(document) => {
+                let document = document.as_ref().clone().with_classes(classes);
+                document.check().map_err(wrong)?;
+                document
+            }
+            NetworkChoice::Published(named) => {
+                let backbone = named.classifier(classes).map_err(wrong)?.backbone;
+                let regressor = Regressor {
+                    neck: self
+                        .neck
+                        .clone()
+                        .unwrap_or_else(|| self.suggested_neck(backbone.stride())),
+                    head_channels: self.head_channels,
+                    classes,
+                };
+                named.regressor(regressor).map_err(wrong)?
+            }
+        };
+        if architecture.regressor().is_none() {
+            return Err(Problem::new(
+                "architecture.document",
+                "it is a classifier's, not a regressor's",
+            ));
+        }
+        if architecture.output_stride() != self.stride as usize {
+            let message = format!(
+                "the network's maps have a cell for every {} pixels, and {} are asked for",
+                architecture.output_stride(),
+                self.stride
+            );
+            return Err(
+                Problem::new("stride", message).with_help("change `neck`, or draw heat maps of that stride")
+            );
+        }
+        Ok(architecture)
+    }
+
+    fn suggested_neck(&self, from: usize) -> Vec<NeckStep> {
+        let suggested = Regressor::suggested(1).neck;
+        let mut steps = Vec::new();
+        let mut stride = from;
+        while stride > self.stride as usize {
+            let last = suggested.len().saturating_sub(1);
+            steps.extend(suggested.get(steps.len().min(last)).cloned());
+            stride /= 2;
+        }
+        steps
+    }
+}
+
+impl StageKind for RegressorTrain {
+    type Parameters = RegressorTrainParameters;
+    const NAME: &'static str = "regressor-train";
+    const VERSION: u32 = 1;
+    const ABOUT: &'static str = "Trains a network that finds lesions, on heat maps drawn from boxes.";
+    const EXAMPLE: &'static str = "\
+name: regressor-train-example
+seed: 20
+stages:
+  photos:
+    kind: ingest
+    with: {root: photos, size: 96}
+  boxes:
+    kind: import-boxes
+    in: {samples: photos.samples}
+    with: {path: boxes.csv, unit: fractions, box: {corners: [x0, y0, x1, y1]}}
+  heatmaps:
+    kind: box-to-heatmap
+    in: {samples: photos.samples, boxes: boxes.boxes}
+    with: {stride: 4}
+  regressor:
+    kind: regressor-train
+    in: {samples: photos.samples, heatmaps: heatmaps.heatmaps}
+    with:
+      architecture: {published: {name: efficientnetv2-b0, width: 0.5, depth: 0.5}}
+      side: 96
+      training: {epochs: 30, schedule: {learning-rate: 0.002, warm-up: 1}}
+outputs:
+  model: regressor.model
+";
+    const RANDOM: bool = true;
+
+    fn inputs(_: &RegressorTrainParameters) -> Inputs {
+        let samples = ["width", "height", "placed_width", "placed_height", "pixels"];
+        let maps = ["class", "height", "width", "heat", "centres", "diameters"];
+        Inputs {
+            ports: vec![
+                InputPort::one("samples", contract("Samples"), "the pictures").reading(samples),
+                InputPort::one(
+                    "heatmaps",
+                    contract("Heatmaps"),
+                    "heat maps of the pictures to learn from",
+                )
+                .reading(maps),
+                InputPort::one(
+                    "splits",
+                    contract("Splits"),
+                    "which of them are learned from, and which measured on",
+                )
+                .with_arity(Arity::Optional)
+                .reading(["fold"]),
+                InputPort::one(
+                    "init",
+                    PortType::Model(Some("regressor".to_string())),
+                    "the model to go on from",
+                )
+                .with_arity(Arity::Optional),
+            ],
+            open: false,
+        }
+    }
+
+    fn outputs(_: &RegressorTrainParameters, _: &InputTypes) -> Result<Vec<OutputPort>, Problem> {
+        let model = PortType::Model(Some("regressor".to_string()));
+        Ok(vec![
+            OutputPort::new("model", model, "the regressor"),
+            history_port(&train_regressor::SCORES),
+        ])
+    }
+
+    fn check(parameters: &RegressorTrainParameters) -> Vec<Problem> {
+        let mut problems: Vec<Problem> = parameters.network(2).err().into_iter().collect();
+        problems.extend(parameters.batches.check());
+        if parameters.batches.sampling != dermflow_nn::sampling::ClassSampling::Proportional {
+            problems.push(Problem::new(
+                "batches.sampling",
+                "a regressor samples `proportional`ly",
+            ));
+        }
+        if let Err(message) = parameters.training.check() {
+            problems.push(Problem::new("training", message));
+        }
+        problems
+    }
+
+    fn resources(parameters: &RegressorTrainParameters, _: &InputSizes) -> Resources {
+        let network = parameters.network(parameters.classes.len().max(2) as u32).ok();
+        training_resources(
+            network.as_ref(),
+            &parameters.batches,
+            &parameters.training,
+            parameters.side,
+        )
+    }
+
+    fn run(parameters: &RegressorTrainParameters, context: &mut dyn StageContext) -> Result<(), StageError> {
+        train_regressor::train(Self::NAME, parameters, context)
+    }
+}

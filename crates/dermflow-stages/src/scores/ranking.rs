@@ -1,0 +1,165 @@
+//! Figures of an order of samples by score: AUROC, average precision, error at a rate.
+//!
+//! The order is found once; each set of weights is then one walk over it.
+
+use super::share;
+
+/// Samples in falling order of a score, and which of them are positive.
+#[derive(Clone, Debug)]
+pub struct Ranking {
+    /// Sample numbers, the highest score first, equal scores by number.
+    order: Vec<u32>,
+    /// Whether the next in order has a lower score, so that a threshold may lie behind.
+    last_of_score: Vec<bool>,
+    positive: Vec<bool>,
+}
+
+/// What one walk over a [`Ranking`] gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RankingFigures {
+    /// The chance that a positive sample has a higher score than a negative one; equal scores
+    /// count half (Mann–Whitney).
+    pub auroc: Option<f64>,
+    /// The precision at each threshold, weighted by the rise of the recall there.
+    pub average_precision: Option<f64>,
+    /// The share of the negatives at or above the highest threshold that keeps at least 95 % of
+    /// the positives.
+    pub false_positive_rate_at_95: Option<f64>,
+}
+
+impl Ranking {
+    /// Orders `scores`, none of which is NaN.
+    pub fn new(scores: &[f64], positive: impl Fn(usize) -> bool) -> Ranking {
+        let mut order: Vec<u32> = (0..scores.len() as u32).collect();
+        let score = |sample: u32| scores[sample as usize];
+        order.sort_by(|left, right| score(*right).total_cmp(&score(*left)).then(left.cmp(right)));
+        let last_of_score = (0..order.len())
+            .map(|at| {
+                order
+                    .get(at + 1)
+                    .is_none_or(|next| score(*next) < score(order[at]))
+            })
+            .collect();
+        let positive = order.iter().map(|sample| positive(*sample as usize)).collect();
+        Ranking {
+            order,
+            last_of_score,
+            positive,
+        }
+    }
+
+    /// Sample numbers, the lowest score first.
+    pub fn rising(&self) -> impl Iterator<Item = usize> {
+        self.order.iter().rev().map(|sample| *sample as usize)
+    }
+
+    /// Calls `each` for every distinct score, the highest first, with the weight of the positive
+    /// and the negative samples that have it. Scores that weigh nothing are left out.
+    pub fn walk(&self, weights: &[u32], mut each: impl FnMut(u64, u64)) {
+        let (mut positives, mut negatives) = (0, 0);
+        for ((sample, last), positive) in self.order.iter().zip(&self.last_of_score).zip(&self.positive) {
+            let weight = u64::from(weights[*sample as usize]);
+            match positive {
+                true => positives += weight,
+                false => negatives += weight,
+            }
+            if *last && positives + negatives > 0 {
+                each(positives, negatives);
+                (positives, negatives) = (0, 0);
+            }
+        }
+    }
+
+    /// The figures with these weights, one for each sample.
+    pub fn figures(&self, weights: &[u32]) -> RankingFigures {
+        let (mut all_positives, mut all_negatives) = (0, 0);
+        self.walk(weights, |positives, negatives| {
+            all_positives += positives;
+            all_negatives += negatives;
+        });
+        // Twice the pairs in the right order, so that a half pair is whole: exact.
+        let mut pairs = 0_u128;
+        let (mut true_positives, mut false_positives) = (0_u64, 0_u64);
+        let mut precisions = 0.0;
+        let mut at_95 = None;
+        self.walk(weights, |positives, negatives| {
+            pairs += u128::from(negatives) * u128::from(2 * true_positives + positives);
+            true_positives += positives;
+            false_positives += negatives;
+            if positives > 0 {
+                let precision = true_positives as f64 / (true_positives + false_positives) as f64;
+                precisions += positives as f64 * precision;
+            }
+            let enough = u128::from(true_positives) * 20 >= u128::from(all_positives) * 19;
+            if at_95.is_none() && enough && true_positives > 0 {
+                at_95 = share(false_positives, all_negatives);
+            }
+        });
+        let all_pairs = u128::from(all_positives) * u128::from(all_negatives);
+        RankingFigures {
+            auroc: (all_pairs > 0).then(|| pairs as f64 / 2.0 / all_pairs as f64),
+            average_precision: (all_positives > 0).then(|| precisions / all_positives as f64),
+            false_positive_rate_at_95: at_95.filter(|_| all_pairs > 0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn auroc_is_the_share_of_pairs_in_order(
+            samples in proptest::collection::vec((0_u8..6, any::<bool>(), 0_u32..4), 0..25)
+        ) {
+            let scores: Vec<f64> = samples.iter().map(|(score, _, _)| f64::from(*score)).collect();
+            let weights: Vec<u32> = samples.iter().map(|(_, _, weight)| *weight).collect();
+            let figures = Ranking::new(&scores, |sample| samples[sample].1).figures(&weights);
+            let (mut right, mut all) = (0.0, 0.0);
+            for (score, positive, weight) in &samples {
+                for (other, other_positive, other_weight) in &samples {
+                    if *positive && !other_positive {
+                        let pairs = f64::from(weight * other_weight);
+                        all += pairs;
+                        right += match score.cmp(other) {
+                            std::cmp::Ordering::Greater => pairs,
+                            std::cmp::Ordering::Equal => pairs / 2.0,
+                            std::cmp::Ordering::Less => 0.0,
+                        };
+                    }
+                }
+            }
+            prop_assert_eq!(figures.auroc, (all > 0.0).then(|| right / all));
+            for figure in [figures.average_precision, figures.false_positive_rate_at_95] {
+                prop_assert!(figure.is_none_or(|figure| (0.0..=1.0 + 1e-12).contains(&figure)));
+            }
+        }
+
+        #[test]
+        fn a_weight_is_the_same_as_repeating_the_sample(
+            samples in proptest::collection::vec((0_u8..6, any::<bool>(), 0_u32..4), 0..25)
+        ) {
+            let repeated: Vec<(u8, bool)> = samples
+                .iter()
+                .flat_map(|(score, positive, weight)| vec![(*score, *positive); *weight as usize])
+                .collect();
+            let of = |scores: Vec<f64>, positive: Vec<bool>, weights: &[u32]| {
+                Ranking::new(&scores, |sample| positive[sample]).figures(weights)
+            };
+            let weighted = of(
+                samples.iter().map(|sample| f64::from(sample.0)).collect(),
+                samples.iter().map(|sample| sample.1).collect(),
+                &samples.iter().map(|sample| sample.2).collect::<Vec<_>>(),
+            );
+            let plain = of(
+                repeated.iter().map(|sample| f64::from(sample.0)).collect(),
+                repeated.iter().map(|sample| sample.1).collect(),
+                &vec![1; repeated.len()],
+            );
+            prop_assert_eq!(weighted, plain);
+        }
+    }
+}

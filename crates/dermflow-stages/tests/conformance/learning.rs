@@ -1,0 +1,181 @@
+//! Cases of the kinds that train and use networks: small networks, small pictures.
+//!
+//! Kinds that train have no result without samples, so they get theirs in the world without
+//! rows, too; that they refuse an empty table in words is tested beside `classifier-train`.
+
+use dermflow_core::memory::MemoryContext;
+use dermflow_nn::architecture::{Architecture, Named, Published, Regressor};
+use dermflow_nn::layout::{Layout, Weights};
+use dermflow_nn::model_file::{Description, Model, Preprocessing};
+
+use crate::Case;
+use crate::world::World;
+
+const CLASSIFIER: &str = "{architecture: {published: {name: efficientnetv2-b0, width: 0.15, depth: 0.2}}, side: 32, \
+    batches: {size: 8, sampling: balanced, augmentation: {horizontal-flip: 0.5, mix: {mixup: 0.2}}}, \
+    training: {epochs: 2, schedule: {learning-rate: 0.002}}}";
+
+const JOINT: &str = "{classifier: {architecture: {published: {name: efficientnet-b0, width: 0.15, depth: 0.1}}, side: 24, \
+    batches: {size: 8}, training: {epochs: 1}}, foreground: {probability: 0.5, apply: blur-background}}";
+
+const REGRESSOR: &str = "{architecture: {published: {name: efficientnetv2-b0, width: 0.15, depth: 0.2}}, side: 32, \
+    head-channels: 8, neck: [{channels: 16}, {channels: 16}, {channels: 8, lateral: true}], batches: {size: 8}, \
+    training: {epochs: 2}}";
+
+pub fn cases() -> Vec<Case> {
+    let case = |kind, with, prepare: fn(&mut World, bool), golden| Case {
+        kind,
+        with,
+        prepare,
+        golden: (1, golden),
+    };
+    vec![
+        case("classifier-infer", "{}", with_classifier, "e6892b505fff"),
+        case(
+            "classifier-infer",
+            "{views: flips-and-turns}",
+            with_classifier,
+            "197577adceaa",
+        ),
+        case("classifier-train", CLASSIFIER, labelled, "3fa3c1cc91e2"),
+        case(
+            "explain",
+            "{pictures: 3}",
+            with_classifier_and_boxes,
+            "c5ba77d73a11",
+        ),
+        case("export-model", "{format: timm}", a_classifier, "2fbedc30d19e"),
+        case(
+            "export-model",
+            "{format: {onnx: {probabilities: true}}, name: skin}",
+            a_classifier,
+            "351d3e955650",
+        ),
+        case(
+            "import-model",
+            "{path: weights.safetensors, architecture: {published: {name: efficientnetv2-b0, width: 0.15, depth: 0.2}}, outputs: 4}",
+            weights_file,
+            "f221609ec66e",
+        ),
+        case("joint-retrain", JOINT, labelled_with_maps, "09ec31e27b67"),
+        case(
+            "regressor-infer",
+            "{threshold: 0.0, most: 3}",
+            with_regressor,
+            "9c355b40d6cc",
+        ),
+        case("regressor-train", REGRESSOR, with_heatmaps, "1cfce94243b5"),
+    ]
+}
+
+/// What `synthesize` makes, and heat maps of it.
+fn made(images: usize) -> MemoryContext {
+    let run = |kind: &str, with: &str, context: &mut MemoryContext| {
+        let kind = dermflow_stages::registry().get(kind).unwrap().clone();
+        let parameters = kind.parse(&serde_yaml::from_str(with).unwrap()).unwrap();
+        kind.run(&parameters, context).unwrap();
+    };
+    let mut made = MemoryContext::default();
+    let with = format!("{{images: {images}, width: 32, height: 32, classes: 3}}");
+    run("synthesize", &with, &mut made);
+    made.add_table("samples", made.output("samples"));
+    made.add_table("boxes", made.output("boxes"));
+    run("box-to-heatmap", "{stride: 4}", &mut made);
+    made
+}
+
+fn wire(world: &mut World, images: usize, ports: &[(&str, &str)]) {
+    let made = made(images);
+    for (port, output) in ports {
+        world.tables.push(((*port).to_string(), made.output(output)));
+    }
+}
+
+fn labelled(world: &mut World, _: bool) {
+    wire(world, 24, &[("samples", "samples"), ("labels", "truth")]);
+}
+
+fn labelled_with_maps(world: &mut World, rows: bool) {
+    labelled(world, rows);
+    let model = network(regressor());
+    let path = world.folder.path().join("for-maps.safetensors");
+    model.save(&path).unwrap();
+    let mut context = MemoryContext::default();
+    context.add_table("samples", world.tables[0].1.clone());
+    context.add_model("model", path);
+    let kind = dermflow_stages::registry()
+        .get("regressor-infer")
+        .unwrap()
+        .clone();
+    let parameters = kind.parse(&serde_yaml::Value::Null).unwrap();
+    kind.run(&parameters, &mut context).unwrap();
+    world
+        .tables
+        .push(("foreground".to_string(), context.output("foreground")));
+}
+
+fn with_heatmaps(world: &mut World, _: bool) {
+    wire(world, 16, &[("samples", "samples"), ("heatmaps", "heatmaps")]);
+}
+
+fn narrow() -> Named {
+    Named {
+        width: 0.15,
+        depth: 0.2,
+        ..Named::plain(Published::EfficientNetV2B0)
+    }
+}
+
+fn regressor() -> Architecture {
+    narrow().regressor(Regressor::suggested(3)).unwrap()
+}
+
+fn classifier() -> Architecture {
+    narrow().classifier(3).unwrap()
+}
+
+/// A model of weights drawn from a seed.
+fn network(architecture: Architecture) -> Model {
+    let weights = Weights::initialise(Layout::of(&architecture).unwrap().into(), 7);
+    let classes = ["a", "b", "c"];
+    let description = Description::new(architecture, classes, Preprocessing::imagenet(32, 32));
+    Model::new(description, weights).unwrap()
+}
+
+fn model(world: &mut World, kind: &'static str, architecture: Architecture) {
+    let path = world.folder.path().join(format!("{kind}.safetensors"));
+    network(architecture).save(&path).unwrap();
+    world.models.push(("model".to_string(), kind, path));
+}
+
+fn with_classifier(world: &mut World, rows: bool) {
+    wire(world, if rows { 12 } else { 0 }, &[("samples", "samples")]);
+    model(world, "classifier", classifier());
+}
+
+fn with_classifier_and_boxes(world: &mut World, rows: bool) {
+    wire(
+        world,
+        if rows { 12 } else { 0 },
+        &[("samples", "samples"), ("boxes", "boxes")],
+    );
+    model(world, "classifier", classifier());
+}
+
+fn with_regressor(world: &mut World, rows: bool) {
+    wire(world, if rows { 12 } else { 0 }, &[("samples", "samples")]);
+    model(world, "regressor", regressor());
+}
+
+fn a_classifier(world: &mut World, _: bool) {
+    model(world, "classifier", classifier());
+}
+
+/// A file with timm's names and three outputs, read for a network of four.
+fn weights_file(world: &mut World, _: bool) {
+    let bytes = dermflow_nn::weights::export(
+        &network(classifier()).weights,
+        dermflow_nn::weights::Convention::Timm,
+    );
+    world.source("path", "weights.safetensors", bytes.unwrap());
+}
