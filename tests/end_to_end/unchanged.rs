@@ -84,11 +84,18 @@ fn an_edit_back_and_forth_is_seen_each_time() {
 fn another_program_of_the_same_version_looks_for_itself() {
     let project = chain(20);
     project.run(&["run"]);
-    settle();
     let memo = files_below(&project.at(".dermflow/memos"))[0].clone();
-    let before = std::fs::read(&memo).unwrap();
-    project.run(&["run"]);
-    assert!(std::fs::read(&memo).unwrap() == before, "nothing to write anew");
+    let mut before = Vec::new();
+    // On a busy machine a time may be too fresh to be trusted; then the memo is written anew.
+    let stays = (0..10).any(|_| {
+        settle();
+        project.run(&["run"]);
+        let now = std::fs::read(&memo).unwrap();
+        let same = now == before;
+        before = now;
+        same
+    });
+    assert!(stays, "with nothing to do, the memo is written anew every time");
     let copy = project.at("dermflow-copy");
     std::fs::copy(env!("CARGO_BIN_EXE_dermflow-under-test"), &copy).unwrap();
     std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
