@@ -163,12 +163,14 @@ fn infer(network: &Network, batch: BatchShape) {
     }
 }
 
-/// Fails where the two differ by more than a tenth.
+/// Fails where activations differ by more than a tenth, or all that is resident, which the
+/// system's allocator has a part in, by more than a fifth.
 fn assert_near(name: &str, what: &str, predicted: u64, found: u64) {
     let ratio = predicted as f64 / found as f64;
+    let within = if what == "activations" { 0.1 } else { 0.2 };
     println!("{name}: {what} predicted {predicted}, found {found}: {ratio:.3}");
     assert!(
-        (0.9..=1.1).contains(&ratio),
+        (1.0 - within..=1.0 + within).contains(&ratio),
         "{name}: {what} {predicted} for {found}"
     );
 }
