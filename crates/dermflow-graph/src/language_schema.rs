@@ -44,7 +44,7 @@ fn properties() -> Json {
         "salt": {"type": ["string", "number", "null"], "description": "Any text; changing it disowns earlier results of all stages."},
         "params": named("Values to use as `${name}`, and to change in variants or by `--set name=value`.", json!(true)),
         "include": {
-            "description": "Files whose stages, params, variants, matrices and outputs belong to this pipeline; relative to this file.",
+            "description": "Files whose stages, params, variants, matrices and outputs belong to this pipeline; relative to this file. Their params, seed and salt are defaults: what this file says instead counts.",
             "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "null"}],
         },
         "stages": named("The steps, by name.", json!({"$ref": "#/$defs/stage"})),
@@ -53,7 +53,7 @@ fn properties() -> Json {
             json!({"type": ["object", "null"]}),
         ),
         "matrix": named(
-            "Named sweeps: every combination of the lists is a pipeline of its own.",
+            "Named sweeps: every combination of the lists is a pipeline of its own. The list `variant` has names of variants, and `base` for none.",
             json!({"type": "object", "minProperties": 1, "additionalProperties": {"type": "array", "minItems": 1}}),
         ),
         "outputs": named("The results to keep for people: `name: stage.port`.", json!({"type": "string"})),

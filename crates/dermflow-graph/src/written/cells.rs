@@ -51,7 +51,7 @@ pub(crate) fn select(
     }
     let mut matrices = Vec::new();
     for (key, node) in &pipeline.matrix.entries {
-        let cells = of_matrix(reporter, key, node);
+        let cells = of_matrix(reporter, key, node, &variants);
         if let Some(first) = cells.first() {
             dry_run(reporter, pipeline, &first.changes);
         }
@@ -125,16 +125,28 @@ fn unknown<'a>(
     reporter.add(Report::error(code, file, message).maybe_help(help));
 }
 
+/// The axis whose values are names of variants.
+const VARIANT_AXIS: &str = "variant";
+
+/// The name by which that axis takes the pipeline without any variant.
+const BASE: &str = "base";
+
 /// The cartesian product, the last list turning fastest.
-fn of_matrix(reporter: &mut Reporter, name: &Key, node: &Node) -> Vec<Cell> {
+fn of_matrix(reporter: &mut Reporter, name: &Key, node: &Node, variants: &[Cell]) -> Vec<Cell> {
     let what = format!("matrix `{}`", name.text);
-    let help = "a matrix is `name: {param: [values], stages.NAME.with.PARAMETER: [values]}`";
+    let help =
+        "a matrix is `name: {param: [values], stages.NAME.with.PARAMETER: [values], variant: [names]}`";
     let before = reporter.errors();
     let axes = pipeline::entries(reporter, node.clone(), &what, help);
     let axes: Vec<(Key, Vec<Node>)> = axes
         .into_iter()
         .filter_map(|(key, values)| Some((key.clone(), axis(reporter, &key, values)?)))
         .collect();
+    for (_, names) in axes.iter().filter(|(key, _)| key.text == VARIANT_AXIS) {
+        names
+            .iter()
+            .for_each(|name| known_variant(reporter, name, variants));
+    }
     if reporter.errors() > before {
         return Vec::new();
     }
@@ -155,8 +167,20 @@ fn of_matrix(reporter: &mut Reporter, name: &Key, node: &Node) -> Vec<Cell> {
         return Vec::new();
     }
     (0..count.unwrap_or(0))
-        .map(|number| combination(&name.text, &axes, number))
+        .map(|number| combination(&name.text, &axes, number, variants))
         .collect()
+}
+
+/// Refuses a value of the axis `variant` that is the name of none.
+fn known_variant(reporter: &mut Reporter, name: &Node, variants: &[Cell]) {
+    let text = label(name);
+    let names = || variants.iter().filter_map(|cell| cell.label.as_deref());
+    if text == BASE || names().any(|known| known == text) {
+        return;
+    }
+    let help = reporter.suggest(&text, "variant", names().chain([BASE]));
+    let message = format!("the pipeline has no variant `{text}` for this matrix");
+    reporter.add(Report::error("unknown-variant", name.span, message).maybe_help(help));
 }
 
 fn axis(reporter: &mut Reporter, key: &Key, values: Node) -> Option<Vec<Node>> {
@@ -184,7 +208,8 @@ fn axis(reporter: &mut Reporter, key: &Key, values: Node) -> Option<Vec<Node>> {
     Some(elements)
 }
 
-fn combination(name: &str, axes: &[(Key, Vec<Node>)], number: usize) -> Cell {
+/// The changes of a cell's variant, if there is one, come before those of all other axes.
+fn combination(name: &str, axes: &[(Key, Vec<Node>)], number: usize, variants: &[Cell]) -> Cell {
     let mut rest = number;
     let mut chosen: Vec<(&Key, &Node)> = Vec::with_capacity(axes.len());
     for (key, values) in axes.iter().rev() {
@@ -196,12 +221,26 @@ fn combination(name: &str, axes: &[(Key, Vec<Node>)], number: usize) -> Cell {
         .iter()
         .map(|(key, value)| format!("{}={}", key.text, label(value)))
         .collect();
+    let (named, others): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|(key, _)| key.text == VARIANT_AXIS);
+    let variant = |name: &Node| {
+        let name = label(name);
+        variants
+            .iter()
+            .find(move |cell| cell.label.as_ref() == Some(&name))
+    };
+    let mut changes: Vec<Assignment> = named
+        .into_iter()
+        .filter_map(|(_, name)| variant(name))
+        .flat_map(|cell| cell.changes.clone())
+        .collect();
+    changes.extend(
+        others
+            .into_iter()
+            .map(|(key, value)| Assignment::new(key, value.clone())),
+    );
     Cell {
         label: Some(format!("{name}[{}]", parts.join(","))),
-        changes: chosen
-            .into_iter()
-            .map(|(key, value)| Assignment::new(key, value.clone()))
-            .collect(),
+        changes,
     }
 }
 

@@ -218,7 +218,9 @@ fn add_named(reporter: &mut Reporter, named: &mut Named, what: &str, node: Node)
                 Report::error("reserved-name", key.span, format!("a param can't be called `{}`", key.text))
                     .help("that name has a meaning of its own in variants and overrides; `seed` and `salt` stand at the top level"),
             );
-        } else if let Some((first, _)) = named.get(&key.text) {
+        } else if let Some((first, _)) = named.get(&key.text)
+            && !(what == "param" && is_default_of(first, &key))
+        {
             reporter.add(repeated_name(what, first, &key));
         } else {
             named.set(key, Arc::new(value));
@@ -228,9 +230,18 @@ fn add_named(reporter: &mut Reporter, named: &mut Named, what: &str, node: Node)
 
 fn set_once(reporter: &mut Reporter, place: &mut Option<(Key, Arc<Node>)>, key: Key, node: Node) {
     match place {
-        Some((first, _)) => reporter.add(repeated_name("pipeline's", first, &key)),
-        None => *place = Some((key, Arc::new(node))),
+        Some((first, _)) if !is_default_of(first, &key) => {
+            reporter.add(repeated_name("pipeline's", first, &key));
+        }
+        _ => *place = Some((key, Arc::new(node))),
     }
+}
+
+/// Whether `first`, a param or the seed, stands in a file that the file of `own` includes: then
+/// it is a default, and the including file's value counts. A file is numbered before those that
+/// it includes, and after those that an earlier `include` entry led to.
+fn is_default_of(first: &Key, own: &Key) -> bool {
+    first.span.file > own.span.file
 }
 
 fn repeated_name(what: &str, first: &Key, again: &Key) -> Report {

@@ -119,6 +119,31 @@ fn cells_are_the_base_the_variants_and_the_matrix_in_written_order() {
 }
 
 #[test]
+fn a_matrix_can_run_through_variants_whose_changes_come_first() {
+    let text = "params: {n: 1, m: 1}
+stages: {a: {kind: script, with: {command: ['${n} ${m} ${seed}']}}}
+variants: {more: {n: 2, m: 2}}
+matrix: {each: {m: [3], variant: [base, more], seed: [5, 6]}}";
+    let loaded = load_as(text, CellSelection::Matrix("each".into()), &[]).unwrap();
+    let seen: Vec<(String, String)> = loaded
+        .pipelines
+        .iter()
+        .map(|cell| (cell.cell.clone().unwrap(), parameter(cell, "a", "command")))
+        .collect();
+    let wanted = [
+        ("base", 5, "1 3 5"),
+        ("base", 6, "1 3 6"),
+        ("more", 5, "2 3 5"),
+        ("more", 6, "2 3 6"),
+    ];
+    let wanted = wanted.map(|(variant, seed, command)| {
+        let label = format!("each[m=3,variant={variant},seed={seed}]");
+        (label, format!("List([Text(\"{command}\")])"))
+    });
+    assert_eq!(seen, wanted);
+}
+
+#[test]
 fn one_variant_one_matrix_or_one_cell_can_be_asked_for() {
     let count = |cells| load_as(PLAIN, cells, &[]).unwrap().pipelines.len();
     assert_eq!(count(CellSelection::Variant("none".into())), 1);
@@ -230,6 +255,18 @@ fn included_files_are_merged_and_their_paths_are_their_own() {
     assert_eq!(source("part"), at("data/."));
     assert_eq!(source("up"), at("lib/data"));
     assert_eq!(pipeline.folder, folder.path());
+}
+
+#[test]
+fn params_and_the_seed_of_an_included_file_are_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let part = "seed: 1\nparams: {n: 1, m: 1}\nstages: {a: {kind: script, with: {command: ['${n} ${m} ${seed}']}}}\n";
+    std::fs::write(at("part.yaml"), part).unwrap();
+    std::fs::write(at("top.yaml"), "include: part.yaml\nseed: 2\nparams: {n: 2}\n").unwrap();
+    let loaded = load_file(&at("top.yaml"), CellSelection::Base, &[]).unwrap();
+    let command = parameter(loaded.base().unwrap(), "a", "command");
+    assert_eq!(command, r#"List([Text("2 1 2")])"#);
 }
 
 #[test]
