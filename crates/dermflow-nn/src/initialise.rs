@@ -2,8 +2,10 @@
 //!
 //! The rules are those of the code released with EfficientNet (and of timm): convolutions
 //! normal with standard deviation sqrt(2 / fan-out), where a depthwise convolution's fan-out is
-//! its window alone; the classifier uniform in ±1/sqrt(classes); biases 0; norms 1 and 0. A
-//! regressor follows CenterNet: its maps begin near 0.1 everywhere (`method.md` H4).
+//! its window alone; biases 0; norms 1 and 0. But the classifier is uniform in
+//! ±1/sqrt(features), not ±1/sqrt(classes): for ImageNet's thousand classes that is nearly the
+//! same, while for three it would begin with outputs of some tens and a loss far above chance.
+//! A regressor follows CenterNet: its maps begin near 0.1 everywhere (`method.md` H4).
 //!
 //! Each tensor draws from the seed and its own name, so that networks which share a part start
 //! with it the same. Logarithm and cosine come from `libm`, not from the machine's C library, so
@@ -51,7 +53,7 @@ fn draw(values: &mut [f32], spec: &TensorSpec, seed: u64) {
         Role::Bias | Role::NormShift | Role::RunningMean => values.fill(0.0),
         Role::NormScale | Role::RunningVariance => values.fill(1.0),
         Role::Linear => {
-            let bound = 1.0 / (spec.shape[0] as f64).sqrt();
+            let bound = 1.0 / (spec.shape[1] as f64).sqrt();
             let mut draws = Draws::of(spec, seed);
             values.fill_with(|| (bound * (2.0 * draws.uniform() - 1.0)) as f32);
         }

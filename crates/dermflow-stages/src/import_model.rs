@@ -74,7 +74,7 @@ impl ImportModelParameters {
 impl StageKind for ImportModel {
     type Parameters = ImportModelParameters;
     const NAME: &'static str = "import-model";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: &'static str =
         "Reads a classifier's weights with timm's, torchvision's or this program's names.";
     const EXAMPLE: &'static str = "\

@@ -194,8 +194,8 @@ outputs:
                 .reading(["fold"]),
                 InputPort::one(
                     "init",
-                    PortType::Model(Some("regressor".to_string())),
-                    "the model to go on from",
+                    PortType::Model(None),
+                    "the regressor to go on from, or a classifier whose backbone to start with",
                 )
                 .with_arity(Arity::Optional),
             ],

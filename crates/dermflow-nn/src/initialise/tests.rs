@@ -46,7 +46,7 @@ fn convolutions_are_drawn_by_their_fan_out() {
 #[test]
 fn the_classifier_is_uniform_and_biases_are_zero() {
     let weights = Weights::initialise(layout(), 20);
-    let bound = 1.0 / 40.0_f64.sqrt();
+    let bound = 1.0 / 1280.0_f64.sqrt();
     assert_deviation(&weights, "classifier.weight", bound / 3.0_f64.sqrt());
     let most = weights
         .view("classifier.weight")

@@ -147,18 +147,7 @@ pub fn continued(
     }
     let architecture = description.architecture.with_classes(classes.len() as u32);
     let network = Network::new(&architecture).map_err(|error| StageError::new(error.to_string()))?;
-    let mut own = Weights::initialise(network.layout().clone(), seed);
-    let layout = network.layout().clone();
-    let mut drawn = Vec::new();
-    for spec in layout.tensors() {
-        let hangs_on_classes = matches!(spec.unit, Unit::Classifier | Unit::HeatOutput);
-        match weights.layout().find(&spec.name) {
-            Some(given) if given.shape == spec.shape && !hangs_on_classes => {
-                own.of_mut(spec).copy_from_slice(weights.of(given));
-            }
-            _ => drawn.push(spec.name.clone()),
-        }
-    }
+    let (own, drawn) = taken_over(&weights, &network, seed);
     context.log(&format!(
         "`init` tells {} classes apart, not the {} of this data: drawn anew are {}",
         description.classes.len(),
@@ -170,6 +159,56 @@ pub fn continued(
         weights: snapshot(own),
         classes,
     })
+}
+
+/// A network whose backbone is a model's, the rest drawn from `seed`, which is told.
+///
+/// # Errors
+/// Where the network can't be built, or the model's backbone is another one.
+pub fn on_backbone(
+    architecture: &Architecture,
+    model: &Model,
+    classes: Classes,
+    seed: u64,
+    context: &dyn StageContext,
+) -> Result<Started, StageError> {
+    let given = &model.description.architecture;
+    if given.backbone != architecture.backbone {
+        let message = format!(
+            "`init` is {}, whose backbone is not that of {}",
+            given.name, architecture.name
+        );
+        return Err(StageError::new(message).with_help("give both the same `architecture`"));
+    }
+    let network = Network::new(architecture).map_err(|error| StageError::new(error.to_string()))?;
+    let (own, drawn) = taken_over(&model.weights, &network, seed);
+    context.log(&format!(
+        "the backbone is taken from `init`; drawn anew are the {} tensors behind it",
+        drawn.len()
+    ));
+    Ok(Started {
+        network,
+        weights: snapshot(own),
+        classes,
+    })
+}
+
+/// A network's weights, those of `given` where name and shape are the same and their meaning
+/// doesn't hang on the classes, else drawn from `seed`; and the names of those that were drawn.
+fn taken_over(given: &Weights, network: &Network, seed: u64) -> (Weights, Vec<String>) {
+    let layout = network.layout().clone();
+    let mut own = Weights::initialise(layout.clone(), seed);
+    let mut drawn = Vec::new();
+    for spec in layout.tensors() {
+        let hangs_on_classes = matches!(spec.unit, Unit::Classifier | Unit::HeatOutput);
+        match given.layout().find(&spec.name) {
+            Some(same) if same.shape == spec.shape && !hangs_on_classes => {
+                own.of_mut(spec).copy_from_slice(given.of(same));
+            }
+            _ => drawn.push(spec.name.clone()),
+        }
+    }
+    (own, drawn)
 }
 
 /// How many numbers are trained, and a few words on them, for the record.

@@ -29,6 +29,20 @@ pub struct ForegroundPrior {
     pub floor: f64,
     /// Whose map is used.
     pub map: MapChoice,
+    /// What counts as wholly foreground.
+    pub scale: MapScale,
+}
+
+/// What counts as wholly foreground.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum MapScale {
+    /// The highest value of each map: a regressor that is unsure of a lesion's class finds its
+    /// place all the same, with lower values, and would else leave the whole picture dark.
+    #[default]
+    Peak,
+    /// 1: maps count as they are stored.
+    AsStored,
 }
 
 impl Default for ForegroundPrior {
@@ -38,6 +52,7 @@ impl Default for ForegroundPrior {
             apply: Apply::default(),
             floor: 0.1,
             map: MapChoice::default(),
+            scale: MapScale::default(),
         }
     }
 }
@@ -139,13 +154,17 @@ impl ForegroundPrior {
     /// but no less than the floor.
     fn shares(&self, map: &Heatmap, width: usize, height: usize) -> Vec<f32> {
         let floor = self.floor as f32;
+        let whole = match self.scale {
+            MapScale::Peak => f32::from(map.codes().iter().copied().max().unwrap_or(0).max(1)),
+            MapScale::AsStored => 255.0,
+        };
         let mut shares = Vec::with_capacity(width * height);
         let last = |cells: usize| cells.saturating_sub(1) as f32;
         for row in 0..height {
             let y = ((row as f32 + 0.5) / STRIDE as f32 - 0.5).clamp(0.0, last(map.height()));
             for column in 0..width {
                 let x = ((column as f32 + 0.5) / STRIDE as f32 - 0.5).clamp(0.0, last(map.width()));
-                shares.push((bilinear(map, x, y) / 255.0).max(floor));
+                shares.push((bilinear(map, x, y) / whole).max(floor));
             }
         }
         shares
@@ -212,6 +231,23 @@ mod tests {
         assert_eq!(picture.at(0, 0), [50, 25, 13]);
         assert!(picture.at(12, 12)[0] > 170, "{:?}", picture.at(12, 12));
         assert_eq!(shown(Apply::Multiply, 1.0).at(0, 0), [200, 100, 50]);
+    }
+
+    #[test]
+    fn a_faint_map_brings_out_as_much_as_a_bright_one_unless_it_counts_as_stored() {
+        let faint = Heatmap::of_codes(3, 3, map().codes().iter().map(|code| code / 5).collect()).unwrap();
+        let shown = |scale| {
+            let prior = ForegroundPrior {
+                scale,
+                floor: 0.0,
+                ..ForegroundPrior::default()
+            };
+            let mut augmented = Augmentation::resized(&Picture::filled(24, 24, [200; 3]), [24, 24]);
+            prior.show(&mut augmented, &faint);
+            augmented.picture.at(12, 12)[0]
+        };
+        assert!(shown(MapScale::Peak) > 170, "{}", shown(MapScale::Peak));
+        assert!(shown(MapScale::AsStored) < 45, "{}", shown(MapScale::AsStored));
     }
 
     #[test]

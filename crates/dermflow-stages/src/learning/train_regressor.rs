@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::AsArray;
 use arrow::datatypes::Float64Type;
 use dermflow_core::{SampleId, StageContext, StageError};
+use dermflow_nn::architecture::Architecture;
 use dermflow_nn::loss::{Centre, RegressorLoss};
 use dermflow_nn::model_file::{Description, Interpolation, Model, Preprocessing};
 use dermflow_nn::network::{Draw, Images, Mode, Network, NetworkError};
@@ -25,7 +26,7 @@ use super::batches::{BatchSettings, Orders, key, share};
 use super::classes::Classes;
 use super::folds::Use;
 use super::lesions::{ClassMap, Lesions};
-use super::network::{Started, continued, fresh, model, provenance, told, weights};
+use super::network::{Started, continued, fresh, model, on_backbone, provenance, told, weights};
 use super::normalise::Normalise;
 use super::pictures::Grids;
 use super::run::{self, kept, resize_mode, write_history, write_model};
@@ -282,6 +283,15 @@ impl RegressorObjective {
     }
 }
 
+fn architecture(
+    parameters: &RegressorTrainParameters,
+    classes: &Classes,
+) -> Result<Architecture, StageError> {
+    parameters
+        .network(classes.len() as u32)
+        .map_err(crate::columns::failure)
+}
+
 fn images(pixels: &[f32], count: usize, side: usize) -> Images<'_> {
     Images {
         pixels,
@@ -324,7 +334,7 @@ pub fn train(
     let classes = classes(parameters, &lesions, &pictures, &samples)?;
     same_stride(parameters, &lesions, &pictures)?;
     let seed = context.seed();
-    let preprocessing = Preprocessing {
+    let mut preprocessing = Preprocessing {
         resize: header_mode(resize_mode(placements)),
         interpolation: Interpolation::Bilinear,
         mean: parameters.channels.mean,
@@ -336,13 +346,19 @@ pub fn train(
         weights: start,
         classes,
     } = match context.has_input("init") {
-        true => continued(model(context, "init")?, classes, seed, context)?,
-        false => {
-            let architecture = parameters
-                .network(classes.len() as u32)
-                .map_err(crate::columns::failure)?;
-            fresh(&architecture, classes, seed)?
+        true => {
+            let model = model(context, "init")?;
+            preprocessing.mean = model.description.preprocessing.mean;
+            preprocessing.deviation = model.description.preprocessing.deviation;
+            match model.description.architecture.regressor() {
+                Some(_) => continued(model, classes, seed, context)?,
+                None => {
+                    let architecture = architecture(parameters, &classes)?;
+                    on_backbone(&architecture, &model, classes, seed, context)?
+                }
+            }
         }
+        false => fresh(&architecture(parameters, &classes)?, classes, seed)?,
     };
     told(&network, context);
     context.metric("training samples", samples.len() as f64);
