@@ -15,7 +15,7 @@ use dermflow_core::{
     Resources, SampleId, Shape, StageContext, StageError, StageKind, TableType, sample_ids,
 };
 use dermflow_nn::network::{Grids, Images};
-use dermflow_vision::boxes::PixelBox;
+use dermflow_vision::boxes::{PixelBox, problem};
 use dermflow_vision::picture::Picture;
 use dermflow_vision::placement::{Placement, Rectangle};
 use schemars::JsonSchema;
@@ -35,7 +35,7 @@ pub struct RegressorInfer;
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "RegressorInfer")]
 pub struct RegressorInferParameters {
-    /// The least score of a box that is told.
+    /// The least probability of a box that is told.
     #[schemars(range(min = 0.0, max = 1.0))]
     threshold: f64,
     /// The most boxes of a picture.
@@ -55,7 +55,7 @@ impl Default for RegressorInferParameters {
 impl StageKind for RegressorInfer {
     type Parameters = RegressorInferParameters;
     const NAME: &'static str = "regressor-infer";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: &'static str = "Makes a foreground map of every picture, one channel at stride 8, and tells the boxes of its lesions.";
     const EXAMPLE: &'static str = "\
 name: regressor-infer-example
@@ -80,8 +80,12 @@ stages:
     kind: regressor-infer
     in: {samples: photos.samples, model: regressor.model}
     with: {threshold: 0.3, most: 20}
+  scores:
+    kind: evaluate-detections
+    in: {detections: foreground.boxes, boxes: boxes.boxes, samples: photos.samples}
 outputs:
   foreground: foreground.foreground
+  scores: scores.metrics
 ";
 
     fn inputs(_: &RegressorInferParameters) -> Inputs {
@@ -114,7 +118,7 @@ outputs:
             OutputPort::new(
                 "boxes",
                 PortType::Table(boxes_type()),
-                "the lesions that were found, with their scores, for evaluation",
+                "the lesions that were found, with how sure the regressor is of each, for `evaluate-detections`",
             ),
         ])
     }
@@ -178,7 +182,7 @@ fn foreground_type() -> TableType {
 }
 
 fn boxes_type() -> TableType {
-    closed("Boxes", [Column::new("score", ColumnType::Float32)])
+    closed("Boxes", [Column::new("probability", ColumnType::Float32)])
 }
 
 /// A contract's columns and these, and no others.
@@ -217,7 +221,7 @@ fn box_rows(
 ) -> Result<RecordBatch, StageError> {
     let ids = ids_of(&part.rows)?;
     let mut own = Vec::new();
-    let (mut labels, mut scores) = (StringBuilder::new(), Float32Builder::new());
+    let (mut labels, mut probabilities) = (StringBuilder::new(), Float32Builder::new());
     let mut sides: [Float64Builder; 4] = std::array::from_fn(|_| Float64Builder::new());
     for (place, picture) in part.pictures.iter().enumerate() {
         let mut id = [0; 32];
@@ -232,10 +236,15 @@ fn box_rows(
                 width: of_map.width * width as f64,
                 height: of_map.height * height as f64,
             };
-            let Rectangle { x, y, w, h } = stored.in_original(&placement, width, height);
+            let original = stored.in_original(&placement, width, height);
+            // A network may give a centre no size: there is no box to tell then.
+            if problem(&original).is_some() {
+                continue;
+            }
+            let Rectangle { x, y, w, h } = original;
             own.push(SampleId::from_bytes(id));
             labels.append_value(&loaded.description.classes[class]);
-            scores.append_value(score);
+            probabilities.append_value(score);
             for (builder, number) in sides.iter_mut().zip([x, y, w, h]) {
                 builder.append_value(number);
             }
@@ -245,7 +254,7 @@ fn box_rows(
     for mut side in sides {
         columns.push(Arc::new(side.finish()));
     }
-    columns.push(Arc::new(scores.finish()));
+    columns.push(Arc::new(probabilities.finish()));
     Ok(RecordBatch::try_new(boxes_type().schema(), columns)?)
 }
 

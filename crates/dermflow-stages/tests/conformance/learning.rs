@@ -43,6 +43,12 @@ pub fn cases() -> Vec<Case> {
         ),
         case("classifier-train", CLASSIFIER, labelled, "029f11e2c557"),
         case(
+            "evaluate-detections",
+            "{overlap: 0.3}",
+            found_by_a_regressor,
+            "5856b90a661a",
+        ),
+        case(
             "explain",
             "{pictures: 3}",
             with_classifier_and_boxes,
@@ -62,12 +68,10 @@ pub fn cases() -> Vec<Case> {
             "b08e7c44c7c3",
         ),
         case("joint-retrain", JOINT, labelled_with_maps, "20d69609641e"),
-        case(
-            "regressor-infer",
-            "{threshold: 0.0, most: 3}",
-            with_regressor,
-            "9c355b40d6cc",
-        ),
+        Case {
+            golden: (2, "ce462929bd97"),
+            ..case("regressor-infer", "{threshold: 0.0, most: 3}", with_regressor, "")
+        },
         case("regressor-train", REGRESSOR, with_heatmaps, "1cfce94243b5"),
     ]
 }
@@ -101,6 +105,14 @@ fn labelled(world: &mut World, _: bool) {
 
 fn labelled_with_maps(world: &mut World, rows: bool) {
     labelled(world, rows);
+    let inferred = inferred(world, "{}");
+    world
+        .tables
+        .push(("foreground".to_string(), inferred.output("foreground")));
+}
+
+/// What `regressor-infer` makes of the first table of the world, by a network of random weights.
+fn inferred(world: &World, with: &str) -> MemoryContext {
     let model = network(regressor());
     let path = world.folder.path().join("for-maps.safetensors");
     model.save(&path).unwrap();
@@ -111,11 +123,17 @@ fn labelled_with_maps(world: &mut World, rows: bool) {
         .get("regressor-infer")
         .unwrap()
         .clone();
-    let parameters = kind.parse(&serde_yaml::Value::Null).unwrap();
+    let parameters = kind.parse(&serde_yaml::from_str(with).unwrap()).unwrap();
     kind.run(&parameters, &mut context).unwrap();
-    world
-        .tables
-        .push(("foreground".to_string(), context.output("foreground")));
+    context
+}
+
+/// Boxes as `regressor-infer` tells them: what it writes is what `evaluate-detections` reads.
+fn found_by_a_regressor(world: &mut World, rows: bool) {
+    let images = if rows { 12 } else { 0 };
+    wire(world, images, &[("samples", "samples"), ("boxes", "boxes")]);
+    let found = inferred(world, "{threshold: 0.0, most: 3}").output("boxes");
+    world.tables.push(("detections".to_string(), found));
 }
 
 fn with_heatmaps(world: &mut World, _: bool) {
