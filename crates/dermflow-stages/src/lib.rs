@@ -64,6 +64,7 @@ mod select_for_labelling;
 mod sliced;
 mod split;
 mod synthesize;
+mod trap_sets;
 mod unpack;
 mod whole_samples;
 
@@ -103,6 +104,7 @@ pub use sample::Sample;
 pub use select_for_labelling::SelectForLabelling;
 pub use split::Split;
 pub use synthesize::Synthesize;
+pub use trap_sets::TrapSets;
 pub use unpack::Unpack;
 
 /// Every kind that comes with dermflow.
@@ -142,5 +144,6 @@ pub fn registry() -> Registry {
         .with::<SelectForLabelling>()
         .with::<Split>()
         .with::<Synthesize>()
+        .with::<TrapSets>()
         .with::<Unpack>()
 }

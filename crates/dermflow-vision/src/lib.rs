@@ -19,6 +19,7 @@ pub mod components;
 pub mod decode;
 pub mod ellipse;
 pub mod heatmap;
+pub mod inpaint;
 pub mod limits;
 pub mod mask;
 pub mod orientation;

@@ -140,7 +140,7 @@ impl ForegroundPrior {
                 blurred
             }
         };
-        let shares = self.shares(&map, width, height);
+        let shares = shares(&map, [width, height], self.floor, self.scale);
         let pixels = picture.pixels_mut().chunks_exact_mut(3);
         for ((pixel, behind), share) in pixels.zip(background.pixels().chunks_exact(3)).zip(shares) {
             for (value, behind) in pixel.iter_mut().zip(behind) {
@@ -149,26 +149,26 @@ impl ForegroundPrior {
             }
         }
     }
+}
 
-    /// The share of each pixel that stays: the map, bilinear between the middles of its cells,
-    /// but no less than the floor.
-    fn shares(&self, map: &Heatmap, width: usize, height: usize) -> Vec<f32> {
-        let floor = self.floor as f32;
-        let whole = match self.scale {
-            MapScale::Peak => f32::from(map.codes().iter().copied().max().unwrap_or(0).max(1)),
-            MapScale::AsStored => 255.0,
-        };
-        let mut shares = Vec::with_capacity(width * height);
-        let last = |cells: usize| cells.saturating_sub(1) as f32;
-        for row in 0..height {
-            let y = ((row as f32 + 0.5) / STRIDE as f32 - 0.5).clamp(0.0, last(map.height()));
-            for column in 0..width {
-                let x = ((column as f32 + 0.5) / STRIDE as f32 - 0.5).clamp(0.0, last(map.width()));
-                shares.push((bilinear(map, x, y) / whole).max(floor));
-            }
+/// The share of each pixel of a picture of `width` × `height` that is foreground: the map at
+/// [`STRIDE`], bilinear between the middles of its cells, but no less than `floor`.
+pub fn shares(map: &Heatmap, [width, height]: [usize; 2], floor: f64, scale: MapScale) -> Vec<f32> {
+    let floor = floor as f32;
+    let whole = match scale {
+        MapScale::Peak => f32::from(map.codes().iter().copied().max().unwrap_or(0).max(1)),
+        MapScale::AsStored => 255.0,
+    };
+    let mut shares = Vec::with_capacity(width * height);
+    let last = |cells: usize| cells.saturating_sub(1) as f32;
+    for row in 0..height {
+        let y = ((row as f32 + 0.5) / STRIDE as f32 - 0.5).clamp(0.0, last(map.height()));
+        for column in 0..width {
+            let x = ((column as f32 + 0.5) / STRIDE as f32 - 0.5).clamp(0.0, last(map.width()));
+            shares.push((bilinear(map, x, y) / whole).max(floor));
         }
-        shares
     }
+    shares
 }
 
 fn bilinear(map: &Heatmap, x: f32, y: f32) -> f32 {

@@ -73,6 +73,13 @@ pub fn cases() -> Vec<Case> {
             ..case("regressor-infer", "{threshold: 0.0, most: 3}", with_regressor, "")
         },
         case("regressor-train", REGRESSOR, with_heatmaps, "1cfce94243b5"),
+        case("trap-sets", "{donors: other-class}", with_boxes, "4ba01e78232b"),
+        case(
+            "trap-sets",
+            "{region: foreground, threshold: 0.01, fill: mean}",
+            with_maps,
+            "6fadf752ca2b",
+        ),
     ]
 }
 
@@ -134,6 +141,17 @@ fn found_by_a_regressor(world: &mut World, rows: bool) {
     wire(world, images, &[("samples", "samples"), ("boxes", "boxes")]);
     let found = inferred(world, "{threshold: 0.0, most: 3}").output("boxes");
     world.tables.push(("detections".to_string(), found));
+}
+
+fn with_boxes(world: &mut World, rows: bool) {
+    let images = if rows { 12 } else { 0 };
+    wire(world, images, &[("samples", "samples"), ("boxes", "boxes")]);
+}
+
+fn with_maps(world: &mut World, rows: bool) {
+    wire(world, if rows { 12 } else { 0 }, &[("samples", "samples")]);
+    let maps = inferred(world, "{}").output("foreground");
+    world.tables.push(("foreground".to_string(), maps));
 }
 
 fn with_heatmaps(world: &mut World, _: bool) {
