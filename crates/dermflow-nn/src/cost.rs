@@ -6,5 +6,7 @@ mod operations;
 #[cfg(test)]
 mod tests;
 
-pub use memory::{BatchShape, Memory, TrainingSetup, inference_memory, training_memory};
+pub use memory::{
+    BatchShape, Memory, TrainingSetup, inference_memory, training_memory, training_memory_at_least,
+};
 pub use operations::{multiply_adds, parameters};

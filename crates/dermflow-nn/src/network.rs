@@ -170,6 +170,11 @@ impl Network {
         self.inner.pool.bytes()
     }
 
+    /// The most bytes of activations that were held at once.
+    pub fn most_activation_bytes(&self) -> usize {
+        self.inner.pool.most_bytes()
+    }
+
     /// Gives the memory held for the next step back to the system: after training, or when the
     /// image size changes.
     pub fn release_memory(&self) {

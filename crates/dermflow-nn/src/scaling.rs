@@ -22,6 +22,7 @@
 //! ```
 
 mod choice;
+mod costing;
 mod grid;
 #[cfg(test)]
 mod tests;
@@ -32,8 +33,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{Architecture, ScalingRule};
-use crate::cost::{BatchShape, TrainingSetup, multiply_adds, parameters, training_memory};
+use crate::cost::TrainingSetup;
 use choice::choose;
+use costing::Costing;
 pub use grid::{Growth, Range, RatioGrid, Row};
 
 /// No search has more candidates.
@@ -97,15 +99,17 @@ impl Default for Search {
 }
 
 /// What a candidate costs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Costs {
     /// For one image.
     pub multiply_adds: u64,
     /// Trained numbers.
     pub parameters: u64,
-    /// Bytes that training takes at its peak.
-    pub training_memory: u64,
+    /// Bytes that training takes at its peak; none where the candidate was ruled out before this
+    /// was worked out, which takes longest: by another limit, or because what a step keeps is
+    /// over the limit already.
+    pub training_memory: Option<u64>,
 }
 
 /// One network that was looked at.
@@ -156,6 +160,10 @@ pub enum ScalingError {
     Baseline(String),
     /// Nothing keeps to the limits; the cheapest candidate and its costs.
     NothingFits(Box<Candidate>, Limits),
+    /// Whoever watches didn't want to go on.
+    Stopped,
+    /// Threads can't be started.
+    Threads(String),
 }
 
 impl fmt::Display for ScalingError {
@@ -163,15 +171,17 @@ impl fmt::Display for ScalingError {
         match self {
             ScalingError::Setting(place, why) => write!(f, "{place}: {why}"),
             ScalingError::Baseline(why) => write!(f, "the baseline: {why}"),
+            ScalingError::Stopped => f.write_str("the search was stopped"),
+            ScalingError::Threads(why) => write!(f, "starting threads: {why}"),
             ScalingError::NothingFits(cheapest, limits) => {
                 write!(f, "no candidate keeps to the limits; the cheapest has")?;
                 let costs = [
                     (
                         "multiply-adds",
-                        cheapest.costs.multiply_adds,
+                        Some(cheapest.costs.multiply_adds),
                         limits.multiply_adds,
                     ),
-                    ("parameters", cheapest.costs.parameters, limits.parameters),
+                    ("parameters", Some(cheapest.costs.parameters), limits.parameters),
                     (
                         "bytes of training memory",
                         cheapest.costs.training_memory,
@@ -179,7 +189,7 @@ impl fmt::Display for ScalingError {
                     ),
                 ];
                 for (name, cost, limit) in costs {
-                    if let Some(limit) = limit {
+                    if let (Some(cost), Some(limit)) = (cost, limit) {
                         write!(f, " {cost} {name} (limit {limit})")?;
                     }
                 }
@@ -201,36 +211,38 @@ impl std::error::Error for ScalingError {}
 /// # Errors
 /// Where a setting or the baseline is wrong, or nothing keeps to the limits.
 pub fn search(baseline: &Architecture, search: &Search, limits: &Limits) -> Result<Scaled, ScalingError> {
+    search_watched(baseline, search, limits, 1, &mut |_, _| true)
+}
+
+/// As [`search`], on so many threads: the result is the same for any number. Now and then `go_on`
+/// is told how many of how many distinct networks are worked out, and says whether to go on.
+///
+/// # Errors
+/// As [`search`]; and where `go_on` said no, or threads can't be started.
+pub fn search_watched(
+    baseline: &Architecture,
+    search: &Search,
+    limits: &Limits,
+    threads: usize,
+    go_on: &mut dyn FnMut(usize, usize) -> bool,
+) -> Result<Scaled, ScalingError> {
     baseline
         .check()
         .map_err(|error| ScalingError::Baseline(error.to_string()))?;
-    search.check(limits)?;
-    let mut candidates = Vec::new();
-    for point in search.growth.points()? {
-        let size = search.rounded(point.size);
-        // A candidate that is too large to be built is none.
-        let Some(costs) = costs_of(baseline, search, point.width, point.depth, size) else {
-            continue;
-        };
-        candidates.push(Candidate {
-            ratios: point.ratios,
-            phi: point.phi,
-            depth: point.depth,
-            width: point.width,
-            size,
-            costs,
-            fits: limits.allow(&costs),
-        });
-    }
+    search.check_numbers(limits)?;
+    let costing = Costing {
+        baseline,
+        search,
+        limits,
+    };
+    let mut candidates = costing.candidates(search.growth.points()?, threads, go_on)?;
     let Some(chosen) = choose(&candidates, search) else {
         let cheapest = candidates
-            .into_iter()
+            .drain(..)
             .min_by_key(|candidate| candidate.costs.multiply_adds);
         let nothing = || ScalingError::Setting("growth", "no candidate can be built".to_owned());
-        return Err(ScalingError::NothingFits(
-            Box::new(cheapest.ok_or_else(nothing)?),
-            *limits,
-        ));
+        let cheapest = costing.in_full(cheapest.ok_or_else(nothing)?);
+        return Err(ScalingError::NothingFits(Box::new(cheapest), *limits));
     };
     let Candidate { width, depth, .. } = candidates[chosen];
     let architecture = baseline.scaled(width, depth, search.rule);
@@ -245,33 +257,32 @@ pub fn search(baseline: &Architecture, search: &Search, limits: &Limits) -> Resu
     })
 }
 
-/// The exact costs of a scaled baseline; none where it can't be built.
-fn costs_of(baseline: &Architecture, search: &Search, width: f64, depth: f64, size: u32) -> Option<Costs> {
-    let architecture = baseline.scaled(width, depth, search.rule).ok()?;
-    let batch = BatchShape {
-        images: search.batch,
-        height: size,
-        width: size,
-    };
-    Some(Costs {
-        multiply_adds: multiply_adds(&architecture, size as usize, size as usize),
-        parameters: parameters(&architecture),
-        training_memory: training_memory(&architecture, batch, &search.training).total(),
-    })
-}
-
 impl Limits {
-    /// Whether the costs keep to them.
+    /// Whether the costs keep to them; costs that were not worked out in full never do.
     pub fn allow(&self, costs: &Costs) -> bool {
+        let memory = costs.training_memory;
+        self.allow_cheap(costs)
+            && memory.is_some_and(|memory| self.training_memory.is_none_or(|limit| memory <= limit))
+    }
+
+    /// Whether the costs that are quickly worked out keep to them.
+    fn allow_cheap(&self, costs: &Costs) -> bool {
         let within = |cost: u64, limit: Option<u64>| limit.is_none_or(|limit| cost <= limit);
-        within(costs.multiply_adds, self.multiply_adds)
-            && within(costs.parameters, self.parameters)
-            && within(costs.training_memory, self.training_memory)
+        within(costs.multiply_adds, self.multiply_adds) && within(costs.parameters, self.parameters)
     }
 }
 
 impl Search {
-    fn check(&self, limits: &Limits) -> Result<(), ScalingError> {
+    /// What is wrong with the settings and limits, whatever the baseline.
+    ///
+    /// # Errors
+    /// The first setting that is out of range.
+    pub fn check(&self, limits: &Limits) -> Result<(), ScalingError> {
+        self.check_numbers(limits)?;
+        self.growth.points().map(|_| ())
+    }
+
+    fn check_numbers(&self, limits: &Limits) -> Result<(), ScalingError> {
         let fault = |place, why: &str| Err(ScalingError::Setting(place, why.to_owned()));
         if *limits == Limits::default() {
             return fault(

@@ -68,8 +68,8 @@ fn status(field: &str) -> u64 {
     1024 * line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
 }
 
-/// What a child process tells: the growth of its largest resident memory, and the bytes of its
-/// network's activations.
+/// What a child process tells: the growth of its largest resident memory, and the most bytes that
+/// its network's activations took.
 fn measured(case: usize, what: &str) -> [u64; 2] {
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "a_case_in_this_process", "--nocapture"])
@@ -104,7 +104,7 @@ fn a_case_in_this_process() {
     println!(
         "took {} {}",
         status("VmHWM") - before,
-        network.activation_bytes().0
+        network.most_activation_bytes()
     );
 }
 

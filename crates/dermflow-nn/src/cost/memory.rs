@@ -92,13 +92,36 @@ impl Memory {
 ///
 /// The document's numbers must be in range (see [`Architecture::check`]).
 pub fn training_memory(architecture: &Architecture, batch: BatchShape, setup: &TrainingSetup) -> Memory {
-    let [parameters, statistics] = numbers(architecture);
     let mut replay = Replay::new(setup.threads);
     let mut pixels = Forward::new(architecture, batch);
     // The second step finds what the first has given back.
     for _ in 0..2 {
         pixels.step(&mut replay);
     }
+    beside(architecture, &pixels, setup, replay.most_bytes())
+}
+
+/// What training takes at the very least: all that a step keeps for its way back is held at once.
+/// Costs a small part of [`training_memory`], for a search that has a limit.
+///
+/// The document's numbers must be in range (see [`Architecture::check`]).
+pub fn training_memory_at_least(
+    architecture: &Architecture,
+    batch: BatchShape,
+    setup: &TrainingSetup,
+) -> Memory {
+    let pixels = Forward::new(architecture, batch);
+    beside(
+        architecture,
+        &pixels,
+        setup,
+        pixels.kept_numbers().saturating_mul(NUMBER),
+    )
+}
+
+/// The activations with all that lies outside of their pool.
+fn beside(architecture: &Architecture, pixels: &Forward, setup: &TrainingSetup, activations: u64) -> Memory {
+    let [parameters, statistics] = numbers(architecture);
     let own = u64::from(setup.optimiser_numbers) + 1;
     let average = if setup.average { parameters + statistics } else { 0 };
     let batches = u64::from(setup.batches);
@@ -106,7 +129,7 @@ pub fn training_memory(architecture: &Architecture, batch: BatchShape, setup: &T
         weights: (parameters + statistics) * NUMBER,
         training: (parameters.saturating_mul(own) + average) * NUMBER,
         images: batches.saturating_mul(pixels.image_numbers()) * NUMBER,
-        activations: replay.bytes().saturating_add(pixels.output_bytes()),
+        activations: activations.saturating_add(pixels.output_bytes()),
     }
 }
 
@@ -126,7 +149,7 @@ pub fn inference_memory(architecture: &Architecture, batch: BatchShape, threads:
         weights: (parameters + statistics + folded) * NUMBER,
         training: 0,
         images: pixels.image_numbers() * NUMBER,
-        activations: (replay.bytes() - folded * NUMBER).saturating_add(pixels.output_bytes()),
+        activations: (replay.most_bytes() - folded * NUMBER).saturating_add(pixels.output_bytes()),
     }
 }
 

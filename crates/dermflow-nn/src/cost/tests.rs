@@ -65,3 +65,38 @@ fn a_regressors_neck_and_heads_are_counted_by_hand() {
     let bare = multiply_adds(&bare, 97, 64) - heads(320, 4 * 2);
     assert_eq!(multiply_adds(&with, 97, 64), bare + neck + heads(8, 13 * 8));
 }
+
+/// What a step keeps is a part of what it takes, and no small one.
+#[test]
+fn the_least_memory_is_below_the_exact_one_and_near_it() {
+    let setup = TrainingSetup::default();
+    for published in Published::ALL {
+        for (images, height, width) in [(1, 32, 40), (8, 96, 96), (16, 224, 200)] {
+            let batch = BatchShape {
+                images,
+                height,
+                width,
+            };
+            let document = published.document(Flavour::default(), 7);
+            let exact = training_memory(&document, batch, &setup);
+            let least = training_memory_at_least(&document, batch, &setup);
+            let name = published.name();
+            assert!(least.total() <= exact.total(), "{name}: {least:?} {exact:?}");
+            assert_eq!(least.training, exact.training, "{name}");
+            if images == 16 {
+                let share = least.activations as f64 / exact.activations as f64;
+                assert!(share > 0.5, "{name}: {share}");
+            }
+        }
+    }
+    let regressor = Named::plain(Published::EfficientNetV2B0)
+        .regressor(Regressor::suggested(4))
+        .unwrap();
+    let batch = BatchShape {
+        images: 8,
+        height: 96,
+        width: 128,
+    };
+    let exact = training_memory(&regressor, batch, &setup).total();
+    assert!(training_memory_at_least(&regressor, batch, &setup).total() <= exact);
+}

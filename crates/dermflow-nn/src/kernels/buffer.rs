@@ -25,6 +25,8 @@ struct State {
     free: Vec<Vec<Line>>,
     /// Lines of all buffers, free or in use.
     owned: usize,
+    /// The most lines that were owned at once.
+    most_owned: usize,
     /// The most lines that were in use at once.
     most: usize,
     used: usize,
@@ -72,6 +74,7 @@ impl Pool {
             if found.is_none() {
                 state.release(wanted);
                 state.owned += got;
+                state.most_owned = state.most_owned.max(state.owned);
             }
             state.used += got;
             state.most = state.most.max(state.used);
@@ -105,6 +108,11 @@ impl Pool {
         let freed: usize = state.free.iter().map(Vec::len).sum();
         state.owned -= freed;
         state.free.clear();
+    }
+
+    /// The most bytes held at once, free and in use: what the system has had to give.
+    pub(crate) fn most_bytes(&self) -> usize {
+        self.lock().most_owned * size_of::<Line>()
     }
 
     /// Bytes held, free and in use; and the most bytes in use at once.
@@ -172,6 +180,7 @@ mod tests {
         let long = pool.take(2000);
         assert_eq!(long.len(), 2000);
         assert_eq!(pool.bytes().0, (2000 + 160) * 4);
+        assert_eq!(pool.most_bytes(), (1600 + 800 + 160) * 4);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::architecture::{Flavour, Named, Published};
+use crate::cost::{BatchShape, multiply_adds, parameters, training_memory};
 
 fn b0() -> Architecture {
     Published::EfficientNetB0.document(Flavour::default(), 1000)
@@ -139,14 +140,14 @@ fn the_choice_keeps_to_every_limit_and_uses_what_they_allow() {
     let loose = Limits {
         multiply_adds: Some(3 * base.multiply_adds),
         parameters: Some(3 * base.parameters),
-        training_memory: Some(3 * base.training_memory),
+        training_memory: base.training_memory.map(|bytes| 3 * bytes),
     };
     for tight in ["multiply-adds", "parameters", "memory"] {
         let mut limits = loose;
         match tight {
             "multiply-adds" => limits.multiply_adds = Some(base.multiply_adds / 2),
             "parameters" => limits.parameters = Some(base.parameters / 2),
-            _ => limits.training_memory = Some(base.training_memory / 2),
+            _ => limits.training_memory = base.training_memory.map(|bytes| bytes / 2),
         }
         let found = search(&baseline, &coarse(), &limits).unwrap();
         let best = found.best();
@@ -156,6 +157,81 @@ fn the_choice_keeps_to_every_limit_and_uses_what_they_allow() {
         let most = most.map(|candidate| candidate.costs.multiply_adds).max().unwrap();
         assert!(best.costs.multiply_adds as f64 >= 0.95 * most as f64);
     }
+}
+
+/// Candidates that round to the same network share their costs; nothing else may.
+#[test]
+fn costs_are_those_of_each_candidate_by_itself_and_left_out_only_beyond_a_limit() {
+    let baseline = Named::plain(Published::EfficientNetV2B0).classifier(7).unwrap();
+    let limits = Limits {
+        multiply_adds: Some(2_000_000_000),
+        training_memory: Some(3 << 30),
+        ..Limits::default()
+    };
+    let settings = coarse();
+    let found = search(&baseline, &settings, &limits).unwrap();
+    let (mut exact, mut left_out) = (0, 0);
+    for candidate in &found.candidates {
+        let own = baseline
+            .scaled(candidate.width, candidate.depth, settings.rule)
+            .unwrap();
+        let size = candidate.size;
+        let costs = candidate.costs;
+        assert_eq!(costs.parameters, parameters(&own));
+        assert_eq!(
+            costs.multiply_adds,
+            multiply_adds(&own, size as usize, size as usize)
+        );
+        let batch = BatchShape {
+            images: settings.batch,
+            height: size,
+            width: size,
+        };
+        let memory = || training_memory(&own, batch, &settings.training).total();
+        match costs.training_memory {
+            Some(told) => {
+                exact += 1;
+                if exact % 7 == 0 {
+                    assert_eq!(told, memory(), "{candidate:?}");
+                }
+                assert_eq!(candidate.fits, told <= 3 << 30);
+            }
+            None => {
+                left_out += 1;
+                assert!(!candidate.fits);
+                let cheap = costs.multiply_adds <= 2_000_000_000;
+                // Large networks take seconds to be replayed; the small ones show as much.
+                if cheap && left_out % 5 == 0 {
+                    assert!(memory() > 3 << 30, "{candidate:?}");
+                }
+            }
+        }
+    }
+    assert!(exact > 100 && left_out > 100, "{exact} {left_out}");
+}
+
+#[test]
+fn a_search_is_the_same_on_any_number_of_threads_and_stops_when_told() {
+    let limits = Limits {
+        multiply_adds: Some(1_000_000_000),
+        ..Limits::default()
+    };
+    let mut told = Vec::new();
+    let of = |threads: usize, told: &mut Vec<(usize, usize)>| {
+        let mut go_on = |done: usize, all: usize| {
+            told.push((done, all));
+            true
+        };
+        search_watched(&b0(), &coarse(), &limits, threads, &mut go_on).unwrap()
+    };
+    assert_eq!(of(1, &mut told), of(3, &mut Vec::new()));
+    let (done, all) = *told.last().unwrap();
+    assert!(done == all && told.len() > 1, "{told:?}");
+    let mut stop = |_: usize, _: usize| false;
+    assert_eq!(
+        search_watched(&b0(), &coarse(), &limits, 1, &mut stop).unwrap_err(),
+        ScalingError::Stopped
+    );
 }
 
 #[test]
@@ -242,4 +318,45 @@ fn settings_out_of_range_are_named() {
             .to_string()
             .starts_with("the baseline")
     );
+}
+
+/// A measurement: `cargo test --workspace --lib thousands_of_candidates -- --ignored --nocapture`.
+#[test]
+#[ignore = "hangs on how busy the machine is"]
+fn thousands_of_candidates_are_looked_at_in_a_second() {
+    let gibibytes = |number: u64| Some(number << 30);
+    for (name, limits) in [
+        (
+            "computation and memory",
+            Limits {
+                multiply_adds: Some(2_000_000_000),
+                training_memory: gibibytes(8),
+                ..Limits::default()
+            },
+        ),
+        (
+            "memory alone",
+            Limits {
+                training_memory: gibibytes(8),
+                ..Limits::default()
+            },
+        ),
+        (
+            "parameters",
+            Limits {
+                parameters: Some(20_000_000),
+                ..Limits::default()
+            },
+        ),
+    ] {
+        let started = std::time::Instant::now();
+        let found = search(&b0(), &Search::default(), &limits).unwrap();
+        let seconds = started.elapsed().as_secs_f64();
+        let rate = found.candidates.len() as f64 / seconds;
+        println!(
+            "{name}: {} candidates in {seconds:.2} s, {rate:.0} a second",
+            found.candidates.len()
+        );
+        assert!(rate > 1000.0, "{name}: {rate}");
+    }
 }

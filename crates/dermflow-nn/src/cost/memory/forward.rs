@@ -214,6 +214,41 @@ impl<'a> Forward<'a> {
         self.image.places().saturating_mul(3)
     }
 
+    /// Numbers that a step keeps between its ways forward and back, as [`Forward::forward`]
+    /// takes them; small ones, such as gates and a regressor's neck, are left out.
+    pub(super) fn kept_numbers(&self) -> u64 {
+        let of = |grid: Grid, channels: usize| grid.places().saturating_mul(channels as u64);
+        let stem = self.architecture.backbone.stem.channels as usize;
+        // Before and after the norm.
+        let mut kept = self
+            .image_numbers()
+            .saturating_add(of(self.stem, stem).saturating_mul(2));
+        for (index, block) in self.blocks.iter().enumerate() {
+            let (from, to) = (self.grid_before(index), self.grids[index]);
+            let wide = match block.kind {
+                BlockKind::Inverted if block.expands() => of(from, block.expanded),
+                _ => 0,
+            };
+            let inner = match block.kind {
+                BlockKind::Inverted => block.expanded,
+                BlockKind::Fused if block.expands() => block.expanded,
+                BlockKind::Fused => block.outputs,
+            };
+            let last = match block.projects() {
+                true => of(to, block.outputs),
+                false => 0,
+            };
+            let own = [wide, of(to, inner), last, of(to, block.outputs)];
+            kept = own.into_iter().fold(kept, u64::saturating_add);
+        }
+        match &self.architecture.task {
+            Task::Classifier(classifier) => {
+                kept.saturating_add(of(self.last_grid(), classifier.head_channels as usize))
+            }
+            Task::Regressor(_) => kept,
+        }
+    }
+
     /// Outputs and their gradients, which lie outside of the pool.
     pub(super) fn output_bytes(&self) -> u64 {
         let channels = u64::from(self.architecture.classes());

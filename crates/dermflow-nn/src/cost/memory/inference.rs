@@ -7,7 +7,7 @@ use crate::architecture::{Architecture, Block, BlockKind, Task, Upsampling};
 
 /// Lays the weights out, and gives how many numbers that takes.
 pub(super) fn load(architecture: &Architecture, replay: &mut Replay) -> u64 {
-    let before = replay.bytes();
+    let before = replay.most_bytes();
     let batch = BatchShape {
         images: 1,
         height: 1,
@@ -44,7 +44,7 @@ pub(super) fn load(architecture: &Architecture, replay: &mut Replay) -> u64 {
         };
         replay.take(numbers);
     }
-    (replay.bytes() - before) / super::NUMBER
+    (replay.most_bytes() - before) / super::NUMBER
 }
 
 fn of_block(block: &Block) -> Vec<Convolution> {

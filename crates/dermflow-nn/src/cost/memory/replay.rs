@@ -8,7 +8,12 @@ pub(super) struct Replay {
     /// Lengths of free buffers, sorted.
     free: Vec<u64>,
     owned: u64,
+    /// The most lines that were owned at once: short buffers that are given up for a long one
+    /// lower what is owned, so its end is not its peak.
+    most: u64,
     threads: usize,
+    /// What the threads hold in [`Replay::pieces`], kept so that no step allocates.
+    of_threads: Vec<Held>,
 }
 
 /// A buffer in use.
@@ -20,7 +25,9 @@ impl Replay {
         Replay {
             free: Vec::new(),
             owned: 0,
+            most: 0,
             threads: threads.max(1) as usize,
+            of_threads: Vec::new(),
         }
     }
 
@@ -37,6 +44,7 @@ impl Replay {
             _ => {
                 self.release(wanted);
                 self.owned = self.owned.saturating_add(wanted);
+                self.most = self.most.max(self.owned);
                 Held(wanted)
             }
         }
@@ -69,15 +77,45 @@ impl Replay {
     /// What each thread takes for the pieces that it works on, of which there are `pieces`.
     pub(super) fn pieces(&mut self, pieces: u64, lengths: &[u64]) {
         let threads = self.threads.min(usize::try_from(pieces).unwrap_or(usize::MAX));
-        let mut held = Vec::with_capacity(threads * lengths.len());
+        let mut held = std::mem::take(&mut self.of_threads);
         for _ in 0..threads {
             held.extend(lengths.iter().map(|&numbers| self.take(numbers)));
         }
-        self.give_all(held);
+        self.give_all(held.drain(..));
+        self.of_threads = held;
     }
 
-    /// Bytes that the pool has come to own.
-    pub(super) fn bytes(&self) -> u64 {
-        self.owned.saturating_mul(LINE * 4)
+    /// The most bytes that the pool has owned at once.
+    pub(super) fn most_bytes(&self) -> u64 {
+        self.most.saturating_mul(LINE * 4)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_of_what_is_owned_is_told_and_not_its_end() {
+        let mut replay = Replay::new(1);
+        let held = [replay.take(1600), replay.take(1600), replay.take(1600)];
+        replay.give_all(held);
+        assert_eq!(replay.most_bytes(), 3 * 1600 * 4);
+        // Three short buffers of 100 lines make room for one of 250: 250 are owned, 300 were.
+        let long = replay.take(4000);
+        replay.give(long);
+        assert_eq!(replay.most_bytes(), 3 * 1600 * 4);
+        // What grows beyond it is told.
+        replay.take(4000);
+        replay.take(4000);
+        assert_eq!(replay.most_bytes(), 2 * 4000 * 4);
+    }
+
+    #[test]
+    fn pieces_are_given_back_and_used_again() {
+        let mut replay = Replay::new(3);
+        replay.pieces(2, &[1600, 800]);
+        replay.pieces(100, &[1600, 800]);
+        assert_eq!(replay.most_bytes(), 3 * 2400 * 4);
     }
 }
