@@ -255,6 +255,14 @@ pub const CONTRACTS: &[Contract] = &[
         row: "an image",
         columns: &[("fold", Cell::Text, REQUIRED)],
     },
+    Contract {
+        name: "Architecture",
+        row: "a network's document, and the height and width of its pictures",
+        columns: &[
+            ("document", Cell::Text, REQUIRED),
+            ("side", Cell::Integer, REQUIRED),
+        ],
+    },
     // No seconds: two runs of the same action never agree on them, and an artifact is its
     // content. A kind tells its times by `StageContext::metric`, which the record keeps.
     Contract {

@@ -25,13 +25,15 @@ pub struct ClassifierTrain;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(rename = "ClassifierTrain")]
 pub struct ClassifierTrainParameters {
-    /// The network. With a model wired to `init`, that model's network is trained on instead.
-    #[serde(default)]
-    pub architecture: NetworkChoice,
+    /// The network; left out, EfficientNetV2-B0. With a model wired to `init`, that model's
+    /// network is trained on instead. Left out where one is wired to `architecture`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<NetworkChoice>,
     /// Height and width in pixels that pictures have for the network, whatever size they are
-    /// stored in.
+    /// stored in. Left out where a network is wired to `architecture`, which brings its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 8, max = 4096))]
-    pub side: u32,
+    pub side: Option<u32>,
     /// The classes in the order of the network's outputs; left out, those of the labels that
     /// are learned from, in alphabetical order.
     #[serde(default)]
@@ -92,7 +94,11 @@ outputs:
         }
     }
 
-    fn outputs(_: &ClassifierTrainParameters, _: &InputTypes) -> Result<Vec<OutputPort>, Problem> {
+    fn outputs(
+        parameters: &ClassifierTrainParameters,
+        wired: &InputTypes,
+    ) -> Result<Vec<OutputPort>, Problem> {
+        parameters.written().check(wired)?;
         Ok(train_classifier::outputs())
     }
 

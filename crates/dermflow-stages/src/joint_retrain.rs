@@ -84,6 +84,14 @@ outputs:
             return Err(Problem::new("foreground.probability", message)
                 .with_help("wire the maps of `regressor-infer`, or set it to 0"));
         }
+        let written = parameters.classifier.written().check(wired);
+        written.map_err(|problem| Problem {
+            parameter: match problem.parameter.as_str() {
+                "" => String::new(),
+                of_classifier => format!("classifier.{of_classifier}"),
+            },
+            ..problem
+        })?;
         Ok(train_classifier::outputs())
     }
 

@@ -18,3 +18,4 @@ pub mod prior;
 pub mod run;
 pub mod train_classifier;
 pub mod train_regressor;
+pub mod wired_architecture;

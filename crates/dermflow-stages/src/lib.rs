@@ -25,6 +25,7 @@ mod classifier_infer;
 mod classifier_train;
 mod coerce;
 mod columns;
+mod compound_scale;
 mod concat;
 mod contact_sheet;
 mod draws;
@@ -74,6 +75,7 @@ pub use box_to_heatmap::BoxToHeatmap;
 pub use check_leakage::CheckLeakage;
 pub use classifier_infer::ClassifierInfer;
 pub use classifier_train::ClassifierTrain;
+pub use compound_scale::CompoundScale;
 pub use concat::Concat;
 pub use contact_sheet::ContactSheet;
 pub use evaluate::Evaluate;
@@ -114,6 +116,7 @@ pub fn registry() -> Registry {
         .with::<CheckLeakage>()
         .with::<ClassifierInfer>()
         .with::<ClassifierTrain>()
+        .with::<CompoundScale>()
         .with::<Concat>()
         .with::<ContactSheet>()
         .with::<Evaluate>()

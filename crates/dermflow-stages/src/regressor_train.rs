@@ -7,7 +7,7 @@ use dermflow_core::{
     Arity, InputPort, InputSizes, InputTypes, Inputs, OutputPort, PortType, Problem, Resources, StageContext,
     StageError, StageKind,
 };
-use dermflow_nn::architecture::{Architecture, NeckStep, Regressor};
+use dermflow_nn::architecture::{Architecture, Backbone, NeckStep, Regressor, Task};
 use dermflow_nn::loss::RegressorLoss;
 use dermflow_nn::training::TrainingSettings;
 use schemars::JsonSchema;
@@ -20,6 +20,7 @@ use crate::learning::normalise::Channels;
 use crate::learning::run::{Keep, history_port};
 use crate::learning::train_classifier::{contract, training_resources};
 use crate::learning::train_regressor;
+use crate::learning::wired_architecture::{self, Written, architecture_port};
 
 /// See the module.
 pub struct RegressorTrain;
@@ -29,10 +30,11 @@ pub struct RegressorTrain;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(rename = "RegressorTrain")]
 pub struct RegressorTrainParameters {
-    /// The network: of a published one the backbone is taken; a document must be a
-    /// regressor's, and its number of classes is replaced by that of the data.
-    #[serde(default)]
-    pub architecture: NetworkChoice,
+    /// The network; left out, EfficientNetV2-B0. Of a published one, and of a classifier's
+    /// document, the backbone is taken; of a regressor's document all, its number of classes
+    /// replaced by that of the data. Left out where one is wired to `architecture`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<NetworkChoice>,
     /// The steps that double the grid, from the backbone's to the heat maps', each with its
     /// channels. Left out, as many as lead to `stride`, of at most 128 channels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,9 +47,11 @@ pub struct RegressorTrainParameters {
     #[serde(default = "stride")]
     #[schemars(range(min = 1, max = 64))]
     pub stride: u32,
-    /// Height and width in pixels that pictures have for the network.
+    /// Height and width in pixels that pictures have for the network. Left out where a network is
+    /// wired to `architecture`, which brings its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 8, max = 4096))]
-    pub side: u32,
+    pub side: Option<u32>,
     /// The classes in the order of the heat maps; left out, those of the maps that are learned
     /// from, in alphabetical order.
     #[serde(default)]
@@ -82,6 +86,30 @@ fn stride() -> u32 {
 }
 
 impl RegressorTrainParameters {
+    /// The network and side as they are written.
+    fn written(&self) -> Written<'_> {
+        Written {
+            architecture: self.architecture.as_ref(),
+            side: self.side,
+        }
+    }
+
+    /// The same with the network that is wired in, if one is, and the side for it.
+    ///
+    /// # Errors
+    /// Where what is wired in can't be read.
+    pub fn settled(&self, context: &dyn StageContext) -> Result<(RegressorTrainParameters, u32), StageError> {
+        let mut settled = self.clone();
+        if let Some((document, side)) = wired_architecture::read(context)? {
+            settled.architecture = Some(NetworkChoice::Document(Box::new(document)));
+            settled.side = Some(side);
+        }
+        let side = settled
+            .side
+            .ok_or_else(|| StageError::new("`side` is not said"))?;
+        Ok((settled, side))
+    }
+
     /// The network for so many classes.
     ///
     /// # Errors
@@ -90,31 +118,28 @@ impl RegressorTrainParameters {
         let wrong = |error: dermflow_nn::architecture::InvalidArchitecture| {
             Problem::new("architecture", error.to_string())
         };
-        let architecture = match &self.architecture {
+        let on = |backbone: &Backbone| Regressor {
+            neck: self
+                .neck
+                .clone()
+                .unwrap_or_else(|| self.suggested_neck(backbone.stride())),
+            head_channels: self.head_channels,
+            classes,
+        };
+        let architecture = match self.architecture.clone().unwrap_or_default() {
             NetworkChoice::Document(document) => {
-                let document = document.as_ref().clone().with_classes(classes);
+                let mut document = document.with_classes(classes);
+                if document.classifier().is_some() {
+                    document.task = Task::Regressor(on(&document.backbone));
+                }
                 document.check().map_err(wrong)?;
                 document
             }
             NetworkChoice::Published(named) => {
                 let backbone = named.classifier(classes).map_err(wrong)?.backbone;
-                let regressor = Regressor {
-                    neck: self
-                        .neck
-                        .clone()
-                        .unwrap_or_else(|| self.suggested_neck(backbone.stride())),
-                    head_channels: self.head_channels,
-                    classes,
-                };
-                named.regressor(regressor).map_err(wrong)?
+                named.regressor(on(&backbone)).map_err(wrong)?
             }
         };
-        if architecture.regressor().is_none() {
-            return Err(Problem::new(
-                "architecture.document",
-                "it is a classifier's, not a regressor's",
-            ));
-        }
         if architecture.output_stride() != self.stride as usize {
             let message = format!(
                 "the network's maps have a cell for every {} pixels, and {} are asked for",
@@ -198,12 +223,17 @@ outputs:
                     "the regressor to go on from, or a classifier whose backbone to start with",
                 )
                 .with_arity(Arity::Optional),
+                architecture_port(),
             ],
             open: false,
         }
     }
 
-    fn outputs(_: &RegressorTrainParameters, _: &InputTypes) -> Result<Vec<OutputPort>, Problem> {
+    fn outputs(
+        parameters: &RegressorTrainParameters,
+        wired: &InputTypes,
+    ) -> Result<Vec<OutputPort>, Problem> {
+        parameters.written().check(wired)?;
         let model = PortType::Model(Some("regressor".to_string()));
         Ok(vec![
             OutputPort::new("model", model, "the regressor"),
@@ -232,7 +262,8 @@ outputs:
             network.as_ref(),
             &parameters.batches,
             &parameters.training,
-            parameters.side,
+            // A network that is wired in is not known yet; the usual one stands for it.
+            parameters.side.unwrap_or(224),
         )
     }
 

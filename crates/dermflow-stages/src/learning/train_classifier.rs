@@ -9,7 +9,7 @@ use dermflow_core::{
     Arity, Column, ColumnType, Contract, InputPort, OutputPort, PortType, Problem, Resources, SampleId,
     StageContext, StageError, TableType, sample_ids,
 };
-use dermflow_nn::architecture::Architecture;
+use dermflow_nn::architecture::{Architecture, InvalidArchitecture};
 use dermflow_nn::cost::{BatchShape, TrainingSetup, training_memory};
 use dermflow_nn::loss::SoftmaxLoss;
 use dermflow_nn::model_file::{
@@ -24,11 +24,12 @@ use super::batches::{BatchSettings, Orders, PictureBatches};
 use super::classes::{Classes, Labelled};
 use super::classifier::{ClassifierObjective, Measured};
 use super::folds::Use;
-use super::network::{Started, continued, fresh, model, provenance, told, weights};
+use super::network::{NetworkChoice, Started, continued, fresh, model, provenance, told, weights};
 use super::normalise::Normalise;
 use super::pictures::Grids;
 use super::prior::{ForegroundPrior, Prior};
 use super::run::{self, history_port, kept, resize_mode, write_history, write_model};
+use super::wired_architecture::{self, Written, architecture_port};
 use crate::classifier_train::ClassifierTrainParameters;
 
 /// The history's scores, those of [`ClassifierObjective`].
@@ -68,6 +69,7 @@ pub fn inputs(labels: &'static str) -> Vec<InputPort> {
             "the model to go on from",
         )
         .with_arity(Arity::Optional),
+        architecture_port(),
     ]
 }
 
@@ -96,9 +98,39 @@ fn classes_type() -> TableType {
 }
 
 impl ClassifierTrainParameters {
+    /// The network and side as they are written.
+    pub fn written(&self) -> Written<'_> {
+        Written {
+            architecture: self.architecture.as_ref(),
+            side: self.side,
+        }
+    }
+
+    /// The network for so many classes, as far as it is known from the parameters.
+    fn network(&self, classes: u32) -> Result<Architecture, InvalidArchitecture> {
+        let choice = self.architecture.clone().unwrap_or_default();
+        choice.classifier(classes)
+    }
+
+    /// The same with the network that is wired in, if one is, and the side for it.
+    fn settled(&self, context: &dyn StageContext) -> Result<(ClassifierTrainParameters, u32), StageError> {
+        let mut settled = self.clone();
+        if let Some((document, side)) = wired_architecture::read(context)? {
+            settled.architecture = Some(NetworkChoice::Document(Box::new(document)));
+            settled.side = Some(side);
+        }
+        let side = settled
+            .side
+            .ok_or_else(|| StageError::new("`side` is not said"))?;
+        Ok((settled, side))
+    }
+
     /// What types and ranges don't say is wrong.
     pub fn problems(&self) -> Vec<Problem> {
-        let mut problems = self.architecture.check();
+        let mut problems = match &self.architecture {
+            Some(choice) => choice.check(),
+            None => Vec::new(),
+        };
         problems.extend(self.batches.check());
         if let Err(message) = self.training.check() {
             problems.push(Problem::new("training", message));
@@ -124,8 +156,10 @@ impl ClassifierTrainParameters {
 
     /// What a training takes.
     pub fn resources(&self) -> Resources {
-        let network = self.architecture.classifier(self.classes.len().max(2) as u32);
-        training_resources(network.ok().as_ref(), &self.batches, &self.training, self.side)
+        let network = self.network(self.classes.len().max(2) as u32);
+        // A network that is wired in is not known yet; the usual one stands for it.
+        let side = self.side.unwrap_or(224);
+        training_resources(network.ok().as_ref(), &self.batches, &self.training, side)
     }
 }
 
@@ -175,6 +209,8 @@ pub fn train(
     prior: Option<&ForegroundPrior>,
     context: &mut dyn StageContext,
 ) -> Result<(), StageError> {
+    let (parameters, side) = parameters.settled(context)?;
+    let parameters = &parameters;
     let data = gather(parameters, context)?;
     let seed = context.seed();
     let mut preprocessing = Preprocessing {
@@ -182,7 +218,7 @@ pub fn train(
         interpolation: Interpolation::Bilinear,
         mean: parameters.channels.mean,
         deviation: parameters.channels.deviation,
-        ..Preprocessing::imagenet(parameters.side, parameters.side)
+        ..Preprocessing::imagenet(side, side)
     };
     let Started {
         network,
@@ -196,13 +232,13 @@ pub fn train(
             continued(model, data.classes.clone(), seed, context)?
         }
         false => {
-            let architecture = parameters.architecture.classifier(data.classes.len() as u32);
+            let architecture = parameters.network(data.classes.len() as u32);
             let architecture = architecture.map_err(|error| StageError::new(error.to_string()))?;
             fresh(&architecture, data.classes.clone(), seed)?
         }
     };
     told(&network, context);
-    let side = parameters.side as usize;
+    let side = side as usize;
     let source = source(parameters, prior, &data, &classes, &preprocessing, context)?;
     let mut counts = vec![0u64; classes.len()];
     source.samples.iter().for_each(|(_, class)| counts[*class] += 1);
@@ -380,7 +416,7 @@ fn source(
         settings: parameters.batches.clone(),
         pictures: data.pictures.clone(),
         classes: classes.len(),
-        side: parameters.side as usize,
+        side: preprocessing.width as usize,
         epochs: parameters.training.epochs,
         normalise: Normalise::new(preprocessing),
         prior: prior.transpose()?,

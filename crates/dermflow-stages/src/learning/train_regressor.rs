@@ -310,6 +310,8 @@ pub fn train(
     parameters: &RegressorTrainParameters,
     context: &mut dyn StageContext,
 ) -> Result<(), StageError> {
+    let (parameters, side) = parameters.settled(context)?;
+    let parameters = &parameters;
     let folds = parameters.folds.read(context, "splits")?;
     let lesions = Arc::new(Lesions::read(context, "heatmaps")?);
     let mut placements = Vec::new();
@@ -339,7 +341,7 @@ pub fn train(
         interpolation: Interpolation::Bilinear,
         mean: parameters.channels.mean,
         deviation: parameters.channels.deviation,
-        ..Preprocessing::imagenet(parameters.side, parameters.side)
+        ..Preprocessing::imagenet(side, side)
     };
     let Started {
         network,
@@ -371,7 +373,7 @@ pub fn train(
         stride: parameters.stride as usize,
     });
     let keys: Vec<[u8; 32]> = samples.iter().map(|picture| *pictures.id(*picture)).collect();
-    let side = parameters.side as usize;
+    let side = side as usize;
     let source = LesionBatches {
         settings: parameters.batches.clone(),
         data: data.clone(),

@@ -22,6 +22,12 @@ const REGRESSOR: &str = "{architecture: {published: {name: efficientnetv2-b0, wi
     head-channels: 8, neck: [{channels: 16}, {channels: 16}, {channels: 8, lateral: true}], batches: {size: 8}, \
     training: {epochs: 2}}";
 
+const WIRED: &str = "{batches: {size: 8}, training: {epochs: 1}}";
+
+const SCALED: &str = "{baseline: {published: {name: efficientnetv2-b0, width: 0.15, depth: 0.2}}, classes: 3, \
+    limits: {multiply-adds: 9000000, training-memory: 60000000}, \
+    search: {size: 32, size-multiple: 8, batch: 8, growth: {grid: {phi: {from: -1.0, to: 2.0, step: 0.5}}}}}";
+
 pub fn cases() -> Vec<Case> {
     let version = |kind| match kind {
         "classifier-train" | "import-model" | "joint-retrain" => 2,
@@ -42,6 +48,13 @@ pub fn cases() -> Vec<Case> {
             "ee7a14310fcb",
         ),
         case("classifier-train", CLASSIFIER, labelled, "029f11e2c557"),
+        case(
+            "classifier-train",
+            WIRED,
+            labelled_with_architecture,
+            "e466ef79ed09",
+        ),
+        case("compound-scale", SCALED, nothing, "d9e3c2d21062"),
         case(
             "evaluate-detections",
             "{overlap: 0.3}",
@@ -141,6 +154,18 @@ fn found_by_a_regressor(world: &mut World, rows: bool) {
     wire(world, images, &[("samples", "samples"), ("boxes", "boxes")]);
     let found = inferred(world, "{threshold: 0.0, most: 3}").output("boxes");
     world.tables.push(("detections".to_string(), found));
+}
+
+fn nothing(_: &mut World, _: bool) {}
+
+fn labelled_with_architecture(world: &mut World, rows: bool) {
+    labelled(world, rows);
+    let kind = dermflow_stages::registry().get("compound-scale").unwrap().clone();
+    let parameters = kind.parse(&serde_yaml::from_str(SCALED).unwrap()).unwrap();
+    let mut context = MemoryContext::default();
+    kind.run(&parameters, &mut context).unwrap();
+    let chosen = context.output("architecture");
+    world.tables.push(("architecture".to_string(), chosen));
 }
 
 fn with_boxes(world: &mut World, rows: bool) {
