@@ -1,6 +1,7 @@
 //! End-to-end tests through the program, one module per promise.
 
 mod caching;
+mod classifying;
 mod columns_and_rows;
 mod concurrency;
 mod damage;
@@ -11,6 +12,7 @@ mod hostile;
 mod kills;
 mod labelling;
 mod pictures;
+mod predicting;
 mod project;
 mod readme;
 mod running;

@@ -134,13 +134,15 @@ outputs:
 }
 
 /// What a classifier says of a picture.
-struct Judged {
-    probabilities: Vec<f32>,
-    energy: f32,
+pub(crate) struct Judged {
+    /// Of every class, in the model's order.
+    pub probabilities: Vec<f32>,
+    /// Minus the logarithm of the summed exponentials of the scores.
+    pub energy: f32,
 }
 
 /// The means over the views.
-fn judge(
+pub(crate) fn judge(
     loaded: &Loaded,
     network: &Inference,
     pictures: &[Picture],

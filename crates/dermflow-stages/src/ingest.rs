@@ -5,9 +5,9 @@
 //! over files: a new file costs one file. Must not know formats or pixels: those are
 //! `dermflow-vision`'s.
 
-mod decoding;
+pub(crate) mod decoding;
 mod files;
-mod in_order;
+pub(crate) mod in_order;
 mod parameters;
 mod pattern;
 mod rows;

@@ -53,6 +53,7 @@ mod lesions;
 mod list_files;
 mod merge_classes;
 mod metric_rows;
+pub mod predict;
 mod process;
 mod random_process;
 mod rank_resample;
@@ -73,7 +74,7 @@ use dermflow_core::Registry;
 
 pub use box_to_heatmap::BoxToHeatmap;
 pub use check_leakage::CheckLeakage;
-pub use classifier_infer::ClassifierInfer;
+pub use classifier_infer::{ClassifierInfer, Views};
 pub use classifier_train::ClassifierTrain;
 pub use compound_scale::CompoundScale;
 pub use concat::Concat;

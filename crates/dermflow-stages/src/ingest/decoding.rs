@@ -51,6 +51,23 @@ impl Decoding {
         }
     }
 
+    /// With these settings and limits, on this many threads; without hashes.
+    pub fn with(settings: Settings, limits: Limits, threads: usize) -> Decoding {
+        Decoding {
+            settings,
+            limits,
+            hashed: false,
+            threads,
+            free: Mutex::new(limits.memory),
+            given_back: Condvar::new(),
+        }
+    }
+
+    /// What one picture may cost.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// How many threads may work.
     pub fn threads(&self) -> usize {
         self.threads
@@ -107,7 +124,11 @@ impl Decoding {
         }
     }
 
-    fn stored(&self, bytes: &[u8], workbench: &mut Workbench) -> Result<Stored, Refusal> {
+    /// The picture of a file's bytes as it is stored.
+    ///
+    /// # Errors
+    /// Where it is none, damaged, or over a limit.
+    pub fn stored(&self, bytes: &[u8], workbench: &mut Workbench) -> Result<Stored, Refusal> {
         let found = Found::new(bytes, &self.limits)?;
         let needed = found.memory(&self.settings);
         if needed > self.limits.memory {

@@ -10,6 +10,7 @@ pub mod init;
 pub mod lineage;
 pub mod ls;
 pub mod plan;
+pub mod predict;
 pub mod run;
 pub mod schema;
 pub mod show;
