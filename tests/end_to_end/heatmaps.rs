@@ -88,6 +88,34 @@ fn relabelled_images_keep_their_heat_maps_and_moved_ones_do_not() {
 }
 
 #[test]
+fn an_image_that_is_resized_or_new_draws_its_own_maps_alone() {
+    let project = project(40);
+    project.run(&["run"]);
+    // Image 40 has no box.
+    project.write("photos.csv", photos(41));
+    let run = project.run(&["run"]);
+    assert_eq!(
+        (run.computed(), rows(&run)),
+        (vec!["heat".to_string(), "photos".to_string()], (0, 40))
+    );
+    project.write(
+        "photos.csv",
+        photos(41).replace("\n7,wart,64,48,", "\n7,wart,32,24,"),
+    );
+    assert_eq!(rows(&project.run(&["run"])), (1, 39));
+    // Without its image a box is refused; that is a row, too.
+    project.write(
+        "photos.csv",
+        photos(41).replace("\n7,wart,64,48,", "\nx,wart,32,24,"),
+    );
+    assert_eq!(rows(&project.run(&["run"])), (1, 39));
+    let taken_over = digests(&project);
+    std::fs::remove_dir_all(project.at(".dermflow")).unwrap();
+    project.run(&["run"]);
+    assert_eq!(digests(&project), taken_over);
+}
+
+#[test]
 fn made_up_photos_become_heat_maps_and_a_sheet_to_look_at() {
     let project = empty();
     project.write(

@@ -5,6 +5,7 @@ mod classifying;
 mod columns_and_rows;
 mod concurrency;
 mod damage;
+mod data_edits;
 mod determinism;
 mod full_disk;
 mod heatmaps;

@@ -72,7 +72,7 @@ pub use context::{Cause, NamedFile, StageContext, StageError, TableFiles, TableR
 pub use contract::{CONTRACTS, Column, ColumnType, Contract, SAMPLE_ID, TableType};
 pub use digest::Digest;
 pub use manifest::{InputDigest, Key, Manifest, SourceDigest};
-pub use port::{Arity, InputPort, InputTypes, Inputs, OutputPort, PortType, Reads};
+pub use port::{Arity, InputPort, InputTypes, Inputs, OutputPort, PortType, Reads, SideRows};
 pub use record::{Ancestor, Making, Record};
 pub use registry::Registry;
 pub use sample_id::{SampleId, sample_ids, sample_ids_as_text};

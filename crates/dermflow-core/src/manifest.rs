@@ -109,14 +109,20 @@ impl Manifest {
         Ok(Key(Digest::derive("dermflow action key v1", &encoding)))
     }
 
-    /// The key of all actions that differ only in the content of the input `over`: where rows
-    /// can be taken over from.
+    /// The key of all actions that differ only in the content of inputs that are read sample by
+    /// sample: where rows can be taken over from. These are the input `over`, and those tables
+    /// wired to other ports of which `is_side` says so, given port and position.
     ///
     /// # Errors
     /// As [`Manifest::key`].
-    pub fn family(&self, over: &str) -> Result<Digest, NotCanonical> {
+    pub fn family(&self, over: &str, is_side: &dyn Fn(&str, usize) -> bool) -> Result<Digest, NotCanonical> {
         let mut others = self.clone();
         others.inputs.remove(over);
+        for (port, inputs) in &mut others.inputs {
+            let sides = inputs.iter_mut().enumerate().filter(|(at, _)| is_side(port, *at));
+            // That something is wired counts, its content does not.
+            sides.for_each(|(_, input)| *input = InputDigest::Table(BTreeMap::new()));
+        }
         let encoding = Value::from_serialize(&Canonical(&others))?.encode();
         Ok(Digest::derive("dermflow action family v1", &encoding))
     }
@@ -229,6 +235,29 @@ mod tests {
         for (at, key) in keys.iter().enumerate() {
             assert!(!keys[..at].contains(key), "change {at} did not move the key");
         }
+    }
+
+    #[test]
+    fn a_family_is_of_one_mind_about_all_but_what_is_read_sample_by_sample() {
+        let family = |manifest: &Manifest, sides: &[&str]| {
+            let is_side = |port: &str, _: usize| sides.contains(&port);
+            manifest.family("a", &is_side).unwrap()
+        };
+        let other = |port: &str| {
+            let mut manifest = manifest();
+            let content = vec![InputDigest::Table(BTreeMap::from([(
+                "label".to_string(),
+                Digest::of(b"z"),
+            )]))];
+            manifest.inputs.insert(port.to_string(), content);
+            manifest
+        };
+        assert_eq!(family(&manifest(), &[]), family(&other("a"), &[]));
+        assert_ne!(family(&manifest(), &[]), family(&other("b"), &[]));
+        assert_eq!(family(&manifest(), &["b"]), family(&other("b"), &["b"]));
+        let mut unwired = manifest();
+        unwired.inputs.remove("b");
+        assert_ne!(family(&manifest(), &["b"]), family(&unwired, &["b"]));
     }
 
     #[test]

@@ -67,6 +67,18 @@ pub enum Reads {
     Columns(Vec<String>),
 }
 
+/// Which rows of an input a map looks at while it works on some samples of the input that it is
+/// cut over (see [`crate::Shape::Map`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SideRows {
+    /// All of them: any change of the input computes every row again.
+    #[default]
+    Whole,
+    /// Only those of the samples that it works on: no others can be read, and a change computes
+    /// the rows of the changed samples again. A table; for kinds that are no map it says nothing.
+    SameSample,
+}
+
 /// A named input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputPort {
@@ -78,6 +90,8 @@ pub struct InputPort {
     pub arity: Arity,
     /// Which columns the kind reads.
     pub reads: Reads,
+    /// Which rows a map reads of it.
+    pub side_rows: SideRows,
     /// What it is for, in a few words.
     pub about: &'static str,
 }
@@ -90,6 +104,7 @@ impl InputPort {
             port_type,
             arity: Arity::One,
             reads: Reads::All,
+            side_rows: SideRows::Whole,
             about,
         }
     }
@@ -103,6 +118,14 @@ impl InputPort {
     pub fn reading<S: Into<String>>(self, columns: impl IntoIterator<Item = S>) -> InputPort {
         InputPort {
             reads: Reads::Columns(columns.into_iter().map(Into::into).collect()),
+            ..self
+        }
+    }
+
+    /// The same port of a map, read at the samples at hand only: see [`SideRows::SameSample`].
+    pub fn of_same_sample(self) -> InputPort {
+        InputPort {
+            side_rows: SideRows::SameSample,
             ..self
         }
     }

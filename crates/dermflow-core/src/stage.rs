@@ -80,9 +80,10 @@ pub trait StageKind: Send + Sync + 'static {
 pub enum Shape {
     /// All at once.
     Whole,
-    /// The output rows of a sample depend on that sample's rows in the input `over` and on
-    /// the other inputs whole. `run` is called with some samples at a time, and writes only
-    /// rows with their ids; results are cached per partition and taken over per sample.
+    /// The output rows of a sample depend on that sample's rows in the input `over`, on its rows
+    /// in inputs declared as [`crate::SideRows::SameSample`], and on the other inputs whole.
+    /// `run` is called with some samples at a time, and writes only rows with their ids; results
+    /// are cached per partition and taken over per sample.
     Map {
         /// The input port that is cut.
         over: String,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use dermflow_core::canonical::Value;
 use dermflow_core::{
-    Ancestor, Artifact, Column, InputDigest, InputSizes, InputTypes, Inputs, Key, Kind, Manifest, OutputPort,
-    Parameters, PortType, Reads, Record, StageError, TableManifest, Take,
+    Ancestor, Artifact, Column, FILES_PORT, InputDigest, InputSizes, InputTypes, Inputs, Key, Kind, Manifest,
+    OutputPort, Parameters, PortType, Reads, Record, Shape, SideRows, StageError, TableManifest, Take,
 };
 use dermflow_graph::Pipeline;
 
@@ -43,6 +43,8 @@ pub struct BoundInput {
     pub output: String,
     /// Which columns may be read; `None` means all.
     pub reads: Option<Vec<String>>,
+    /// Which rows a map reads of it; the input that a map is cut over is whole here.
+    pub side_rows: SideRows,
 }
 
 impl BoundInput {
@@ -52,6 +54,17 @@ impl BoundInput {
     /// As [`Finished::output`].
     pub fn artifact(&self) -> Result<&Artifact, StageError> {
         self.from.output(&self.output)
+    }
+
+    /// The table that is read at the samples at hand only, if this is one.
+    ///
+    /// # Errors
+    /// As [`Finished::output`].
+    pub fn side_table(&self) -> Result<Option<&TableManifest>, StageError> {
+        Ok(match (self.side_rows, self.artifact()?) {
+            (SideRows::SameSample, Artifact::Table(table)) => Some(table),
+            _ => None,
+        })
     }
 }
 
@@ -141,13 +154,16 @@ impl Action {
     /// Where a source or the external program can't be read.
     pub fn bind(stage: Unbound, sources: &Sources) -> Result<Action, StageError> {
         let ports = stage.kind.inputs(&stage.parameters);
+        let shape = stage.kind.shape(&stage.parameters);
         let mut inputs: BTreeMap<String, Vec<BoundInput>> = BTreeMap::new();
         for (port, from, output) in stage.inputs {
-            let reads = declared_reads(&ports, &port);
-            inputs
-                .entry(port)
-                .or_default()
-                .push(BoundInput { from, output, reads });
+            let input = BoundInput {
+                from,
+                output,
+                reads: declared_reads(&ports, &port),
+                side_rows: declared_rows(&ports, map_port(&shape), &port),
+            };
+            inputs.entry(port).or_default().push(input);
         }
         let mut bound = BTreeMap::new();
         for (parameter, path, take) in stage.sources {
@@ -254,6 +270,24 @@ fn declared_reads(ports: &Inputs, name: &str) -> Option<Vec<String>> {
     match &port.reads {
         Reads::All => None,
         Reads::Columns(columns) => Some(columns.clone()),
+    }
+}
+
+/// Only a map has inputs beside the one that it is cut over.
+fn declared_rows(ports: &Inputs, over: Option<&str>, name: &str) -> SideRows {
+    let port = ports.ports.iter().find(|port| port.name == name);
+    match (over, port) {
+        (Some(over), Some(port)) if over != name => port.side_rows,
+        _ => SideRows::Whole,
+    }
+}
+
+/// The port that a kind of this shape is cut over.
+pub(crate) fn map_port(shape: &Shape) -> Option<&str> {
+    match shape {
+        Shape::Whole => None,
+        Shape::Map { over } => Some(over),
+        Shape::MapFiles => Some(FILES_PORT),
     }
 }
 

@@ -8,30 +8,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use dermflow_core::{
-    Artifact, FILES_PORT, NamedFile, OutputPort, PortType, StageContext, StageError, TableFiles,
-    TableManifest, TableReader, TableType, TableWriter,
+    Artifact, NamedFile, OutputPort, PortType, SampleId, StageContext, StageError, TableFiles, TableManifest,
+    TableReader, TableType, TableWriter,
 };
 use dermflow_store::table::schema_of;
-use dermflow_store::{Store, TableReader as StoredTableReader, TableWriter as StoredTableWriter};
+use dermflow_store::{Store, TableWriter as StoredTableWriter};
 
 use crate::action::{Action, BoundInput, readable};
 use crate::event::{Event, Sink};
 use crate::interrupt::Interrupt;
-
-/// The rows of the input that a map is cut over, for one call of its kind.
-#[derive(Clone)]
-pub enum Rows {
-    /// A table in the store.
-    Stored(TableManifest),
-    /// Batches in memory.
-    Loaded(SchemaRef, Vec<RecordBatch>),
-}
+use crate::rows::Rows;
 
 /// What calls of one action share: outputs as they come, figures, progress.
 pub struct StoreContext<'a> {
     store: &'a Store,
     action: &'a Action,
     over: Option<(String, Rows)>,
+    /// The samples at hand, for side tables.
+    samples: Option<Vec<SampleId>>,
     declared: Vec<OutputPort>,
     outputs: Arc<Mutex<BTreeMap<String, Artifact>>>,
     metrics: BTreeMap<String, f64>,
@@ -67,6 +61,7 @@ impl<'a> StoreContext<'a> {
             store,
             action,
             over: None,
+            samples: None,
             declared: action.output_ports()?,
             outputs: Arc::default(),
             metrics: BTreeMap::new(),
@@ -83,6 +78,12 @@ impl<'a> StoreContext<'a> {
     pub fn over(mut self, port: &str, rows: Rows) -> StoreContext<'a> {
         self.over = Some((port.to_string(), rows));
         self.quiet = true;
+        self
+    }
+
+    /// The same, with only the rows of these samples, which are sorted, of every side table.
+    pub fn at_samples(mut self, samples: Vec<SampleId>) -> StoreContext<'a> {
+        self.samples = Some(samples);
         self
     }
 
@@ -110,6 +111,14 @@ impl<'a> StoreContext<'a> {
     fn inputs(&self, port: &str) -> Result<&'a [BoundInput], StageError> {
         let inputs = self.action.inputs.get(port).map(Vec::as_slice);
         inputs.ok_or_else(|| StageError::new(format!("nothing is wired to the input `{port}`")))
+    }
+
+    /// What may be seen of a table that is wired.
+    fn rows_of(&self, input: &BoundInput, table: &TableManifest) -> Result<Rows, StageError> {
+        Ok(match (&self.samples, input.side_table()?) {
+            (Some(samples), Some(side)) => Rows::OfSamples(side.clone(), samples.clone()),
+            _ => Rows::All(table.clone()),
+        })
     }
 
     fn one<T>(port: &str, mut all: Vec<T>) -> Result<T, StageError> {
@@ -151,19 +160,6 @@ fn wrong_sort(port: &str, wanted: &str, found: &Artifact) -> StageError {
     ))
 }
 
-/// A reader of a stored table that gives only the columns that may be read.
-pub(crate) fn read_table(
-    store: &Store,
-    table: &TableManifest,
-    reads: &Option<Vec<String>>,
-) -> Result<Box<dyn TableReader>, StageError> {
-    let columns: Vec<String> = readable(table, reads)
-        .into_iter()
-        .map(|column| column.name)
-        .collect();
-    Ok(Box::new(StoredTableReader::open(store, table, Some(&columns))?))
-}
-
 impl StageContext for StoreContext<'_> {
     fn has_input(&self, port: &str) -> bool {
         self.action.inputs.contains_key(port) || self.over.as_ref().is_some_and(|(over, _)| over == port)
@@ -182,13 +178,10 @@ impl StageContext for StoreContext<'_> {
                 .inputs
                 .get(port)
                 .and_then(|inputs| inputs.first()?.reads.clone());
-            return Ok(vec![match rows {
-                Rows::Stored(table) => read_table(self.store, table, &reads)?,
-                Rows::Loaded(schema, batches) => Box::new(LoadedReader::new(schema.clone(), batches.clone())),
-            }]);
+            return Ok(vec![rows.read(self.store, &reads)?]);
         }
         let read = |input: &BoundInput| match input.artifact()? {
-            Artifact::Table(table) => read_table(self.store, table, &input.reads),
+            Artifact::Table(table) => self.rows_of(input, table)?.read(self.store, &input.reads),
             other => Err(wrong_sort(port, "a table", other)),
         };
         self.inputs(port)?.iter().map(read).collect()
@@ -197,12 +190,17 @@ impl StageContext for StoreContext<'_> {
     fn table_files(&self, port: &str) -> Result<Vec<TableFiles>, StageError> {
         let files = |input: &BoundInput| match input.artifact()? {
             Artifact::Table(table) => {
+                let Rows::All(table) = self.rows_of(input, table)? else {
+                    return Err(StageError::new(format!(
+                        "the input `{port}` is read sample by sample, and its files hold other samples too"
+                    )));
+                };
                 let paths = table
                     .partitions
                     .iter()
                     .map(|partition| self.store.blob_path(&partition.blob));
                 Ok(TableFiles {
-                    schema: schema_of(&readable(table, &input.reads)),
+                    schema: schema_of(&readable(&table, &input.reads)),
                     parquet: paths.collect::<Result<_, _>>()?,
                     rows: table.rows,
                 })
@@ -345,15 +343,6 @@ impl StageContext for StoreContext<'_> {
     }
 }
 
-/// The port that [`dermflow_core::Shape::MapFiles`] is cut over, or the one that `Map` names.
-pub(crate) fn map_port(shape: &dermflow_core::Shape) -> Option<&str> {
-    match shape {
-        dermflow_core::Shape::Whole => None,
-        dermflow_core::Shape::Map { over } => Some(over),
-        dermflow_core::Shape::MapFiles => Some(FILES_PORT),
-    }
-}
-
 struct OutputWriter {
     port: String,
     writer: StoredTableWriter,
@@ -370,38 +359,5 @@ impl TableWriter for OutputWriter {
         let mut outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
         outputs.insert(self.port, Artifact::Table(table));
         Ok(())
-    }
-}
-
-struct LoadedReader {
-    schema: SchemaRef,
-    rows: u64,
-    batches: std::vec::IntoIter<RecordBatch>,
-}
-
-impl LoadedReader {
-    fn new(schema: SchemaRef, batches: Vec<RecordBatch>) -> LoadedReader {
-        LoadedReader {
-            schema,
-            rows: batches.iter().map(|batch| batch.num_rows() as u64).sum(),
-            batches: batches.into_iter(),
-        }
-    }
-}
-
-impl Iterator for LoadedReader {
-    type Item = Result<RecordBatch, StageError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.batches.next().map(Ok)
-    }
-}
-
-impl TableReader for LoadedReader {
-    fn schema(&self) -> SchemaRef {
-        self.schema.clone()
-    }
-    fn rows(&self) -> u64 {
-        self.rows
     }
 }

@@ -1,8 +1,10 @@
-//! Maps: kinds whose output rows of a sample depend on that sample alone (and on side inputs
-//! whole). Their work is cut into the partitions of one input; each partition is an action
-//! with a key of its own, so a change costs the partitions it falls in, and inside those only
-//! the samples that changed (see [`crate::takeover`]).
+//! Maps: kinds whose output rows of a sample depend on that sample alone (in the input that is
+//! cut and in its side tables, see [`crate::side_rows`]) and on other inputs whole. Their work is
+//! cut into the partitions of one input; each partition is an action with a key of its own, so a
+//! change costs the partitions it falls in, and inside those only the samples that changed (see
+//! [`crate::takeover`]).
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -10,14 +12,16 @@ use std::time::SystemTime;
 
 use arrow::array::{Int64Array, RecordBatch, StringArray};
 use dermflow_core::{
-    Ancestor, Artifact, Contract, Digest, FILES_PORT, InputDigest, Key, Manifest, PortType, Record, SampleId,
-    Shape, StageError, TableManifest, TableType,
+    Artifact, Contract, Digest, FILES_PORT, InputDigest, Key, Manifest, Partition, PortType, Record,
+    SampleId, Shape, StageError, TableManifest, TableType,
 };
 use dermflow_store::{Store, TableWriter as StoredTableWriter, assemble};
 
-use crate::action::{Action, Finished, key_of, read_digests};
-use crate::context::{Rows, StoreContext};
+use crate::action::{Action, Finished, key_of, map_port, read_digests};
+use crate::context::StoreContext;
 use crate::event::Event;
+use crate::rows::Rows;
+use crate::side_rows::{SideTable, input_table, samples_in, side_tables};
 use crate::sources::BoundSource;
 use crate::takeover::{self, Takeover};
 use crate::workshop::{How, Lookup, Made, Workshop, look_up, making};
@@ -34,7 +38,7 @@ pub(crate) struct MapWork {
     /// Its table.
     pub driver: TableManifest,
     pub parts: Vec<Part>,
-    /// All actions that differ from this one only in the driver.
+    /// All actions that differ from this one only in the driver and in side tables.
     pub family: Digest,
     pub forced: bool,
     started: SystemTime,
@@ -55,13 +59,15 @@ impl MapWork {
     /// Cuts a map into its partitions and looks each up in the store.
     pub fn prepare(store: &Store, action: Arc<Action>, forced: bool) -> Result<MapWork, StageError> {
         let shape = action.kind.shape(&action.parameters);
-        let over = crate::context::map_port(&shape).unwrap_or_default().to_string();
+        let over = map_port(&shape).unwrap_or_default().to_string();
         let driver = driver_table(store, &action, &over)?;
+        let sides = side_tables(&action)?;
         let mut parts = Vec::with_capacity(driver.partitions.len());
         for partition in &driver.partitions {
             let columns = driver.columns.clone();
             let table = TableManifest::new(driver.contract.clone(), columns, vec![partition.clone()]);
-            let manifest = part_manifest(&action, &over, driver.digests_by_name(Some(partition)));
+            let mut manifest = part_manifest(&action, &over, driver.digests_by_name(Some(partition)));
+            cut_sides(&mut manifest, store, &sides, partition, &table)?;
             let key = key_of(&manifest)?;
             let result = OnceLock::new();
             if !forced && let Lookup::Complete(finished) = look_up(store, &key)? {
@@ -74,7 +80,8 @@ impl MapWork {
                 result,
             });
         }
-        let family = part_manifest(&action, &over, BTreeMap::new()).family(&over);
+        let is_side = |port: &str, at: usize| sides.iter().any(|side| (side.port, side.at) == (port, at));
+        let family = part_manifest(&action, &over, BTreeMap::new()).family(&over, &is_side);
         let family = family.map_err(|error| StageError::new(error.to_string()))?;
         let done = parts
             .iter()
@@ -123,6 +130,33 @@ fn part_manifest(action: &Action, over: &str, digests: BTreeMap<String, Digest>)
     let digest = InputDigest::Table(read_digests(digests, &reads));
     manifest.inputs.insert(over.to_string(), vec![digest]);
     manifest
+}
+
+/// Leaves of every side table only what the samples of a partition have in it.
+fn cut_sides(
+    manifest: &mut Manifest,
+    store: &Store,
+    sides: &[SideTable<'_>],
+    partition: &Partition,
+    table: &TableManifest,
+) -> Result<(), StageError> {
+    // Several sides may ask for them.
+    let known: OnceCell<Vec<SampleId>> = OnceCell::new();
+    let samples = || match known.get() {
+        Some(samples) => Ok(samples.clone()),
+        None => {
+            let samples = samples_in(store, table)?;
+            Ok(known.get_or_init(|| samples).clone())
+        }
+    };
+    for side in sides {
+        let digests = side.digests(store, partition, &samples)?;
+        let inputs = manifest.inputs.get_mut(side.port);
+        if let Some(input) = inputs.and_then(|inputs| inputs.get_mut(side.at)) {
+            *input = InputDigest::Table(digests);
+        }
+    }
+    Ok(())
 }
 
 fn driver_table(store: &Store, action: &Action, over: &str) -> Result<TableManifest, StageError> {
@@ -196,7 +230,7 @@ pub(crate) fn run_part(workshop: &Workshop<'_>, work: &MapWork, at: usize) -> Re
     };
     let (computed, reused) = match &taken {
         None => (part.table.rows, 0),
-        Some(taken) => (taken.rows_to_compute(), part.table.rows - taken.rows_to_compute()),
+        Some(taken) => (taken.rows, part.table.rows - taken.rows),
     };
     let scratch = lock.folder_path().to_path_buf();
     let (outputs, metrics) = compute_part(workshop, work, part, taken.as_ref(), scratch)?;
@@ -226,14 +260,20 @@ fn compute_part(
     scratch: std::path::PathBuf,
 ) -> Result<Outputs, StageError> {
     let rows = match taken {
-        None => Rows::Stored(part.table.clone()),
-        Some(taken) => Rows::Loaded(taken.schema.clone(), taken.changed.clone()),
+        None => Rows::All(part.table.clone()),
+        Some(taken) => Rows::OfSamples(part.table.clone(), taken.changed.clone()),
     };
     let missing = work.missing().len().max(1);
     let threads = (workshop.jobs / missing).max(1);
     let (store, action) = (workshop.store, &work.action);
     let context = StoreContext::new(store, action, scratch, threads, workshop.interrupt, workshop.sink)?;
     let mut context = context.over(&work.over, rows);
+    if !side_tables(action)?.is_empty() {
+        context = context.at_samples(match taken {
+            None => samples_in(store, &part.table)?,
+            Some(taken) => taken.changed.clone(),
+        });
+    }
     workshop.call(action, &mut context)?;
     let produced = context.finish()?;
     let mut outputs = produced.outputs;
@@ -386,10 +426,5 @@ pub(crate) fn driver_of(store: &Store, record: &Record, over: &str) -> Option<Ta
     if let Some(Artifact::Table(listing)) = record.outputs.get(LISTING_OUTPUT) {
         return Some(listing.clone());
     }
-    let Ancestor { action, port, .. } = record.ancestry.get(over)?.first()?;
-    let before = store.get_record(action.as_ref()?).ok()??;
-    match before.outputs.get(port)? {
-        Artifact::Table(table) => Some(table.clone()),
-        _ => None,
-    }
+    input_table(store, record, over, 0)
 }

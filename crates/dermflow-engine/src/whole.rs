@@ -5,8 +5,9 @@ use std::time::SystemTime;
 use dermflow_core::{Artifact, Record, StageError, TableManifest};
 
 use crate::action::Action;
-use crate::context::{Rows, StoreContext};
+use crate::context::StoreContext;
 use crate::map::LISTING_OUTPUT;
+use crate::rows::Rows;
 use crate::workshop::{How, Lookup, Made, Workshop, look_up, making, table_rows};
 
 /// Computes an action, unless another process did in the meantime. `files` is the listing of
@@ -31,7 +32,7 @@ pub(crate) fn run_whole(
     let scratch = lock.folder_path().to_path_buf();
     let mut context = StoreContext::new(store, action, scratch, threads, workshop.interrupt, workshop.sink)?;
     if let Some(files) = files {
-        context = context.over(dermflow_core::FILES_PORT, Rows::Stored(files.clone()));
+        context = context.over(dermflow_core::FILES_PORT, Rows::All(files.clone()));
     }
     workshop.call(action, &mut context)?;
     let produced = context.finish()?;

@@ -144,6 +144,70 @@ impl StageKind for Double {
     }
 }
 
+/// Adds `v` of the same sample in `weights` to `v` of `table`, 0 where that has none.
+struct Weigh;
+
+impl StageKind for Weigh {
+    type Parameters = DoubleParameters;
+    const NAME: &'static str = "weigh";
+    const VERSION: u32 = 1;
+    const ABOUT: &'static str = "Weighs.";
+    const EXAMPLE: &'static str = "";
+    fn inputs(_: &DoubleParameters) -> Inputs {
+        let numbers =
+            |name: &str| InputPort::one(name, PortType::Table(numbers_type()), "numbers").reading(["v"]);
+        Inputs {
+            ports: vec![numbers("table"), numbers("weights").of_same_sample()],
+            open: false,
+        }
+    }
+    fn outputs(_: &DoubleParameters, _: &InputTypes) -> Result<Vec<OutputPort>, Problem> {
+        let table = TableType::exactly([Column::new("v", ColumnType::Integer)]);
+        Ok(vec![OutputPort::new("table", PortType::Table(table), "weighed")])
+    }
+    fn shape(_: &DoubleParameters) -> Shape {
+        Shape::Map {
+            over: "table".to_string(),
+        }
+    }
+    fn run(parameters: &DoubleParameters, context: &mut dyn StageContext) -> Result<(), StageError> {
+        let weights = context.table("weights")?;
+        let promised = weights.rows();
+        let mut known: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
+        for batch in weights {
+            let batch = batch?;
+            let ids = batch.column(0).as_fixed_size_binary();
+            let values = batch.column(1).as_primitive::<Int64Type>();
+            known.extend(
+                ids.iter()
+                    .flatten()
+                    .map(<[u8]>::to_vec)
+                    .zip(values.values().iter().copied()),
+            );
+        }
+        assert_eq!(known.len() as u64, promised);
+        let table = context.table("table")?;
+        let schema = table.schema();
+        let mut out = context.write_table("table", schema.clone())?;
+        for batch in table {
+            let batch = batch?;
+            let ids = batch.column(0).as_fixed_size_binary();
+            let values = batch.column(1).as_primitive::<Int64Type>();
+            let weighed = ids.iter().flatten().zip(values.values()).map(|(id, value)| {
+                note(&parameters.test, value.to_string());
+                value + known.remove(id).unwrap_or_default()
+            });
+            let weighed = Int64Array::from_iter_values(weighed);
+            out.write(&RecordBatch::try_new(
+                schema.clone(),
+                vec![batch.column(0).clone(), Arc::new(weighed)],
+            )?)?;
+        }
+        assert!(known.is_empty(), "rows of other samples were seen");
+        out.finish()
+    }
+}
+
 /// Gives another value whenever it is called, and forgets its output if told so.
 struct Unsteady;
 
@@ -213,6 +277,7 @@ impl World {
         let registry = Registry::new()
             .with::<Numbers>()
             .with::<Double>()
+            .with::<Weigh>()
             .with::<Unsteady>();
         let request = Request {
             file: &file,
@@ -315,6 +380,83 @@ fn the_same_content_from_other_parameters_stops_the_wave() {
     world.run(&yaml);
     let again = world.run(&yaml.replace("}}\n  double", ", ignored: 7}}\n  double"));
     assert_eq!((again.summary.executed, again.summary.hit), (1, 1));
+}
+
+fn weighing(
+    test: &str,
+    table: &BTreeMap<String, (i64, i64)>,
+    weights: &BTreeMap<String, (i64, i64)>,
+) -> String {
+    let json = |rows| serde_json::to_string(rows).unwrap();
+    let (table, weights) = (json(table), json(weights));
+    format!(
+        "name: weighing\nstages:\n  numbers: {{kind: numbers, with: {{rows: {table}}}}}\n  \
+         weights: {{kind: numbers, with: {{rows: {weights}}}}}\n  \
+         weigh: {{kind: weigh, in: {{table: numbers, weights: weights}}, with: {{test: {test}}}}}\n"
+    )
+}
+
+#[test]
+fn a_changed_row_of_a_side_table_costs_the_row_of_its_sample() {
+    let world = World::new();
+    let table = rows(&[("a", 1, 1), ("b", 2, 1), ("c", 3, 1)]);
+    let weights = |all: &[(&str, i64, i64)]| weighing("sides", &table, &rows(all));
+    let first = world.run(&weights(&[("a", 10, 0), ("b", 20, 0)]));
+    assert_eq!((first.summary.executed, first.summary.hit), (3, 0));
+    assert_eq!(sorted(calls("sides")), ["1", "2", "3"]);
+    // A column that is not read.
+    let ran = world.run(&weights(&[("a", 10, 7), ("b", 20, 7)]));
+    assert_eq!((ran.summary.executed, ran.summary.hit), (1, 2));
+    // A sample of nobody: the partition's key is what it was.
+    let ran = world.run(&weights(&[("a", 10, 0), ("b", 20, 0), ("z", 1, 0)]));
+    assert_eq!((ran.summary.executed, ran.summary.hit), (2, 1));
+    assert_eq!((calls("sides").len(), ran.summary.rows_reused), (0, 3));
+    // One changed, one new, one gone.
+    world.run(&weights(&[("a", 11, 0), ("b", 20, 0), ("z", 1, 0)]));
+    assert_eq!(calls("sides"), ["1"]);
+    world.run(&weights(&[("a", 11, 0), ("b", 20, 0), ("c", 30, 0)]));
+    assert_eq!(calls("sides"), ["3"]);
+    let last = weights(&[("b", 20, 0), ("c", 30, 0)]);
+    let ran = world.run(&last);
+    assert_eq!(calls("sides"), ["1"]);
+    assert_eq!(ran.summary.rows_reused, 2);
+    let fresh = World::new();
+    fresh.run(&last);
+    assert_eq!(world.artifact(&last, "weigh"), fresh.artifact(&last, "weigh"));
+}
+
+#[test]
+fn any_sequence_of_edits_of_two_tables_gives_what_a_fresh_store_gives() {
+    let world = World::new();
+    let mut state = 11u64;
+    let mut random = move |below: u64| {
+        state = state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (state >> 33) % below
+    };
+    let mut tables: [BTreeMap<String, (i64, i64)>; 2] =
+        std::array::from_fn(|_| (0..200).map(|row| (format!("r{row}"), (row, 0))).collect());
+    for round in 0..12 {
+        for _ in 0..random(6) {
+            let (name, which) = (format!("r{}", random(230)), random(2) as usize);
+            match random(3) {
+                0 => drop(tables[which].remove(&name)),
+                _ => drop(tables[which].insert(name, (random(50) as i64 - 10, 1))),
+            }
+        }
+        let yaml = weighing("two", &tables[0], &tables[1]);
+        world.run(&yaml);
+        let computed = calls("two").len();
+        assert!(
+            round == 0 || computed <= 6,
+            "{computed} rows were computed for at most 6 edits"
+        );
+        let fresh = World::new();
+        fresh.run(&yaml);
+        calls("two");
+        assert_eq!(world.artifact(&yaml, "weigh"), fresh.artifact(&yaml, "weigh"));
+    }
 }
 
 /// The promise of incremental work: never another result than from scratch.

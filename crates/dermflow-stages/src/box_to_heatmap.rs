@@ -3,8 +3,8 @@
 //!
 //! How a box is drawn stands in [`dermflow_vision::heatmap`]; this kind brings boxes and
 //! pictures together and must not know what pixels or labels are good for. It reads where the
-//! original picture lies in the stored one and never the pixels, so that new pixels or labels
-//! of an image don't draw its maps again.
+//! original picture lies in the stored one, of images with boxes alone, and never the pixels: new
+//! pixels or labels of an image, or other images, don't draw its maps again.
 
 mod collect;
 #[cfg(test)]
@@ -126,7 +126,7 @@ outputs:
             "the images: how large they are and where the original lies in them",
         );
         Inputs {
-            ports: vec![boxes, samples.reading(Geometry::COLUMNS)],
+            ports: vec![boxes, samples.reading(Geometry::COLUMNS).of_same_sample()],
             open: false,
         }
     }

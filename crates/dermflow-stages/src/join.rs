@@ -1,7 +1,8 @@
 //! `join`: the rows of two tables side by side, matched by sample id.
 //!
 //! A merge of two sorted streams in bounded memory (a batch of each, and the rows of one
-//! sample). Must not know what the columns mean.
+//! sample), sample by sample: a changed row joins one sample again. Must not know what the
+//! columns mean.
 
 #[cfg(test)]
 mod tests;
@@ -13,7 +14,7 @@ use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{Schema, SchemaRef};
 use dermflow_core::{
-    Column, InputPort, InputTypes, Inputs, OutputPort, PortType, Problem, SAMPLE_ID, StageContext,
+    Column, InputPort, InputTypes, Inputs, OutputPort, PortType, Problem, SAMPLE_ID, Shape, StageContext,
     StageError, StageKind, TableType, TableWriter,
 };
 use schemars::JsonSchema;
@@ -122,7 +123,7 @@ outputs:
     fn inputs(parameters: &JoinParameters) -> Inputs {
         let any = || PortType::Table(TableType::any());
         let left = InputPort::one("left", any(), "the rows that come first, and rule the order");
-        let right = InputPort::one("right", any(), "the rows that are looked up");
+        let right = InputPort::one("right", any(), "the rows that are looked up").of_same_sample();
         let right = match parameters.how.takes_right() {
             true => right,
             false => right.reading([""; 0]),
@@ -155,6 +156,12 @@ outputs:
                 )
             })
             .collect()
+    }
+
+    fn shape(_: &JoinParameters) -> Shape {
+        Shape::Map {
+            over: "left".to_string(),
+        }
     }
 
     fn run(parameters: &JoinParameters, context: &mut dyn StageContext) -> Result<(), StageError> {

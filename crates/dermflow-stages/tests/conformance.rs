@@ -12,17 +12,17 @@ mod predicted;
 #[path = "conformance/world.rs"]
 mod world;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::compute::concat_batches;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::{concat_batches, filter_record_batch};
 use changes::{at, at_mut, changes, leaves};
 use dermflow_core::{
     Arity, Cause, ColumnHasher, ColumnType, Digest, FILES_PORT, InputTypes, Kind, OutputPort, Parameters,
-    PortType, Shape, StageError, TableType, memory,
+    PortType, Shape, SideRows, StageError, TableType, memory,
 };
 use world::World;
 
@@ -108,6 +108,20 @@ impl Ready {
         self.kind
             .outputs(&self.parameters, &wired)
             .unwrap_or_else(|problem| panic!("{}: {problem:?}", self.name))
+    }
+
+    /// The numbers of the tables that are read sample by sample.
+    fn side_tables(&self) -> Vec<usize> {
+        let ports = self.kind.inputs(&self.parameters).ports;
+        let is_side = |name: &String| {
+            let port = ports.iter().find(|port| port.name == *name);
+            port.is_some_and(|port| port.side_rows == SideRows::SameSample)
+        };
+        let tables = self.world.tables.iter().enumerate();
+        tables
+            .filter(|(_, (port, _))| is_side(port))
+            .map(|(number, _)| number)
+            .collect()
     }
 
     /// Runs it; gives a digest of each output.
@@ -232,10 +246,17 @@ fn a_map_gives_the_same_sample_by_sample() {
             .iter()
             .position(|(port, _)| *port == over)
             .unwrap();
+        let sides = ready.side_tables();
         let whole = memory::sorted(&ready.world.tables[at].1).unwrap();
         let mut parts: Vec<Vec<RecordBatch>> = Vec::new();
         for rows in samples(&whole) {
-            let mut context = ready.world.context_with(at, whole.slice(rows.start, rows.len()));
+            let id = whole.column(0).slice(rows.start, 1);
+            let mut instead: BTreeMap<usize, RecordBatch> = sides
+                .iter()
+                .map(|side| (*side, rows_of(&ready.world.tables[*side].1, &id)))
+                .collect();
+            instead.insert(at, whole.slice(rows.start, rows.len()));
+            let mut context = ready.world.context_with(&instead);
             ready.kind.run(&ready.parameters, &mut context).unwrap();
             parts.push(
                 ready
@@ -260,6 +281,40 @@ fn a_map_gives_the_same_sample_by_sample() {
         }
     }
     assert!(maps >= 3, "only {maps} maps were tried");
+}
+
+/// The rows of one sample.
+fn rows_of(table: &RecordBatch, id: &ArrayRef) -> RecordBatch {
+    let (ids, wanted) = (table.column(0).as_fixed_size_binary(), id.as_fixed_size_binary());
+    let mask: BooleanArray = (0..ids.len())
+        .map(|row| Some(ids.value(row) == wanted.value(0)))
+        .collect();
+    filter_record_batch(table, &mask).unwrap()
+}
+
+/// What is read sample by sample must be a table of a map, and not the one that it is cut over.
+#[test]
+fn side_rows_are_said_of_side_tables_of_maps_only() {
+    let mut sides = 0;
+    for case in cases::cases() {
+        let ready = ready(&case, true);
+        let over = match ready.kind.shape(&ready.parameters) {
+            Shape::Whole => None,
+            Shape::Map { over } => Some(over),
+            Shape::MapFiles => Some(FILES_PORT.to_string()),
+        };
+        let ports = ready.kind.inputs(&ready.parameters).ports;
+        for port in ports.iter().filter(|port| port.side_rows == SideRows::SameSample) {
+            sides += 1;
+            assert!(
+                over.as_ref().is_some_and(|over| *over != port.name),
+                "{}",
+                ready.name
+            );
+            assert!(matches!(port.port_type, PortType::Table(_)), "{}", ready.name);
+        }
+    }
+    assert!(sides >= 2, "only {sides} side tables are read sample by sample");
 }
 
 /// The runs of rows with one id.

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use dermflow_graph::Pipeline;
+use dermflow_core::SideRows;
+use dermflow_graph::{Pipeline, Stage};
 
 use crate::action::Finished;
 use crate::event::StageLabel;
@@ -22,7 +23,7 @@ pub(super) struct Node {
     /// Raised when the node starts anew, so that answers to older tasks are not believed.
     pub generation: u32,
     pub forced: bool,
-    /// Reads no source, so that looking it up takes no time to speak of.
+    /// Reads no source and no side table, so that looking it up takes no time to speak of.
     pub quick: bool,
     pub work: Option<Arc<Work>>,
     /// Partitions whose answers have not been taken yet.
@@ -86,10 +87,15 @@ pub(super) fn add_nodes(
             state: if is_wanted { State::Waiting } else { State::Skipped },
             generation: 0,
             forced: force.contains(&stage.name),
-            quick: stage.sources.is_empty(),
+            quick: stage.sources.is_empty() && !has_side_tables(stage),
             work: None,
             parts_left: 0,
             computed_parts: Vec::new(),
         });
     }
+}
+
+fn has_side_tables(stage: &Stage) -> bool {
+    let ports = stage.kind.inputs(&stage.parameters).ports;
+    ports.iter().any(|port| port.side_rows == SideRows::SameSample)
 }

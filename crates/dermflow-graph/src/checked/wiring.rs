@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use dermflow_core::{Arity, InputPort, InputTypes, OutputPort, PortType, Reads};
+use dermflow_core::{Arity, InputPort, InputTypes, OutputPort, PortType};
 
 use super::reference::Reference;
 use super::stage::Draft;
@@ -107,13 +107,7 @@ impl Wiring<'_> {
         if ports.open {
             let name = key.text.clone();
             let about = "";
-            return Some(InputPort {
-                name,
-                port_type: PortType::Anything,
-                arity: Arity::Many,
-                reads: Reads::All,
-                about,
-            });
+            return Some(InputPort::one(name, PortType::Anything, about).with_arity(Arity::Many));
         }
         let help = reporter.suggest(&key.text, "input port", names);
         let message = format!("kind `{kind}` has no input port `{}`", key.text);

@@ -1,5 +1,6 @@
 //! The inputs of a case, and contexts made of them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,19 +38,19 @@ impl Default for World {
 impl World {
     /// A context over all of it.
     pub fn context(&self, threads: usize, batch_rows: usize) -> MemoryContext {
-        self.make(threads, batch_rows, None)
+        self.make(threads, batch_rows, &BTreeMap::new())
     }
 
-    /// A context with another table in place of number `at`.
-    pub fn context_with(&self, at: usize, table: RecordBatch) -> MemoryContext {
-        self.make(1, 8192, Some((at, table)))
+    /// A context with other tables in place of some, by their number.
+    pub fn context_with(&self, instead: &BTreeMap<usize, RecordBatch>) -> MemoryContext {
+        self.make(1, 8192, instead)
     }
 
     fn make(
         &self,
         threads: usize,
         batch_rows: usize,
-        instead: Option<(usize, RecordBatch)>,
+        instead: &BTreeMap<usize, RecordBatch>,
     ) -> MemoryContext {
         let mut context = MemoryContext::default();
         context.seed = 20;
@@ -58,10 +59,7 @@ impl World {
         context.scratch = self.folder.path().join("scratch");
         std::fs::create_dir_all(&context.scratch).unwrap();
         for (number, (port, table)) in self.tables.iter().enumerate() {
-            let table = match &instead {
-                Some((at, other)) if *at == number => other.clone(),
-                _ => table.clone(),
-            };
+            let table = instead.get(&number).unwrap_or(table).clone();
             let path = self.folder.path().join(format!("table-{number}.parquet"));
             let files = parquet(&path, &table);
             context.add_table(port, table);

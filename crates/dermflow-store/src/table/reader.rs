@@ -135,7 +135,7 @@ impl dermflow_core::TableReader for TableReader {
 }
 
 /// Positions of the columns asked for, the sample id always among them.
-fn choose(columns: &[Column], asked: Option<&[String]>) -> Result<Vec<usize>, StoreError> {
+pub(super) fn choose(columns: &[Column], asked: Option<&[String]>) -> Result<Vec<usize>, StoreError> {
     let Some(asked) = asked else {
         return Ok((0..columns.len()).collect());
     };

@@ -204,10 +204,17 @@ proptest! {
         let table = write(&store, std::slice::from_ref(&content), 1 << 30);
         let mut ids: Vec<SampleId> = chosen.iter().map(|id| SampleId::of_key(&id.to_string())).collect();
         ids.sort_unstable();
-        let taken = take_samples(&store, &table, &ids).unwrap();
+        let taken = take_samples(&store, &table, &ids, None).unwrap();
+        let promised = taken.rows();
         let schema = taken.schema();
         let batches: Vec<RecordBatch> = taken.map(|batch| batch.unwrap()).collect();
         let taken = concat_batches(&schema, &batches).unwrap();
+        prop_assert_eq!(promised, taken.num_rows() as u64);
+        let names = [table.columns[1].name.clone()];
+        let some = take_samples(&store, &table, &ids, Some(&names)).unwrap();
+        let batches: Vec<RecordBatch> = some.map(|batch| batch.unwrap()).collect();
+        let projected = taken.project(&[0, 1]).unwrap();
+        prop_assert_eq!(concat_batches(&projected.schema(), &batches).unwrap(), projected);
 
         let whole = read(&store, &table);
         let all = whole.column(0).as_fixed_size_binary();
@@ -532,7 +539,7 @@ fn samples_out_of_order_are_refused() {
     let table = write(&store, &[batch(&["a"], [])], 1 << 30);
     let ids = [SampleId::from_bytes([1; 32]), SampleId::MIN];
     assert!(matches!(
-        take_samples(&store, &table, &ids),
+        take_samples(&store, &table, &ids, None),
         Err(StoreError::Invalid { .. })
     ));
 }

@@ -1,7 +1,7 @@
 //! `stages`: the kinds that this program knows, and one of them in full.
 
 use clap::Args;
-use dermflow_core::{Arity, Kind, Problem, Reads};
+use dermflow_core::{Arity, Kind, Problem, Reads, SideRows};
 use dermflow_stages::registry;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
@@ -86,7 +86,14 @@ fn inputs(kind: &dyn Kind) -> Result<Vec<String>, Problem> {
                 Reads::All => String::new(),
                 Reads::Columns(columns) => format!(", reads {}", columns.join(", ")),
             };
-            format!("{}: {}{arity}{reads}. {}", port.name, port.port_type, port.about)
+            let rows = match port.side_rows {
+                SideRows::Whole => "",
+                SideRows::SameSample => ", row by row",
+            };
+            format!(
+                "{}: {}{arity}{reads}{rows}. {}",
+                port.name, port.port_type, port.about
+            )
         })
         .collect();
     if ports.open {
