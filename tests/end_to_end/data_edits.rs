@@ -132,7 +132,8 @@ fn an_edit_of_the_data_costs_the_rows_that_it_touches() {
 
     // One goes, and all that was said of it.
     std::fs::remove_file(data.project.at("photos/11.bmp")).unwrap();
-    (data.labels.remove(&11), data.boxes.remove(&11));
+    data.labels.remove(&11);
+    data.boxes.remove(&11);
     let rerun = [
         ("heat", (0, 600)),
         ("photos", (0, 602)),

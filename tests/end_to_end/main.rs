@@ -17,6 +17,7 @@ mod predicting;
 mod project;
 mod readme;
 mod running;
+mod shared_store;
 mod sources;
 mod unchanged;
 mod values;

@@ -71,7 +71,8 @@ impl Project {
             .args(arguments)
             .current_dir(self.path())
             .stdin(Stdio::null());
-        command.env_remove("DERMFLOW_STORE").env("NO_COLOR", "1");
+        command.env_remove("DERMFLOW_STORE").env_remove("DERMFLOW_REMOTE");
+        command.env("NO_COLOR", "1");
         command
     }
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use dermflow_core::canonical::Value;
 use dermflow_core::{
-    Ancestor, Artifact, Column, FILES_PORT, InputDigest, InputSizes, InputTypes, Inputs, Key, Kind, Manifest,
-    OutputPort, Parameters, PortType, Reads, Record, Shape, SideRows, StageError, TableManifest, Take,
+    Ancestor, Artifact, BlobRef, Column, FILES_PORT, InputDigest, InputSizes, InputTypes, Inputs, Key, Kind,
+    Manifest, OutputPort, Parameters, PortType, Reads, Record, Shape, SideRows, StageError, TableManifest,
+    Take,
 };
 use dermflow_graph::Pipeline;
 
@@ -24,6 +25,12 @@ pub struct Finished {
 }
 
 impl Finished {
+    /// The blobs of all outputs.
+    pub fn blobs(&self) -> impl Iterator<Item = BlobRef> + '_ {
+        let outputs = self.record.outputs.values();
+        outputs.flat_map(|artifact| artifact.blobs())
+    }
+
     /// The artifact at an output port.
     ///
     /// # Errors

@@ -49,6 +49,8 @@ pub enum Event {
         key: Key,
         /// Whether another cell of this very run made it.
         shared: bool,
+        /// Whether a file of it lies in the remote and not here; it comes when it is read.
+        remote: bool,
     },
     /// A stage is being computed.
     StageStarted {
@@ -133,6 +135,23 @@ pub enum Event {
         label: StageLabel,
         /// What was found.
         message: String,
+    },
+    /// Something about the remote that people should know; the run goes on.
+    RemoteNote {
+        /// What was found.
+        message: String,
+        /// What to do.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        help: Option<String>,
+    },
+    /// Results were pushed to the remote.
+    RemotePushed {
+        /// Where it lies.
+        remote: String,
+        /// Records that it did not have.
+        records: u64,
+        /// Bytes of blobs that it did not have.
+        bytes: u64,
     },
     /// A named output lies where people find it.
     OutputPublished {

@@ -230,6 +230,9 @@ impl Executor for ProcessExecutor {
             .arg(action.key.hex())
             .arg("--store")
             .arg(self.store.root())
+            // An empty one is none, whatever the environment or the store's settings say.
+            .arg("--remote")
+            .arg(self.store.remote_path().unwrap_or(Path::new("")))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

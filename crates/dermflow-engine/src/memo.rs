@@ -370,8 +370,14 @@ impl KnownAction {
         }
     }
 
+    /// Whether a file of it lies in the remote and not here.
+    pub(crate) fn is_elsewhere(&self, store: &Store) -> bool {
+        store.is_elsewhere(self.blobs.iter().copied())
+    }
+
     fn still_holds(&self, store: &Store) -> Standing {
-        if store.record_stat(&self.key) != Some(self.stat) {
+        // What the remote may still lack is pushed by the long way.
+        if store.record_stat(&self.key) != Some(self.stat) || store.is_unshared(&self.key) {
             return Standing::Changed;
         }
         match self.blobs.iter().all(|blob| store.has_blob(blob)) {

@@ -39,6 +39,9 @@ pub struct PlannedStage {
     pub key: Option<Key>,
     /// What would happen.
     pub status: Outlook,
+    /// Whether a file of a hit lies in the remote and not here; it comes when it is read.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub remote: bool,
     /// Why it is no hit.
     pub reasons: Vec<Reason>,
     /// How long it took last, where that is known.
@@ -91,6 +94,7 @@ pub fn plan(
                 label,
                 key: None,
                 status,
+                remote: false,
                 reasons,
                 last_seconds,
                 error: None,
@@ -108,6 +112,7 @@ pub fn plan(
                     label,
                     key: None,
                     status,
+                    remote: false,
                     reasons: Vec::new(),
                     last_seconds: None,
                     error,
@@ -155,6 +160,9 @@ fn look(
         } else {
             Outlook::Miss
         },
+        remote: finished
+            .as_ref()
+            .is_some_and(|finished| store.is_elsewhere(finished.blobs())),
         reasons,
         last_seconds,
         error: None,

@@ -16,6 +16,7 @@ use crate::plan::{Outlook, PlannedStage};
 use crate::publish::{Results, results_folder};
 use crate::run::{Named, Options, seal_journal, start_journal};
 use crate::sources::Sources;
+use crate::workshop::tell_remote_notes;
 
 /// An invocation whose stages all have their results.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ pub fn recall(store: &Store, sources: &Sources, invocation: &Invocation<'_>) -> 
 
 impl Recalled {
     /// What [`plan`](crate::plan) would give, for all cells. There are no artifacts in it.
-    pub fn plan(&self) -> Vec<PlannedStage> {
+    pub fn plan(&self, store: &Store) -> Vec<PlannedStage> {
         let mut planned = Vec::with_capacity(self.stages());
         for pipeline in &self.0.pipelines {
             for stage in &pipeline.stages {
@@ -38,6 +39,7 @@ impl Recalled {
                     label: label(pipeline, &stage.name, &stage.kind),
                     key: Some(action.key),
                     status: Outlook::Hit,
+                    remote: action.is_elsewhere(store),
                     reasons: Vec::new(),
                     last_seconds: Some(action.seconds),
                     error: None,
@@ -85,15 +87,18 @@ impl Recalled {
             stages: self.stages(),
             jobs: options.jobs(),
         });
+        tell_remote_notes(store, sink);
         for pipeline in &self.0.pipelines {
             for stage in &pipeline.stages {
                 let label = label(pipeline, &stage.name, &stage.kind);
-                let key = self.0.actions[stage.action].key;
+                let action = &self.0.actions[stage.action];
+                let (key, remote) = (action.key, action.is_elsewhere(store));
                 journal.append(&JournalLine::of(&label, key, "hit"))?;
                 sink(&Event::StageHit {
                     label,
                     key,
                     shared: false,
+                    remote,
                 });
             }
         }

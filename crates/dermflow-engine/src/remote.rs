@@ -138,11 +138,14 @@ pub(crate) fn run_remote(
         });
     }
     match look_up(workshop.store, &action.key)? {
-        Lookup::Complete(finished) => Ok(Made {
-            finished,
-            how: How::Computed,
-            commit: None,
-        }),
+        Lookup::Complete(finished) => {
+            workshop.store.share(&finished.key, &finished.record);
+            Ok(Made {
+                finished,
+                how: How::Computed,
+                commit: None,
+            })
+        }
         _ => Err(StageError::new(
             "the executor says that the action is done, but its record is not in the store",
         )),

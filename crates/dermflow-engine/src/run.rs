@@ -22,7 +22,7 @@ use crate::seeds::seeds;
 use crate::slots::{Slots, usual_memory};
 use crate::sources::Sources;
 use crate::worker::Bench;
-use crate::workshop::{Commit, Workshop};
+use crate::workshop::{Commit, Workshop, tell_remote_notes};
 
 /// How to run. The default uses the whole machine and lays no results out.
 #[derive(Clone, Default)]
@@ -99,6 +99,7 @@ pub fn run(
             crew.lay_out(&mut ran, results, sink, false);
         }
     }
+    tell_pushed(store, sink, interrupt);
     if let Some(error) = ran.journal_error {
         return Err(error);
     }
@@ -114,6 +115,22 @@ pub fn run(
     summary.seconds = started.elapsed().as_secs_f64();
     sink(&Event::RunFinished(summary.clone()));
     Ok(summary)
+}
+
+/// Waits for what goes to the remote, and tells of it. An interrupted run leaves the rest to
+/// a later one.
+pub(crate) fn tell_pushed(store: &Store, sink: &Sink<'_>, interrupt: &Interrupt) {
+    let pushed = store.finish_sharing(&|| interrupt.asked());
+    tell_remote_notes(store, sink);
+    if let Some(remote) = store.remote_path()
+        && pushed.records > 0
+    {
+        sink(&Event::RemotePushed {
+            remote: remote.display().to_string(),
+            records: pushed.records,
+            bytes: pushed.bytes,
+        });
+    }
 }
 
 /// A pipeline's cell, as journals call it.

@@ -241,6 +241,7 @@ impl<'a> Scheduler<'a> {
             return true;
         }
         let outcome = self.bench.perform(self.preparation(node));
+        self.bench.workshop.tell_remote_notes();
         match outcome {
             Ok(outcome) => self.take_outcome(node, outcome, false),
             Err(error) => self.take_error(node, error),
@@ -300,6 +301,7 @@ impl<'a> Scheduler<'a> {
     fn take_answer(&mut self, answer: Answer) {
         self.running -= 1;
         self.slots.give_back(answer.claim);
+        self.bench.workshop.tell_remote_notes();
         let node = answer.node;
         let stale = self.nodes[node].generation != answer.generation;
         match answer.outcome {
@@ -342,7 +344,13 @@ impl<'a> Scheduler<'a> {
     fn hit(&mut self, node: usize, finished: Arc<Finished>, shared: bool) {
         let (label, key) = (self.nodes[node].label.clone(), finished.key);
         self.note(&label, key, "hit");
-        (self.sink)(&Event::StageHit { label, key, shared });
+        let remote = self.bench.workshop.store.is_elsewhere(finished.blobs());
+        (self.sink)(&Event::StageHit {
+            label,
+            key,
+            shared,
+            remote,
+        });
         self.done(node, finished, false);
     }
 

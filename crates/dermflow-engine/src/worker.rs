@@ -113,7 +113,10 @@ impl Bench<'_> {
         let reasons = match forced {
             true => vec![Reason::Forced],
             false => match look_up(store, &action.key)? {
-                Lookup::Complete(finished) => return Ok(Outcome::Hit(finished)),
+                Lookup::Complete(finished) => {
+                    store.share(&finished.key, &finished.record);
+                    return Ok(Outcome::Hit(finished));
+                }
                 Lookup::Incomplete(what) => vec![Reason::Incomplete(what)],
                 Lookup::Absent => self.history.reasons(&action, stage),
             },

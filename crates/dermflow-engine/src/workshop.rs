@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use dermflow_core::{Artifact, BlobRef, Digest, Key, Making, Record, SourceDigest, StageContext, StageError};
-use dermflow_store::{KeyLock, Store, Ticket};
+use dermflow_store::{KeyLock, RemoteNote, Store, Ticket};
 
 use crate::action::{Action, Finished};
 use crate::event::{Event, Sink};
@@ -46,19 +46,24 @@ pub(crate) struct Commit {
     pub lock: KeyLock,
     /// For a map: the family whose latest member it becomes.
     pub family: Option<Digest>,
-    pub key: Key,
+    pub finished: Arc<Finished>,
 }
 
 impl Commit {
-    /// Waits until the record is durable and lets the lock go.
+    /// Waits until the record is durable and lets the lock go; the remote hears of it then.
     pub(crate) fn complete(self, store: &Store) -> Result<(), StageError> {
         self.ticket.wait()?;
+        let Finished { key, record } = &*self.finished;
         if let Some(family) = self.family {
-            store.set_family(&family, &self.key)?;
+            store.set_family(&family, key)?;
         }
         // The record is there. A folder that can't be removed (a program left one that is
         // read-only) is in nobody's way, and `gc` tries again.
         let _ = self.lock.done();
+        store.share(key, record);
+        if let Some(family) = self.family {
+            store.share_family(&family, key);
+        }
         Ok(())
     }
 }
@@ -100,6 +105,11 @@ pub(crate) fn missing_blob(store: &Store, record: &Record) -> String {
 }
 
 impl Workshop<'_> {
+    /// Tells what is new of the remote.
+    pub fn tell_remote_notes(&self) {
+        tell_remote_notes(self.store, self.sink);
+    }
+
     /// Waits for the right to compute an action.
     pub fn lock(&self, key: &Key) -> Result<KeyLock, StageError> {
         Ok(self.store.lock_key(key, &|| self.interrupt.asked())?)
@@ -153,6 +163,8 @@ impl Workshop<'_> {
             self.tell_differences(action, key, &earlier.outputs, &record.outputs);
             if self.store.is_complete(&earlier) {
                 lock.done()?;
+                // It may be whole only now, and not be so in the remote.
+                self.store.share(&key, &earlier);
                 let finished = Arc::new(Finished { key, record: earlier });
                 return Ok(Made {
                     finished,
@@ -163,14 +175,15 @@ impl Workshop<'_> {
             self.store.invalidate_record(&key, "incomplete");
         }
         let ticket = self.store.commit(record.clone())?;
+        let finished = Arc::new(Finished { key, record });
         Ok(Made {
-            finished: Arc::new(Finished { key, record }),
+            finished: finished.clone(),
             how: How::Computed,
             commit: Some(Commit {
                 ticket,
                 lock,
                 family,
-                key,
+                finished,
             }),
         })
     }
@@ -194,6 +207,13 @@ impl Workshop<'_> {
                 });
             }
         }
+    }
+}
+
+/// Tells what is new of the remote.
+pub(crate) fn tell_remote_notes(store: &Store, sink: &Sink<'_>) {
+    for RemoteNote { message, help } in store.take_remote_notes() {
+        sink(&Event::RemoteNote { message, help });
     }
 }
 

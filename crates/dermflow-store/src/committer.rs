@@ -258,18 +258,23 @@ fn make_durable<'a>(
     Ok(())
 }
 
-/// The digests of all blobs that a record names: of its outputs, and listings of its sources.
-pub(crate) fn blobs_of(record: &Record) -> Vec<Digest> {
+/// All blobs that a record names: of its outputs, and listings of its sources.
+pub(crate) fn blob_refs_of(record: &Record) -> Vec<BlobRef> {
     let outputs = record.outputs.values().flat_map(|artifact| artifact.blobs());
     let listings = record
         .manifest
         .sources
         .values()
         .filter_map(|source| match source {
-            SourceDigest::Folder { listing, .. } => Some(listing.digest),
+            SourceDigest::Folder { listing, .. } => Some(*listing),
             SourceDigest::File { .. } => None,
         });
-    outputs.map(|blob| blob.digest).chain(listings).collect()
+    outputs.chain(listings).collect()
+}
+
+/// Their digests.
+pub(crate) fn blobs_of(record: &Record) -> Vec<Digest> {
+    blob_refs_of(record).iter().map(|blob| blob.digest).collect()
 }
 
 /// Two ways to make files durable, each by its measured cost: one call for each file, or one

@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use dermflow_core::{BlobRef, Digest};
+use dermflow_core::{BlobRef, Digest, Key};
 
 use crate::error::StoreError;
 
@@ -21,6 +21,9 @@ pub(crate) const FORMAT: &str = "dermflow store 1";
 
 /// How long to wait for a process that cleans the store.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long to wait for one that cleans a store that can be done without.
+const SHORT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A store's folder, as all parts of this crate share it.
 #[derive(Debug)]
@@ -43,20 +46,35 @@ impl Disk {
         if create {
             fs::create_dir_all(root).map_err(|error| StoreError::io("creating", root, error))?;
         }
-        // Each RandomState is seeded anew; no random-number crate is needed for a name.
-        let nonce = std::collections::hash_map::RandomState::new()
-            .build_hasher()
-            .finish();
+        let nonce = nonce();
         check_format(root, create.then_some(nonce))?;
-        let users = join_users(root)?;
-        Ok(Disk {
+        let users = join_users(root, PATIENCE)?;
+        Ok(Disk::joined(root, nonce, users))
+    }
+
+    /// Opens a folder on a share, which must be there, as a store that can be done without.
+    pub(crate) fn open_shared(root: &Path, create: bool) -> Result<Disk, StoreError> {
+        let nonce = nonce();
+        check_format(root, create.then_some(nonce))?;
+        let users = match join_users(root, SHORT_PATIENCE) {
+            // Some shares know no locks: a clean-up there is for who knows that nobody runs.
+            Err(StoreError::Io {
+                action: "locking", ..
+            }) => None,
+            other => other?,
+        };
+        Ok(Disk::joined(root, nonce, users))
+    }
+
+    fn joined(root: &Path, nonce: u64, users: Option<File>) -> Disk {
+        Disk {
             root: root.to_path_buf(),
             nonce,
             counter: AtomicU64::new(0),
             trusted: Mutex::default(),
             unsynced: Mutex::default(),
             users,
-        })
+        }
     }
 
     /// The store's folder.
@@ -84,6 +102,11 @@ impl Disk {
     /// Where a blob lies.
     pub(crate) fn blob_path(&self, blob: &BlobRef) -> PathBuf {
         self.sharded("blobs", &blob.digest, "")
+    }
+
+    /// Where the record of an action lies.
+    pub(crate) fn record_path(&self, key: &Key) -> PathBuf {
+        self.sharded("actions", &key.digest(), ".json")
     }
 
     /// A name that no other process or thread uses.
@@ -149,6 +172,12 @@ impl Disk {
             let _ = fs::write(note, format!("{}: {reason}\n", path.display()));
         }
     }
+}
+
+/// Each RandomState is seeded anew; no random-number crate is needed for a name.
+fn nonce() -> u64 {
+    let state = std::collections::hash_map::RandomState::new();
+    state.build_hasher().finish()
 }
 
 /// A file in `tmp/` on its way to its place.
@@ -292,7 +321,7 @@ fn write_format(root: &Path, nonce: u64) -> Result<(), StoreError> {
 }
 
 /// Opens `gc.lock` and holds it shared, so that a clean-up knows of its users.
-fn join_users(root: &Path) -> Result<Option<File>, StoreError> {
+fn join_users(root: &Path, patience: Duration) -> Result<Option<File>, StoreError> {
     let path = root.join("gc.lock");
     let opened = OpenOptions::new()
         .read(true)
@@ -316,7 +345,7 @@ fn join_users(root: &Path) -> Result<Option<File>, StoreError> {
     loop {
         match file.try_lock_shared() {
             Ok(()) => return Ok(Some(file)),
-            Err(fs::TryLockError::WouldBlock) if start.elapsed() < PATIENCE => {
+            Err(fs::TryLockError::WouldBlock) if start.elapsed() < patience => {
                 std::thread::sleep(Duration::from_millis(20));
             }
             Err(fs::TryLockError::WouldBlock) => {

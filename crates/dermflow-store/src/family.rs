@@ -9,6 +9,7 @@ use dermflow_core::{Digest, Key};
 use crate::Store;
 use crate::error::StoreError;
 use crate::journal::JournalName;
+use crate::shelf::Shelf;
 
 impl Store {
     /// Remembers the latest action of a family (see [`dermflow_core::Manifest::family`]).
@@ -16,14 +17,13 @@ impl Store {
     /// # Errors
     /// Where the disk is full or can't be written.
     pub fn set_family(&self, family: &Digest, key: &Key) -> Result<(), StoreError> {
-        let path = self.disk().sharded("families", family, "");
-        self.disk().replace(&path, key.hex().as_bytes(), 0o644)
+        self.disk().write_family(family, key)
     }
 
-    /// The latest action of a family, if it is known. Its record may be gone.
+    /// The latest action of a family, if it is known here or in the remote. Its record may be gone.
     pub fn get_family(&self, family: &Digest) -> Option<Key> {
-        let path = self.disk().sharded("families", family, "");
-        read_word(&path).ok()?.parse().ok()
+        let own = self.disk().read_family(family);
+        own.or_else(|| self.remote()?.family(family))
     }
 
     /// Remembers the newest journal of a pipeline's cell.
@@ -44,7 +44,7 @@ impl Store {
 }
 
 /// The content of an index file: one short word.
-fn read_word(path: &Path) -> io::Result<String> {
+pub(crate) fn read_word(path: &Path) -> io::Result<String> {
     let text = std::fs::read(path)?;
     let text = String::from_utf8(text).map_err(io::Error::other)?;
     Ok(text.trim_end().to_string())

@@ -30,7 +30,8 @@ use crate::journal::JournalName;
 pub struct Policy {
     /// Keep this many of the newest runs.
     pub keep_runs: Option<usize>,
-    /// Keep runs that started less than this ago.
+    /// Keep runs that started less than this ago, and results that were made since, whoever
+    /// uses them.
     pub keep_newer_than: Option<Duration>,
     /// Remove results of runs that aren't kept only until the blobs have at most this many
     /// bytes, those unused for longest first. Without it they all go.
@@ -67,7 +68,23 @@ pub struct Plan {
 pub fn plan(store: &Store, policy: Policy) -> Result<Plan, StoreError> {
     let runs = survey::runs(store, policy)?;
     let graph = mark::Graph::read(store)?;
-    let kept = graph.reach(&runs.kept_keys);
+    if policy.keep_runs.is_some() && runs.is_unknown() && !graph.is_empty() {
+        let message = format!(
+            "no run is known in {}, so none can be kept: other stores use it as their remote",
+            store.root().display()
+        );
+        return Err(StoreError::Invalid {
+            message,
+            help: Some(
+                "keep what is young (--keep-newer) or as much as there is room for (--max-size)".to_string(),
+            ),
+        });
+    }
+    let mut kept_keys = runs.kept_keys;
+    if let Some(age) = policy.keep_newer_than {
+        kept_keys.extend(graph.younger_than(age));
+    }
+    let kept = graph.reach(&kept_keys);
     let mut records = match runs.may_release {
         true => graph.others_by_age(&kept, &runs.last_use),
         false => Vec::new(),

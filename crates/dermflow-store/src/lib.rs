@@ -2,7 +2,8 @@
 //!
 //! Immutable files are the truth; every index can be thrown away. Files land by rename, a
 //! record last, after what it names: a kill at any instant loses unfinished work, never an
-//! answer, and nothing half-written is ever trusted.
+//! answer, and nothing half-written is ever trusted. Behind a store may lie a remote, which a team
+//! shares: what is not here is taken from there, verified, and what is made here is pushed.
 //!
 //! This crate must not know of YAML, stages or scheduling.
 //!
@@ -33,6 +34,8 @@ mod journal;
 mod lock;
 mod memo;
 mod record;
+mod remote;
+mod shelf;
 mod source;
 mod stat;
 mod store;
@@ -49,6 +52,7 @@ pub use find::Found;
 pub use journal::{Journal, JournalName};
 pub use lock::KeyLock;
 pub use record::PutOutcome;
+pub use remote::{Pushed, RemoteNote, RemoteUse};
 pub use source::{SourceIndex, walk};
 pub use stat::{Stat, now};
 pub use store::Store;

@@ -1,22 +1,16 @@
 //! Records: read with suspicion, written once.
 
 use std::fs;
-use std::io::{self, Read};
-use std::path::Path;
 
-use dermflow_core::{Artifact, Key, Record};
+use dermflow_core::{Artifact, BlobRef, Key, Record};
 
 use crate::Store;
-use crate::blob::open_regular;
-use crate::disk::Disk;
 use crate::error::StoreError;
+use crate::shelf::Shelf;
 use crate::stat::Stat;
 
 #[cfg(test)]
 mod tests;
-
-/// A record that claims to be larger is no record.
-const LARGEST: u64 = 64 << 20;
 
 /// What became of a record.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,30 +26,37 @@ pub enum PutOutcome {
 
 impl Store {
     /// The record under this key. One that is damaged, or that isn't what it says, is set
-    /// aside and counts as missing.
+    /// aside and counts as missing. One that the remote has, with all that it names, is taken
+    /// from there; its blobs follow when they are read.
     ///
     /// # Errors
     /// Where the file can't be read though it is there.
     pub fn get_record(&self, key: &Key) -> Result<Option<Record>, StoreError> {
-        load(self.disk(), key)
+        match (load(&**self.disk(), key)?, self.remote()) {
+            (None, Some(remote)) => remote.take_record(self.disk(), key),
+            (found, _) => Ok(found),
+        }
     }
 
-    /// Whether every blob of every output is there. Cheap: sizes, not contents.
+    /// Whether every blob of every output is there, in the remote if not here. Cheap: sizes, not
+    /// contents.
     pub fn is_complete(&self, record: &Record) -> bool {
-        is_complete(self.disk(), record)
+        record
+            .outputs
+            .values()
+            .all(|artifact| all_blobs(artifact, |blob| self.has_blob(blob)))
     }
 
     /// What `stat` says of the file of a record; `None` where there is none. For an index of
     /// records: one that looks the same, and was settled when it was read, is the same.
     pub fn record_stat(&self, key: &Key) -> Option<Stat> {
-        let path = self.disk().sharded("actions", &key.digest(), ".json");
-        let metadata = fs::symlink_metadata(path).ok()?;
+        let metadata = fs::symlink_metadata(self.disk().record_path(key)).ok()?;
         metadata.is_file().then(|| Stat::of(&metadata))
     }
 
     /// Sets the record under this key aside, so that its action runs again.
     pub fn invalidate_record(&self, key: &Key, reason: &str) {
-        set_aside(self.disk(), key, reason);
+        self.disk().discard_record(key, reason);
     }
 
     /// The keys of all records, in order.
@@ -66,54 +67,18 @@ impl Store {
     }
 }
 
-pub(crate) fn load(disk: &Disk, key: &Key) -> Result<Option<Record>, StoreError> {
-    let path = disk.sharded("actions", &key.digest(), ".json");
-    let bytes = match read(&path) {
-        Ok(bytes) => bytes,
-        Err(Unread::Missing) => return Ok(None),
-        Err(Unread::Error(error)) => return Err(error),
-        Err(Unread::Refused(reason)) => {
-            set_aside(disk, key, &reason);
-            return Ok(None);
-        }
+/// The record that a shelf has under a key; what is none is discarded.
+pub(crate) fn load(shelf: &dyn Shelf, key: &Key) -> Result<Option<Record>, StoreError> {
+    let Some(bytes) = shelf.read_record(key)? else {
+        return Ok(None);
     };
     match parse(&bytes, key) {
         Ok(record) => Ok(Some(record)),
         Err(reason) => {
-            set_aside(disk, key, &reason);
+            shelf.discard_record(key, &reason);
             Ok(None)
         }
     }
-}
-
-enum Unread {
-    Missing,
-    Refused(String),
-    Error(StoreError),
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Unread> {
-    let (mut file, metadata) = match open_regular(path, false) {
-        Ok(opened) => opened,
-        Err(StoreError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(Unread::Missing);
-        }
-        Err(StoreError::Io { error, .. })
-            if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) =>
-        {
-            return Err(Unread::Refused("it is a link, not a file".to_string()));
-        }
-        Err(StoreError::Invalid { message, .. }) => return Err(Unread::Refused(message)),
-        Err(error) => return Err(Unread::Error(error)),
-    };
-    if metadata.len() > LARGEST {
-        return Err(Unread::Refused(format!("it has {} bytes", metadata.len())));
-    }
-    // Records are never changed in place, so the size says how much there is to read.
-    let mut bytes = vec![0; metadata.len() as usize];
-    let filled = file.read_exact(&mut bytes);
-    filled.map_err(|error| Unread::Error(StoreError::io("reading", path, error)))?;
-    Ok(bytes)
 }
 
 /// A record from bytes that anybody may have written. (serde_json refuses deep nesting.)
@@ -133,29 +98,46 @@ fn parse(bytes: &[u8], key: &Key) -> Result<Record, String> {
     Ok(record)
 }
 
-fn set_aside(disk: &Disk, key: &Key, reason: &str) {
-    let path = disk.sharded("actions", &key.digest(), ".json");
-    disk.move_to_damaged(&path, &format!("{key}.json"), reason);
+/// Whether a shelf has every blob of every output.
+pub(crate) fn is_complete(shelf: &dyn Shelf, record: &Record) -> Result<bool, StoreError> {
+    for artifact in record.outputs.values() {
+        let mut failed = None;
+        let there = all_blobs(artifact, |blob| {
+            shelf.has_blob(blob).unwrap_or_else(|error| {
+                failed = Some(error);
+                false
+            })
+        });
+        match (there, failed) {
+            (_, Some(error)) => return Err(error),
+            (false, None) => return Ok(false),
+            (true, None) => {}
+        }
+    }
+    Ok(true)
 }
 
-fn is_complete(disk: &Disk, record: &Record) -> bool {
-    let there = |blob| crate::blob::is_in_place(&disk.blob_path(blob), blob).is_ok();
-    record.outputs.values().all(|artifact| match artifact {
+/// Asks for every blob of an artifact until one is not there. Makes no list: there may be many.
+fn all_blobs(artifact: &Artifact, mut there: impl FnMut(&BlobRef) -> bool) -> bool {
+    match artifact {
         Artifact::Table(table) => table.partitions.iter().all(|partition| there(&partition.blob)),
         Artifact::Model(blob) => there(blob),
         Artifact::Files(files) => files.values().all(there),
-    })
+    }
 }
 
-/// Writes a record to its place. The first one stays, but for one whose blobs are gone: it
-/// answers nothing any more.
-pub(crate) fn place_record(disk: &Disk, key: &Key, record: &Record) -> Result<PutOutcome, StoreError> {
-    let path = disk.sharded("actions", &key.digest(), ".json");
+/// Files a record. The first one stays, but for one whose blobs are gone: it answers nothing any
+/// more.
+pub(crate) fn place_record(shelf: &dyn Shelf, key: &Key, record: &Record) -> Result<PutOutcome, StoreError> {
     // Most keys are new, but a look is cheaper than a file written for nothing.
-    let mut first = if path.exists() { load(disk, key)? } else { None };
+    let mut first = if shelf.has_record(key)? {
+        load(shelf, key)?
+    } else {
+        None
+    };
     loop {
         if let Some(first) = first.take() {
-            let complete = is_complete(disk, &first);
+            let complete = is_complete(shelf, &first)?;
             let outcome = match artifacts(&first) == artifacts(record) {
                 true => PutOutcome::Same,
                 false => PutOutcome::Different(Box::new(first)),
@@ -163,31 +145,26 @@ pub(crate) fn place_record(disk: &Disk, key: &Key, record: &Record) -> Result<Pu
             if complete {
                 return Ok(outcome);
             }
-            set_aside(
-                disk,
-                key,
-                "blobs that it names are gone, and its action ran again",
-            );
-            write(disk, &path, record)?;
+            shelf.discard_record(key, "blobs that it names are gone, and its action ran again");
+            write(shelf, key, record)?;
             return Ok(outcome);
         }
-        if write(disk, &path, record)? {
+        if write(shelf, key, record)? {
             return Ok(PutOutcome::New);
         }
-        first = load(disk, key)?;
-        if first.is_none() && fs::symlink_metadata(&path).is_ok() {
+        first = load(shelf, key)?;
+        if first.is_none() && shelf.has_record(key)? {
             return Err(StoreError::invalid(format!(
-                "{} is in the way of a record and can't be moved",
-                path.display()
+                "something is in the way of the record {key} and can't be moved"
             )));
         }
     }
 }
 
-fn write(disk: &Disk, path: &Path, record: &Record) -> Result<bool, StoreError> {
+fn write(shelf: &dyn Shelf, key: &Key, record: &Record) -> Result<bool, StoreError> {
     let bytes = serde_json::to_vec(record)
         .map_err(|error| StoreError::invalid(format!("a record can't be written as JSON: {error}")))?;
-    disk.write_new(path, &bytes)
+    shelf.write_record(key, &bytes)
 }
 
 /// What counts when two results are compared: the artifacts' names, port by port.

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use crate::committer::Committer;
 use crate::disk::Disk;
 use crate::error::StoreError;
+use crate::remote::{Notes, Remote};
 
 /// An open store. Clones share it.
 #[derive(Clone, Debug)]
@@ -16,6 +17,9 @@ pub struct Store {
 #[derive(Debug)]
 struct Shared {
     disk: Arc<Disk>,
+    /// What is looked through where something is not here.
+    remote: Option<Remote>,
+    remote_notes: Notes,
     /// Started with the first record; when dropped, it writes what is queued.
     committer: OnceLock<Committer>,
 }
@@ -27,7 +31,8 @@ impl Store {
     /// # Errors
     /// Where the folder holds something else or a newer format, or can't be written.
     pub fn open(root: impl AsRef<Path>) -> Result<Store, StoreError> {
-        Store::with(Disk::open(root.as_ref(), true)?)
+        let disk = Disk::open(root.as_ref(), true)?;
+        Ok(Store::of(Arc::new(disk), None, Notes::default()))
     }
 
     /// Opens the store in this folder, which must be one; it may be read only.
@@ -35,16 +40,19 @@ impl Store {
     /// # Errors
     /// As [`Store::open`], and where there is none.
     pub fn open_existing(root: impl AsRef<Path>) -> Result<Store, StoreError> {
-        Store::with(Disk::open(root.as_ref(), false)?)
+        let disk = Disk::open(root.as_ref(), false)?;
+        Ok(Store::of(Arc::new(disk), None, Notes::default()))
     }
 
-    fn with(disk: Disk) -> Result<Store, StoreError> {
-        Ok(Store {
+    pub(crate) fn of(disk: Arc<Disk>, remote: Option<Remote>, remote_notes: Notes) -> Store {
+        Store {
             shared: Arc::new(Shared {
-                disk: Arc::new(disk),
+                disk,
+                remote,
+                remote_notes,
                 committer: OnceLock::new(),
             }),
-        })
+        }
     }
 
     /// The store's folder.
@@ -54,6 +62,14 @@ impl Store {
 
     pub(crate) fn disk(&self) -> &Arc<Disk> {
         &self.shared.disk
+    }
+
+    pub(crate) fn remote(&self) -> Option<&Remote> {
+        self.shared.remote.as_ref()
+    }
+
+    pub(crate) fn notes(&self) -> &Notes {
+        &self.shared.remote_notes
     }
 
     pub(crate) fn committer(&self) -> &Committer {

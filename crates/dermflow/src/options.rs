@@ -1,12 +1,13 @@
 //! Options that several verbs share: which pipeline, which cells, which store.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use dermflow_core::Registry;
 use dermflow_engine::Invocation;
 use dermflow_graph::{CellSelection, Loaded, Request, load};
-use dermflow_store::Store;
+use dermflow_store::{RemoteNote, RemoteUse, Store};
 
 use crate::exit::Failure;
 
@@ -87,6 +88,27 @@ pub fn require_stages<'a>(
     Ok(())
 }
 
+/// A verb that only looks: nothing is pushed, and no remote is made.
+const READS: RemoteUse = RemoteUse {
+    push: false,
+    create: false,
+};
+
+const PUSHES: RemoteUse = RemoteUse {
+    push: true,
+    create: true,
+};
+
+/// Tells what there is to say of the remote on standard error, for verbs that tell no events.
+pub fn tell_remote_notes(store: &Store) {
+    for RemoteNote { message, help } in store.take_remote_notes() {
+        eprintln!("note: {message}");
+        if let Some(help) = help {
+            eprintln!("help: {help}");
+        }
+    }
+}
+
 /// Which store.
 #[derive(Args)]
 pub struct StoreOptions {
@@ -98,17 +120,63 @@ pub struct StoreOptions {
         default_value = ".dermflow"
     )]
     pub store: PathBuf,
+
+    /// A store that a team shares, behind this one: results that it has are taken from it, and
+    /// `run` pushes new ones to it. By default the one that `dermflow remote` set; empty for none.
+    #[arg(long, value_name = "FOLDER", env = "DERMFLOW_REMOTE")]
+    pub remote: Option<OsString>,
 }
 
 impl StoreOptions {
     /// Opens the store, and makes it if there is none.
     pub fn open(&self) -> Result<Store, Failure> {
-        Ok(Store::open(&self.store)?)
+        Ok(self.behind(Store::open(&self.store)?, READS))
     }
 
     /// Opens a store that must be there.
     pub fn open_existing(&self) -> Result<Store, Failure> {
+        Ok(self.behind(Store::open_existing(&self.store)?, READS))
+    }
+
+    /// As [`StoreOptions::open`], for a run, which pushes what it makes.
+    pub fn open_to_run(&self) -> Result<Store, Failure> {
+        Ok(self.behind(Store::open(&self.store)?, PUSHES))
+    }
+
+    /// As [`StoreOptions::open_existing`], for a run.
+    pub fn open_existing_to_run(&self) -> Result<Store, Failure> {
+        Ok(self.behind(Store::open_existing(&self.store)?, PUSHES))
+    }
+
+    /// Opens a store that must be there, and nothing behind it.
+    pub fn open_alone(&self) -> Result<Store, Failure> {
         Ok(Store::open_existing(&self.store)?)
+    }
+
+    fn behind(&self, store: Store, remote_use: RemoteUse) -> Store {
+        match self.remote() {
+            Some(remote) => store.with_remote(&remote, remote_use),
+            None => store,
+        }
+    }
+
+    /// Where the remote lies: what the option or the environment says, else the setting.
+    pub fn remote(&self) -> Option<PathBuf> {
+        // As text: an empty path is refused by the command line, and means none here.
+        let said = self.remote.clone().map(PathBuf::from);
+        let said = said.or_else(|| self.remote_setting());
+        said.filter(|path| !path.as_os_str().is_empty())
+    }
+
+    /// The remote that `dermflow remote` set for this store.
+    pub fn remote_setting(&self) -> Option<PathBuf> {
+        let text = std::fs::read_to_string(self.remote_setting_file()).ok()?;
+        Some(PathBuf::from(text.trim_end_matches('\n')))
+    }
+
+    /// The file in the store that names it.
+    pub fn remote_setting_file(&self) -> PathBuf {
+        self.store.join("remote")
     }
 
     /// Where named outputs are laid: `results` beside the store.

@@ -146,8 +146,11 @@ fn line(event: &Event) -> Option<String> {
     Some(match event {
         Event::RunStarted { .. } | Event::StageProgress { .. } => return None,
         Event::StageHit {
-            label, shared: false, ..
-        } => format!("hit      {label}"),
+            label,
+            shared: false,
+            remote,
+            ..
+        } => format!("hit      {label}{}", if *remote { " (remote)" } else { "" }),
         Event::StageHit { label, .. } => format!("shared   {label}"),
         Event::StageStarted {
             label,
@@ -193,6 +196,22 @@ fn line(event: &Event) -> Option<String> {
             kept.short()
         ),
         Event::Damaged { label, message } => format!("damaged  {label}: {message}; it is made again"),
+        Event::RemoteNote { message, help } => {
+            let help = help
+                .as_ref()
+                .map(|help| format!("\n         help: {help}"))
+                .unwrap_or_default();
+            format!("remote   {message}{help}")
+        }
+        Event::RemotePushed {
+            remote,
+            records,
+            bytes,
+        } => format!(
+            "remote   {} results, {}, pushed to {remote}",
+            text::count(*records),
+            text::bytes(*bytes)
+        ),
         Event::OutputPublished { name, path } => format!("output   {name}: {path}"),
         Event::RunFinished(summary) => finished(summary),
     })

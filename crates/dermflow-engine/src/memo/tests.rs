@@ -197,7 +197,7 @@ fn what_is_recalled_is_what_the_long_way_tells() {
     let loaded = world.load(&base);
     let planned = plan(&loaded.pipelines[0], &world.store, &sources, &[]).unwrap();
     let text = |planned: &Vec<PlannedStage>| serde_json::to_string(planned).unwrap();
-    assert_eq!(text(&recalled.plan()), text(&planned));
+    assert_eq!(text(&recalled.plan(&world.store)), text(&planned));
     let journals: Vec<_> = world.store.list_journals();
     let lines = |at: usize| {
         let lines = world.store.read_journal(&journals[at]).unwrap();
@@ -505,11 +505,16 @@ fn invocations_keep_memos_of_their_own() {
     assert_eq!((ran.executed, ran.hit), (1, 2));
     std::thread::sleep(Duration::from_millis(60));
     assert_eq!(
-        world.recall(&other).unwrap().plan()[0].label.cell.as_deref(),
+        world.recall(&other).unwrap().plan(&world.store)[0]
+            .label
+            .cell
+            .as_deref(),
         Some("other")
     );
     assert_eq!(
-        world.recall(&CellSelection::Base).unwrap().plan()[0].label.cell,
+        world.recall(&CellSelection::Base).unwrap().plan(&world.store)[0]
+            .label
+            .cell,
         None
     );
     let path = world.at("dermflow.yaml");

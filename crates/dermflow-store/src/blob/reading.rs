@@ -16,14 +16,17 @@ use crate::error::StoreError;
 pub(crate) const CHUNK: usize = 4 << 20;
 
 impl Store {
-    /// Where the blob lies, for reading. The first use in a process hashes it.
+    /// Where the blob lies, for reading. One that only the remote has is brought here first. The
+    /// first use in a process hashes it.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] where it is missing, a link, of another size or of other
     /// content; what lay there is then in `damaged/`, and has to be made again.
     pub fn blob_path(&self, blob: &BlobRef) -> Result<PathBuf, StoreError> {
         let path = self.disk().blob_path(blob);
-        if let Err(reason) = is_in_place(&path, blob) {
+        if let Err(reason) = is_in_place(&path, blob)
+            && !self.fetched(blob)?
+        {
             return Err(self.damaged(blob, reason));
         }
         if self.lock_trusted().contains(&blob.digest) {
@@ -55,10 +58,23 @@ impl Store {
         fs::read(&path).map_err(|error| StoreError::io("reading", &path, error))
     }
 
-    /// Whether the blob seems to be there: a regular file of its size. Cheap; what it holds is
-    /// checked when it is used.
+    /// Whether the blob seems to be there, in the remote if not here: a regular file of its size.
+    /// Cheap; what it holds is checked when it is used.
     pub fn has_blob(&self, blob: &BlobRef) -> bool {
+        self.has_own_blob(blob) || self.remote().is_some_and(|remote| remote.has_blob(blob))
+    }
+
+    /// As [`Store::has_blob`], whatever the remote has.
+    pub(crate) fn has_own_blob(&self, blob: &BlobRef) -> bool {
         is_in_place(&self.disk().blob_path(blob), blob).is_ok()
+    }
+
+    /// Whether the remote had it, and it is here now.
+    fn fetched(&self, blob: &BlobRef) -> Result<bool, StoreError> {
+        match self.remote() {
+            Some(remote) => remote.fetch_blob(self.disk(), blob),
+            None => Ok(false),
+        }
     }
 
     /// Moves a blob that turned out to be wrong to `damaged/`, with the reason beside it.

@@ -1,9 +1,11 @@
 //! What leads to what: records, their ancestors, their partitions and their blobs.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, SystemTime};
 
 use dermflow_core::{BlobRef, Digest, Key};
 
+use super::survey::seconds;
 use crate::Store;
 use crate::committer::blobs_of;
 use crate::error::StoreError;
@@ -38,6 +40,17 @@ impl Graph {
             nodes.insert(key, node);
         }
         Ok(Graph { nodes })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The actions that ran less than this ago.
+    pub(super) fn younger_than(&self, age: Duration) -> Vec<Key> {
+        let since = seconds(SystemTime::now()) - age.as_secs_f64();
+        let young = self.nodes.iter().filter(|(_, node)| node.started > since);
+        young.map(|(key, _)| *key).collect()
     }
 
     pub(super) fn has(&self, key: &Key) -> bool {

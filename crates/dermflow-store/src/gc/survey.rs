@@ -30,6 +30,13 @@ pub(super) struct Runs {
     pub(super) may_release: bool,
 }
 
+impl Runs {
+    /// Whether no run was ever made with this store.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.kept.is_empty() && self.released.is_empty()
+    }
+}
+
 pub(super) fn runs(store: &Store, policy: Policy) -> Result<Runs, StoreError> {
     let policy = match policy {
         Policy {

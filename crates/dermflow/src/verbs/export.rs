@@ -7,7 +7,7 @@ use dermflow_core::StageError;
 
 use crate::exit::Done;
 use crate::lookup::locate;
-use crate::options::StoreOptions;
+use crate::options::{StoreOptions, tell_remote_notes};
 
 /// Writes an artifact to a path: a table as .parquet or .csv, a model as a file, files as a
 /// folder.
@@ -33,6 +33,7 @@ pub fn run(arguments: &Arguments) -> Done {
             .with_help("name a folder that is not there yet")
             .into());
     }
-    dermflow_engine::export(&store, located.artifact()?, &arguments.to)?;
-    Ok(())
+    let exported = dermflow_engine::export(&store, located.artifact()?, &arguments.to);
+    tell_remote_notes(&store);
+    Ok(exported?)
 }

@@ -11,6 +11,7 @@ pub mod lineage;
 pub mod ls;
 pub mod plan;
 pub mod predict;
+pub mod remote;
 pub mod run;
 pub mod schema;
 pub mod show;

@@ -5,7 +5,7 @@ use dermflow_engine::{Outlook, PlannedStage, Remember, Sources, plan, recall};
 use dermflow_stages::registry;
 
 use crate::exit::{Done, Failure};
-use crate::options::{PipelineOptions, StoreOptions, require_stages};
+use crate::options::{PipelineOptions, StoreOptions, require_stages, tell_remote_notes};
 use crate::text;
 
 /// Says for every stage whether the store has its result, and if not, why not.
@@ -64,7 +64,9 @@ fn unchanged(arguments: &Arguments) -> Option<Vec<PlannedStage>> {
     let recalled = recall(&store, &sources, &arguments.pipeline.invocation(&cells, &[]))?;
     sources.save().ok()?;
     eprint!("{}", recalled.warnings(text::stderr_has_colour()));
-    Some(recalled.plan())
+    let plan = recalled.plan(&store);
+    tell_remote_notes(&store);
+    Some(plan)
 }
 
 /// The plan from the pipeline itself.
@@ -83,12 +85,14 @@ fn look(arguments: &Arguments) -> Result<Vec<PlannedStage>, Failure> {
         remember.loaded(loaded).plans(&store, &loaded.pipelines, &planned);
     }
     sources.save()?;
+    tell_remote_notes(&store);
     Ok(planned.into_iter().flatten().collect())
 }
 
 /// A stage in one line, and a line for every reason.
 pub fn told(stage: &PlannedStage) -> String {
     let status = match stage.status {
+        Outlook::Hit if stage.remote => "hit (remote)",
         Outlook::Hit => "hit    ",
         Outlook::Miss => "miss   ",
         Outlook::Waits => "waits  ",

@@ -79,7 +79,7 @@ pub fn run(arguments: &Arguments) -> Done {
     options.remember = options.remember.map(|remember| remember.loaded(loaded));
     let interrupt = Interrupt::new();
     crate::signals::stop_on_signals(&interrupt);
-    let store = arguments.store.open()?;
+    let store = arguments.store.open_to_run()?;
     let sources = Sources::new(&store, arguments.rehash);
     if arguments.isolate {
         options.executor = Some(Arc::new(ProcessExecutor::new(this_program()?, store.clone())));
@@ -110,7 +110,7 @@ fn unchanged(
         return Ok(None);
     }
     // A wrong pipeline is told before anything of a store is: that is left to the long way.
-    let Ok(store) = arguments.store.open_existing() else {
+    let Ok(store) = arguments.store.open_existing_to_run() else {
         return Ok(None);
     };
     let sources = Sources::new(&store, false);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::exit::{Done, Failure};
 use crate::lookup::locate;
-use crate::options::StoreOptions;
+use crate::options::{StoreOptions, tell_remote_notes};
 use crate::text;
 
 /// Shows an artifact: schema, rows, a few of them, sizes, and the action that made it.
@@ -49,7 +49,11 @@ pub fn run(arguments: &Arguments) -> Done {
         located.port
     );
     match artifact {
-        Artifact::Table(table) => show_table(&store, table, arguments.rows)?,
+        Artifact::Table(table) => {
+            let shown = show_table(&store, table, arguments.rows);
+            tell_remote_notes(&store);
+            shown?;
+        }
         Artifact::Model(blob) => println!("{}", text::bytes(blob.bytes)),
         Artifact::Files(files) => {
             println!(
