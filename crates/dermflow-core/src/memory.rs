@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use tempfile::TempDir;
 
 use crate::context::{NamedFile, StageContext, StageError, TableFiles, TableReader, TableWriter};
 use crate::contract::{Column, ColumnType};
@@ -70,8 +71,11 @@ pub struct MemoryContext {
     pub seed: u64,
     /// What [`StageContext::threads`] gives.
     pub threads: usize,
-    /// What [`StageContext::scratch`] gives.
+    /// What [`StageContext::scratch`] gives: at first a folder of this context's own, which goes
+    /// with it.
     pub scratch: PathBuf,
+    /// Keeps that folder.
+    own_scratch: Option<TempDir>,
     /// Set it to interrupt the stage.
     pub cancel: Arc<AtomicBool>,
     /// What [`StageContext::tool`] gives.
@@ -83,6 +87,10 @@ pub struct MemoryContext {
 
 impl Default for MemoryContext {
     fn default() -> MemoryContext {
+        let own_scratch = tempfile::tempdir().ok();
+        let scratch = own_scratch
+            .as_ref()
+            .map_or_else(std::env::temp_dir, |folder| folder.path().to_path_buf());
         MemoryContext {
             tables: BTreeMap::new(),
             table_files: BTreeMap::new(),
@@ -96,7 +104,8 @@ impl Default for MemoryContext {
             lines: Mutex::default(),
             seed: 0,
             threads: 1,
-            scratch: std::env::temp_dir(),
+            scratch,
+            own_scratch,
             cancel: Arc::default(),
             tool: None,
             batch_rows: 8192,

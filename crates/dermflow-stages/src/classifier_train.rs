@@ -30,7 +30,8 @@ pub struct ClassifierTrainParameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<NetworkChoice>,
     /// Height and width in pixels that pictures have for the network, whatever size they are
-    /// stored in. Left out where a network is wired to `architecture`, which brings its own.
+    /// stored in. Left out where a network is wired to `architecture`, which brings its own; a
+    /// model that is wired to `init` has one as well, for where it is not said otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 8, max = 4096))]
     pub side: Option<u32>,

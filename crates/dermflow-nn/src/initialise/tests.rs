@@ -128,6 +128,6 @@ fn a_seed_always_gives_the_same_bytes() {
     }
     assert_eq!(
         hasher.finalize().to_hex().as_str(),
-        "49f78c1ca2d8896d718658bb630469b8dcf2447ddf0b4cc2ddc27b68287f381c"
+        "c0efd7c2bf54668a1a12112a156f164d253b64098c86d1089585116be470ea8a"
     );
 }

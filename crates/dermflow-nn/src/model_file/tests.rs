@@ -54,7 +54,7 @@ fn the_format_is_as_it_was() {
     let digest = blake3::hash(&model().to_bytes().unwrap());
     assert_eq!(
         digest.to_hex().as_str(),
-        "443653fadbddc4fad30da82c69999773533eb6cc6eeb0b448f94551a6710c2f8"
+        "8f271ff76f25909a9dd869aece2f3c349cccbb56ef21b77b756351a142f68aee"
     );
 }
 

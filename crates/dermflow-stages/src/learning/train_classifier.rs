@@ -119,9 +119,7 @@ impl ClassifierTrainParameters {
             settled.architecture = Some(NetworkChoice::Document(Box::new(document)));
             settled.side = Some(side);
         }
-        let side = settled
-            .side
-            .ok_or_else(|| StageError::new("`side` is not said"))?;
+        let side = wired_architecture::side(settled.side, context)?;
         Ok((settled, side))
     }
 

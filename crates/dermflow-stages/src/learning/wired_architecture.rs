@@ -15,7 +15,7 @@ use dermflow_core::{
 };
 use dermflow_nn::architecture::Architecture;
 
-use super::network::NetworkChoice;
+use super::network::{NetworkChoice, model};
 use crate::class_list::text;
 
 /// The name of the port.
@@ -71,13 +71,27 @@ impl Written<'_> {
                 "the network wired to `architecture` was chosen for a side of its own",
             )
             .with_help("leave `side` out")),
-            false if self.side.is_none() => Err(Problem::new(
+            false if self.side.is_none() && !wired.contains_key("init") => Err(Problem::new(
                 "side",
                 "height and width in pixels that pictures have for the network are not said",
             )
-            .with_help("write `side`, or wire the `architecture` of a stage of kind `compound-scale`")),
+            .with_help(
+                "write `side`, or wire the `architecture` of a stage of kind `compound-scale`, or a model to `init`",
+            )),
             _ => Ok(()),
         }
+    }
+}
+
+/// The side of the network's pictures: as written, else that of the model wired to `init`.
+///
+/// # Errors
+/// Where neither is there, or the model can't be read.
+pub fn side(written: Option<u32>, context: &dyn StageContext) -> Result<u32, StageError> {
+    match written {
+        Some(side) => Ok(side),
+        None if context.has_input("init") => Ok(model(context, "init")?.description.preprocessing.width),
+        None => Err(StageError::new("`side` is not said")),
     }
 }
 

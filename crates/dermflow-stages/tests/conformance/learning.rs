@@ -52,7 +52,7 @@ pub fn cases() -> Vec<Case> {
             "classifier-train",
             WIRED,
             labelled_with_architecture,
-            "e466ef79ed09",
+            "1815e253214e",
         ),
         case("compound-scale", SCALED, nothing, "d9e3c2d21062"),
         case(
