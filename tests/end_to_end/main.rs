@@ -3,6 +3,7 @@
 mod caching;
 mod classifying;
 mod columns_and_rows;
+mod comparing;
 mod concurrency;
 mod damage;
 mod data_edits;

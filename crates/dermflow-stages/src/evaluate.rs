@@ -8,6 +8,7 @@
 //! predictions are made.
 
 mod cases;
+pub mod paired;
 mod parameters;
 mod points;
 mod report;

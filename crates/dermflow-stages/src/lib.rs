@@ -72,6 +72,7 @@ mod whole_samples;
 
 use dermflow_core::Registry;
 
+pub use bootstrap::Bootstrap;
 pub use box_to_heatmap::BoxToHeatmap;
 pub use check_leakage::CheckLeakage;
 pub use classifier_infer::{ClassifierInfer, Views};
@@ -79,7 +80,7 @@ pub use classifier_train::ClassifierTrain;
 pub use compound_scale::CompoundScale;
 pub use concat::Concat;
 pub use contact_sheet::ContactSheet;
-pub use evaluate::Evaluate;
+pub use evaluate::{Evaluate, paired};
 pub use evaluate_detections::EvaluateDetections;
 pub use evaluate_foreground::EvaluateForeground;
 pub use explain::Explain;

@@ -173,9 +173,9 @@ mod tests {
             spoilt.set(at % 40, at / 40, [0, 0, 0]);
         }
         let filled = closed(&spoilt, &hole);
-        for at in 0..hole.len() {
+        for (at, is_hole) in hole.iter().enumerate() {
             let (found, wanted) = (filled.at(at % 40, at / 40), picture.at(at % 40, at / 40));
-            match hole[at] {
+            match is_hole {
                 false => assert_eq!(found, wanted),
                 true => {
                     let off = found

@@ -1,6 +1,7 @@
 //! One file per verb.
 
 pub mod check;
+pub mod compare;
 pub mod completions;
 pub mod exec;
 pub mod export;

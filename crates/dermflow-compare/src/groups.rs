@@ -1,0 +1,169 @@
+//! [`Group`]: cells that differ in nothing but the seed. Must not know of figures.
+
+use std::collections::BTreeMap;
+
+use dermflow_core::SourceDigest;
+use dermflow_core::canonical::Value;
+use serde::Serialize;
+
+use crate::sides::Side;
+
+/// Cells that differ in nothing but the seed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Group {
+    /// What it is called: the first member's name without its seed.
+    pub label: String,
+    /// Its cells.
+    pub members: Vec<Member>,
+    /// Wall seconds that making all results of a member took, the mean over members. Results
+    /// that several cells share count for each.
+    pub seconds: f64,
+}
+
+/// A cell of a group.
+#[derive(Clone, Debug, Serialize)]
+pub struct Member {
+    /// The cell.
+    pub label: String,
+    /// The run that it is of.
+    pub run: String,
+    /// The pipeline's seed, where a stage is random.
+    pub seed: Option<u64>,
+    /// Its place among all sides.
+    #[serde(skip)]
+    pub side: usize,
+}
+
+/// All that makes a side what it is, besides the seed and what follows from the rest.
+pub(crate) fn settings(side: &Side) -> BTreeMap<String, Value> {
+    let mut settings = BTreeMap::new();
+    for (stage, (_, record)) in &side.stages {
+        let manifest = &record.manifest;
+        let mut set = |what: &str, value: Value| drop(settings.insert(format!("{stage}.{what}"), value));
+        set("kind", Value::Text(manifest.kind.clone()));
+        set("version", Value::Integer(manifest.version.into()));
+        if let Some(salt) = &manifest.salt {
+            set("salt", Value::Text(salt.clone()));
+        }
+        if let Some(tool) = &manifest.tool {
+            set("tool", Value::Text(tool.short()));
+        }
+        for (parameter, source) in &manifest.sources {
+            let digest = match source {
+                SourceDigest::File { digest, .. } => *digest,
+                SourceDigest::Folder { listing, .. } => listing.digest,
+            };
+            set(&format!("source {parameter}"), Value::Text(digest.short()));
+        }
+        flatten(&manifest.parameters, &format!("{stage}.with"), &mut settings);
+        // What is wired to what is told by the ports; their content follows from the rest.
+        let wired: Vec<Value> = record
+            .ancestry
+            .iter()
+            .map(|(port, all)| {
+                let from: Vec<&str> = all.iter().map(|ancestor| ancestor.port.as_str()).collect();
+                Value::Text(format!("{port}: {}", from.join(", ")))
+            })
+            .collect();
+        settings.insert(format!("{stage}.in"), Value::List(wired));
+    }
+    settings
+}
+
+/// Every value of a map by its path.
+fn flatten(value: &Value, path: &str, into: &mut BTreeMap<String, Value>) {
+    match value {
+        Value::Map(entries) if !entries.is_empty() => {
+            for (key, value) in entries {
+                flatten(value, &format!("{path}.{key}"), into);
+            }
+        }
+        leaf => drop(into.insert(path.to_string(), leaf.clone())),
+    }
+}
+
+/// The pipeline's seed.
+fn seed(side: &Side) -> Option<u64> {
+    side.stages.values().find_map(|(_, record)| record.manifest.seed)
+}
+
+/// A cell's name without its seed.
+fn without_seed(label: &str) -> String {
+    let Some((matrix, rest)) = label.split_once('[') else {
+        return label.to_string();
+    };
+    let inside = rest.strip_suffix(']').unwrap_or(rest);
+    let parts: Vec<&str> = inside
+        .split(',')
+        .filter(|part| !part.starts_with("seed="))
+        .collect();
+    match parts.is_empty() {
+        true => matrix.to_string(),
+        false => format!("{matrix}[{}]", parts.join(",")),
+    }
+}
+
+/// The groups, in the order of their first sides.
+pub(crate) fn of(sides: &[Side]) -> Vec<Group> {
+    let mut known: Vec<(BTreeMap<String, Value>, Vec<usize>)> = Vec::new();
+    for (at, side) in sides.iter().enumerate() {
+        let settings = settings(side);
+        let own_seed = seed(side);
+        // Two cells of one group and one seed would be the same thing twice, such as a run and its
+        // repetition: those are told apart.
+        let place = known.iter_mut().find(|(of, members)| {
+            *of == settings && members.iter().all(|member| seed(&sides[*member]) != own_seed)
+        });
+        match place {
+            Some((_, members)) => members.push(at),
+            None => known.push((settings, vec![at])),
+        }
+    }
+    let group = |(_, members): (BTreeMap<String, Value>, Vec<usize>)| {
+        let seconds: f64 = members
+            .iter()
+            .flat_map(|member| sides[*member].stages.values())
+            .map(|(_, record)| record.making.seconds)
+            .sum();
+        let label = &sides[members[0]].label;
+        Group {
+            label: match members.len() {
+                1 => label.clone(),
+                _ => without_seed(label),
+            },
+            seconds: seconds / members.len() as f64,
+            members: members
+                .into_iter()
+                .map(|member| Member {
+                    label: sides[member].label.clone(),
+                    run: sides[member].run.clone(),
+                    seed: seed(&sides[member]),
+                    side: member,
+                })
+                .collect(),
+        }
+    };
+    known.into_iter().map(group).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seed_is_left_out_of_a_groups_name() {
+        assert_eq!(without_seed("sweep[prior=0,seed=1]"), "sweep[prior=0]");
+        assert_eq!(without_seed("sweep[seed=1,prior=0]"), "sweep[prior=0]");
+        assert_eq!(without_seed("seeds[seed=1]"), "seeds");
+        assert_eq!(without_seed("older"), "older");
+    }
+
+    #[test]
+    fn parameters_are_told_by_their_paths() {
+        let value = serde_json::json!({"a": {"b": 1, "c": {}}, "d": [1, 2]});
+        let mut found = BTreeMap::new();
+        flatten(&Value::from_serialize(&value).unwrap(), "s.with", &mut found);
+        let paths: Vec<&str> = found.keys().map(String::as_str).collect();
+        assert_eq!(paths, ["s.with.a.b", "s.with.a.c", "s.with.d"]);
+    }
+}

@@ -1,0 +1,496 @@
+//! How far two classifiers are apart on the same samples: each figure's difference with its
+//! bootstrap interval, the same draw of samples (or of patients) counting for both. With several
+//! pairs, such as one a seed, also over those.
+//!
+//! What is judged, and how, is read as `evaluate` reads it. Must not know where tables come from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::{concat_batches, filter_record_batch};
+use dermflow_core::StageError;
+use dermflow_core::canonical::Value;
+use dermflow_core::memory::MemoryContext;
+use serde::Serialize;
+
+use super::cases::Cases;
+use super::parameters::EvaluateParameters;
+use super::subset::Subset;
+use crate::bootstrap::{Bootstrap, Resampling, in_parallel, interval};
+use crate::columns::ids_of;
+use crate::sliced::Part;
+
+/// The figures that are compared, where both sides have them.
+pub const COMPARED: [&str; 11] = [
+    "accuracy",
+    "balanced-accuracy",
+    "macro-f1",
+    "macro-auroc",
+    "macro-average-precision",
+    "log-loss",
+    "brier",
+    "expected-calibration-error",
+    "area-under-risk-coverage",
+    "unseen-auroc-by-probability",
+    "unseen-auroc-by-energy",
+];
+
+/// Whether a figure is better where it is lower.
+pub fn lower_is_better(name: &str) -> bool {
+    matches!(
+        name,
+        "log-loss" | "brier" | "expected-calibration-error" | "area-under-risk-coverage"
+    )
+}
+
+/// An action of `evaluate`: its parameters, and the tables wired to its ports.
+#[derive(Clone, Debug)]
+pub struct Side {
+    /// As the action's manifest has them.
+    pub parameters: Value,
+    /// `predictions` and `truth`, and where they are wired `classes`, `attributes` and `splits`.
+    pub tables: BTreeMap<String, Vec<RecordBatch>>,
+}
+
+/// One figure of both, and how far they are apart.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// The figure: `balanced-accuracy`.
+    pub name: String,
+    /// The first side's, the mean over pairs.
+    pub first: f64,
+    /// The second side's, the mean over pairs.
+    pub second: f64,
+    /// The second's less the first's.
+    pub difference: f64,
+    /// Its interval over samples.
+    pub over_samples: Option<(f64, f64)>,
+    /// Its interval over samples and pairs; none for one pair.
+    pub over_pairs: Option<(f64, f64)>,
+    /// How likely so large a difference would be if there were none, both directions counted: of
+    /// the widest interval that there is.
+    pub p: Option<f64>,
+}
+
+/// What comparing gave.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Compared {
+    /// How many samples both sides judged, of the first pair.
+    pub samples: u64,
+    /// How many pairs.
+    pub pairs: u64,
+    /// Every figure that both have.
+    pub differences: Vec<Difference>,
+    /// Samples of the first pair that only the first side has right, and only the second.
+    pub only_one_right: [u64; 2],
+    /// McNemar's exact test on these (McNemar 1947): how likely so uneven a split is by chance.
+    pub mcnemar: f64,
+}
+
+/// Both sides of a pair, ready.
+struct Pair {
+    sides: [Subset; 2],
+    groups: u32,
+    samples: u64,
+    only_one_right: [u64; 2],
+}
+
+/// Compares the second side of each pair with the first, on the samples that both predicted; the
+/// first side's true labels, folds and groups count for both.
+///
+/// # Errors
+/// Where tables don't fit their parameters, or the sides have no sample in common.
+pub fn compared(
+    pairs: &[[Side; 2]],
+    bootstrap: &Bootstrap,
+    seed: u64,
+    threads: usize,
+) -> Result<Compared, StageError> {
+    let ready: Vec<Pair> = pairs.iter().map(pair).collect::<Result<_, _>>()?;
+    let Some(first) = ready.first() else {
+        return Err(StageError::new("there is nothing to compare"));
+    };
+    let mut context = MemoryContext::default();
+    context.threads = threads.max(1);
+    let whole = |pair: &Pair| figures(pair, &vec![1; pair.groups as usize]);
+    let values: Vec<[Figures; 2]> = ready.iter().map(whole).collect();
+    let even = vec![1; ready.len()];
+    // Draws of pairs are other draws than those of samples.
+    let of_pairs = Resampling::new(seed ^ 0x7061_6972, ready.len() as u32);
+    let resampled = in_parallel(bootstrap.resamples, &context, |number| {
+        let drawn: Vec<[Figures; 2]> = ready
+            .iter()
+            .map(|pair| figures(pair, &Resampling::new(seed, pair.groups).counts(number)))
+            .collect();
+        Ok([
+            differences(&drawn, &even),
+            differences(&drawn, &of_pairs.counts(number)),
+        ])
+    })?;
+    let apart = differences(&values, &even);
+    let mut told = Vec::new();
+    for (place, name) in COMPARED.iter().enumerate() {
+        let Some(difference) = apart[place] else { continue };
+        let mean = |side: usize| {
+            let all: Vec<f64> = values.iter().filter_map(|pair| pair[side][place]).collect();
+            all.iter().sum::<f64>() / all.len().max(1) as f64
+        };
+        let of = |which: usize| resampled.iter().map(move |both| both[which][place]);
+        let widest = usize::from(ready.len() > 1);
+        told.push(Difference {
+            name: (*name).to_string(),
+            first: mean(0),
+            second: mean(1),
+            difference,
+            over_samples: interval(of(0), bootstrap.level),
+            over_pairs: match ready.len() {
+                0 | 1 => None,
+                _ => interval(of(1), bootstrap.level),
+            },
+            p: p_value(of(widest).flatten()),
+        });
+    }
+    Ok(Compared {
+        samples: first.samples,
+        pairs: ready.len() as u64,
+        differences: told,
+        only_one_right: first.only_one_right,
+        mcnemar: mcnemar(first.only_one_right),
+    })
+}
+
+/// A value for each of [`COMPARED`].
+type Figures = [Option<f64>; COMPARED.len()];
+
+fn figures(pair: &Pair, groups: &[u32]) -> [Figures; 2] {
+    [0, 1].map(|side| {
+        let mut found: Figures = [None; COMPARED.len()];
+        pair.sides[side].figures(groups, &mut |name, class, _, value| {
+            if class.is_none()
+                && let Some(place) = COMPARED.iter().position(|known| *known == name)
+            {
+                found[place] = value;
+            }
+        });
+        found
+    })
+}
+
+/// The mean difference of each figure over the pairs, each counted so often.
+fn differences(pairs: &[[Figures; 2]], counts: &[u32]) -> Figures {
+    std::array::from_fn(|place| {
+        let (mut sum, mut all) = (0.0, 0.0);
+        for ([first, second], count) in pairs.iter().zip(counts).filter(|(_, count)| **count > 0) {
+            sum += f64::from(*count) * (second[place]? - first[place]?);
+            all += f64::from(*count);
+        }
+        (all > 0.0).then(|| sum / all)
+    })
+}
+
+/// Twice the share of resamples on the rarer side of zero (one added to both counts, so that it
+/// is never zero; Davison and Hinkley 1997).
+fn p_value(differences: impl Iterator<Item = f64>) -> Option<f64> {
+    let (mut below, mut above, mut all) = (1.0, 1.0, 1.0);
+    for difference in differences {
+        all += 1.0;
+        below += f64::from(u8::from(difference <= 0.0));
+        above += f64::from(u8::from(difference >= 0.0));
+    }
+    (all > 1.0).then(|| f64::min(1.0, 2.0 * f64::min(below, above) / all))
+}
+
+/// The chance of a split at least so uneven of fair coins, both directions counted.
+fn mcnemar([first, second]: [u64; 2]) -> f64 {
+    let all = first + second;
+    // Logarithms of binomial coefficients, so that thousands of samples don't overflow.
+    let choose = |of: u64| {
+        let log_factorial = |number: u64| libm::lgamma(number as f64 + 1.0);
+        log_factorial(all) - log_factorial(of) - log_factorial(all - of)
+    };
+    let tail: f64 = (0..=first.min(second))
+        .map(|of| libm::exp(choose(of) - all as f64 * std::f64::consts::LN_2))
+        .sum();
+    f64::min(1.0, 2.0 * tail)
+}
+
+fn pair([first, second]: &[Side; 2]) -> Result<Pair, StageError> {
+    let of_first = parameters(&first.parameters)?;
+    let mut of_second = parameters(&second.parameters)?;
+    (of_second.fold, of_second.group) = (of_first.fold.clone(), of_first.group.clone());
+    let predictions = [first, second].map(|side| table(side, "predictions"));
+    let [one, other] = predictions;
+    let (one, other) = (one?, other?);
+    let common: BTreeSet<Vec<u8>> = {
+        let of_other = ids(&other)?;
+        ids(&one)?.intersection(&of_other).cloned().collect()
+    };
+    if common.is_empty() {
+        return Err(StageError::new("the two have no sample in common")
+            .with_help("compare predictions of the same pictures"));
+    }
+    let context = |side: &Side, predictions: RecordBatch| -> Result<MemoryContext, StageError> {
+        let mut context = MemoryContext::default();
+        context.add_table("predictions", predictions);
+        // The first side says what is true, and who belongs together.
+        for port in ["truth", "attributes", "splits"] {
+            if first.tables.contains_key(port) {
+                context.add_table(port, table(first, port)?);
+            }
+        }
+        if side.tables.contains_key("classes") {
+            context.add_table("classes", table(side, "classes")?);
+        }
+        Ok(context)
+    };
+    let of_first = Ready::new(of_first, &context(first, kept(&one, &common)?)?)?;
+    let of_second = Ready::new(of_second, &context(second, kept(&other, &common)?)?)?;
+    let right = |ready: &Ready| -> Vec<bool> {
+        let all = ready.judged.iter().map(|sample| *sample as usize);
+        all.map(|sample| {
+            ready.cases.truth_name(ready.cases.truth[sample])
+                == ready.cases.classes.names()[ready.cases.predicted[sample] as usize]
+        })
+        .collect()
+    };
+    let both = right(&of_first).into_iter().zip(right(&of_second));
+    let mut only_one_right = [0, 0];
+    for (first, second) in both {
+        only_one_right[0] += u64::from(first && !second);
+        only_one_right[1] += u64::from(second && !first);
+    }
+    Ok(Pair {
+        groups: of_first.cases.attributes.groups,
+        samples: of_first.judged.len() as u64,
+        only_one_right,
+        sides: [of_first.subset(), of_second.subset()],
+    })
+}
+
+struct Ready {
+    parameters: EvaluateParameters,
+    cases: Cases,
+    judged: Vec<u32>,
+}
+
+impl Ready {
+    fn new(parameters: EvaluateParameters, context: &MemoryContext) -> Result<Ready, StageError> {
+        let cases = Cases::read(&parameters, context)?;
+        let judged = cases.judged(&parameters)?;
+        Ok(Ready {
+            parameters,
+            cases,
+            judged,
+        })
+    }
+
+    fn subset(&self) -> Subset {
+        Subset::new(&self.cases, &self.judged, &self.parameters, &[])
+    }
+}
+
+/// The parameters without what comparing doesn't look at.
+fn parameters(value: &Value) -> Result<EvaluateParameters, StageError> {
+    let read: Result<EvaluateParameters, _> =
+        serde_yaml::with::singleton_map_recursive::deserialize(value.to_yaml());
+    let mut read = read.map_err(|error| {
+        StageError::new(format!(
+            "the parameters of `evaluate` can't be read back: {error}"
+        ))
+    })?;
+    read.slices.clear();
+    read.operating_points.clear();
+    read.top.clear();
+    Ok(read)
+}
+
+fn table(side: &Side, port: &str) -> Result<RecordBatch, StageError> {
+    let batches = side.tables.get(port).map(Vec::as_slice).unwrap_or_default();
+    let Some(first) = batches.first() else {
+        return Err(StageError::new(format!(
+            "the table wired to `{port}` has no rows"
+        )));
+    };
+    Ok(concat_batches(&first.schema(), batches)?)
+}
+
+fn ids(table: &RecordBatch) -> Result<BTreeSet<Vec<u8>>, StageError> {
+    let ids = ids_of(table)?;
+    Ok(ids.iter().flatten().map(<[u8]>::to_vec).collect())
+}
+
+fn kept(table: &RecordBatch, common: &BTreeSet<Vec<u8>>) -> Result<RecordBatch, StageError> {
+    let ids = ids_of(table)?;
+    let keep: BooleanArray = ids
+        .iter()
+        .map(|id| Some(id.is_some_and(|id| common.contains(id))))
+        .collect();
+    Ok(filter_record_batch(table, &keep)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lesions::{lesion_attributes, lesion_predictions, lesion_splits, lesion_truth, texts};
+
+    const WITH: &str = "{classes: [ACK, BCC, NEV, SCC, SEK], fold: test, group: patient}";
+
+    fn value(yaml: &str) -> Value {
+        Value::from_serialize(&serde_yaml::from_str::<serde_yaml::Value>(yaml).unwrap()).unwrap()
+    }
+
+    fn side(predictions: RecordBatch) -> Side {
+        let tables = [
+            ("predictions", predictions),
+            ("truth", lesion_truth()),
+            ("attributes", lesion_attributes()),
+            ("splits", lesion_splits()),
+        ];
+        Side {
+            parameters: value(WITH),
+            tables: tables
+                .into_iter()
+                .map(|(port, table)| (port.to_string(), vec![table]))
+                .collect(),
+        }
+    }
+
+    /// The same predictions, every `nth` one of the most frequent class instead.
+    fn spoilt(nth: usize) -> RecordBatch {
+        use arrow::array::{AsArray, Float32Array, Float32Builder, ListBuilder, StringArray};
+        use arrow::datatypes::{DataType, Field, Float32Type};
+        let table = lesion_predictions();
+        let labels = table.column_by_name("label").unwrap().as_string::<i32>();
+        let lists = table.column_by_name("probabilities").unwrap().as_list::<i32>();
+        let item = Field::new("item", DataType::Float32, false);
+        let mut changed = ListBuilder::new(Float32Builder::new()).with_field(item);
+        let (mut names, mut shares) = (Vec::new(), Vec::new());
+        for row in 0..table.num_rows() {
+            let own = lists.value(row).as_primitive::<Float32Type>().values().to_vec();
+            let own = match row % nth {
+                0 => vec![0.1, 0.1, 0.6, 0.1, 0.1],
+                _ => own,
+            };
+            names.push(match row % nth {
+                0 => "NEV".to_string(),
+                _ => labels.value(row).to_string(),
+            });
+            shares.push(own.iter().copied().fold(0.0, f32::max));
+            changed.values().append_slice(&own);
+            changed.append(true);
+        }
+        let mut columns = table.columns().to_vec();
+        for (name, column) in [
+            (
+                "label",
+                std::sync::Arc::new(StringArray::from(names)) as arrow::array::ArrayRef,
+            ),
+            ("probability", std::sync::Arc::new(Float32Array::from(shares))),
+            ("probabilities", std::sync::Arc::new(changed.finish())),
+        ] {
+            columns[table.schema().index_of(name).unwrap()] = column;
+        }
+        RecordBatch::try_new(table.schema(), columns).unwrap()
+    }
+
+    fn bootstrap(resamples: u64) -> Bootstrap {
+        Bootstrap {
+            resamples,
+            level: 0.95,
+        }
+    }
+
+    fn of<'a>(compared: &'a Compared, name: &str) -> &'a Difference {
+        compared.differences.iter().find(|one| one.name == name).unwrap()
+    }
+
+    #[test]
+    fn a_side_compared_with_itself_is_not_apart() {
+        let own = side(lesion_predictions());
+        let found = compared(&[[own.clone(), own]], &bootstrap(50), 3, 2).unwrap();
+        assert!(found.samples > 100 && found.pairs == 1);
+        for one in &found.differences {
+            assert_eq!(
+                (one.difference, one.over_samples),
+                (0.0, Some((0.0, 0.0))),
+                "{one:?}"
+            );
+            assert_eq!((one.p, one.over_pairs), (Some(1.0), None));
+        }
+        assert_eq!((found.only_one_right, found.mcnemar), ([0, 0], 1.0));
+    }
+
+    #[test]
+    fn a_worse_side_is_apart_and_a_pairs_interval_is_narrower_than_that_of_each_side() {
+        let pair = [side(lesion_predictions()), side(spoilt(3))];
+        let found = compared(&[pair], &bootstrap(400), 3, 2).unwrap();
+        let accuracy = of(&found, "accuracy");
+        let (low, high) = accuracy.over_samples.unwrap();
+        assert!(low <= accuracy.difference && accuracy.difference <= high);
+        // `evaluate` says of the first side alone what is wider.
+        assert!(accuracy.difference < 0.0 && high - low < 0.16, "{accuracy:?}");
+        assert!((accuracy.first - 0.415_841_584).abs() < 1e-6, "{accuracy:?}");
+        let [first, second] = found.only_one_right;
+        let by_counts = (second as f64 - first as f64) / 202.0;
+        assert!((accuracy.difference - by_counts).abs() < 1e-9);
+        assert!(of(&found, "log-loss").difference > 0.0);
+        assert_eq!(
+            compared(
+                &[[side(lesion_predictions()), side(spoilt(3))]],
+                &bootstrap(400),
+                3,
+                1
+            )
+            .unwrap(),
+            found
+        );
+    }
+
+    #[test]
+    fn several_pairs_give_an_interval_over_them_too() {
+        let pairs: Vec<[Side; 2]> = [3, 4, 7]
+            .map(|nth| [side(lesion_predictions()), side(spoilt(nth))])
+            .to_vec();
+        let found = compared(&pairs, &bootstrap(300), 3, 2).unwrap();
+        let accuracy = of(&found, "accuracy");
+        let alone: Vec<f64> = pairs
+            .iter()
+            .map(|pair| {
+                let found = compared(std::slice::from_ref(pair), &bootstrap(0), 3, 1).unwrap();
+                of(&found, "accuracy").difference
+            })
+            .collect();
+        assert!((accuracy.difference - alone.iter().sum::<f64>() / 3.0).abs() < 1e-12);
+        let width = |interval: Option<(f64, f64)>| interval.map(|(low, high)| high - low).unwrap();
+        assert!(
+            width(accuracy.over_pairs) > width(accuracy.over_samples),
+            "{accuracy:?}"
+        );
+    }
+
+    #[test]
+    fn only_common_samples_count_and_none_is_an_error() {
+        let all = lesion_predictions();
+        let some = all.slice(0, 200);
+        let found = compared(&[[side(all.clone()), side(some.clone())]], &bootstrap(0), 1, 1).unwrap();
+        assert!(found.samples < 200);
+        assert_eq!(of(&found, "accuracy").difference, 0.0);
+        let rest = all.slice(200, all.num_rows() - 200);
+        let error = compared(&[[side(some), side(rest)]], &bootstrap(0), 1, 1).unwrap_err();
+        assert!(error.message.contains("no sample in common"), "{error}");
+        let mut untold = side(texts(&["1"], "label", &["ACK"]));
+        untold.tables.remove("truth");
+        assert!(compared(&[[untold.clone(), untold]], &bootstrap(0), 1, 1).is_err());
+    }
+
+    #[test]
+    fn mcnemars_test_is_that_of_the_binomial() {
+        // scipy.stats.binomtest(3, 15).pvalue, and of 10 of 30.
+        assert!((mcnemar([3, 12]) - 0.035_156_25).abs() < 1e-9);
+        assert!((mcnemar([20, 10]) - 0.098_737_146).abs() < 1e-8);
+        assert_eq!(mcnemar([0, 0]), 1.0);
+        assert_eq!(mcnemar([7, 7]), 1.0);
+        let many = mcnemar([5000, 5400]);
+        assert!((0.00005..0.0002).contains(&many), "{many}");
+    }
+}

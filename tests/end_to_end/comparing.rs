@@ -1,0 +1,151 @@
+//! `compare`: variants, seeds and runs side by side.
+
+use serde_json::Value;
+
+use crate::classifying::two_classes;
+use crate::project::{chain, empty};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn labels(comparison: &Value) -> Vec<&str> {
+    let groups = comparison["groups"].as_array().unwrap();
+    groups
+        .iter()
+        .map(|group| group["label"].as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn a_variant_is_held_against_the_base_with_parameters_figures_and_paired_differences() {
+    let project = two_classes();
+    project.run(&["run", "--all-variants"]);
+    let compared = json(&project.done(&["compare", "base", "untrained", "--json"]).out);
+    assert_eq!(labels(&compared), ["base", "untrained"]);
+    let differing = compared["parameters"].as_array().unwrap();
+    assert_eq!(differing.len(), 1, "{differing:#?}");
+    assert_eq!(differing[0]["path"], "classifier.with.training.epochs");
+    assert_eq!(differing[0]["values"], json("[{\"is\": 3}, {\"is\": 1}]"));
+    // The figures are those of the table that `evaluate` wrote.
+    let figures = compared["figures"].as_array().unwrap();
+    let accuracy = figures
+        .iter()
+        .find(|figure| figure["stage"] == "scores" && figure["name"] == "accuracy")
+        .unwrap();
+    let paired = &compared["paired"][0];
+    assert_eq!(
+        (&paired["stage"], &paired["groups"][0]["group"]),
+        (&json("\"scores\""), &json("1"))
+    );
+    let found = &paired["groups"][0]["found"];
+    let apart = found["differences"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|difference| difference["name"] == "accuracy")
+        .unwrap();
+    for (side, place) in [("first", 0), ("second", 1)] {
+        let (told, own) = (&accuracy["groups"][place]["value"], &apart[side]);
+        assert!(
+            (told.as_f64().unwrap() - own.as_f64().unwrap()).abs() < 1e-12,
+            "{told} {own}"
+        );
+    }
+    assert_eq!((&found["samples"], &found["pairs"]), (&json("24"), &json("1")));
+    let ends = apart["over_samples"].as_array().unwrap();
+    let difference = apart["difference"].as_f64().unwrap();
+    assert!(ends[0].as_f64().unwrap() <= difference && difference <= ends[1].as_f64().unwrap());
+    assert!(compared["groups"][0]["seconds"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn cells_that_differ_in_the_seed_alone_are_one_group() {
+    let project = two_classes();
+    project.run(&["run", "--matrix", "seeds"]);
+    let compared = json(&project.done(&["compare", "seeds", "--json"]).out);
+    assert_eq!(labels(&compared), ["seeds[epochs=1]", "seeds[epochs=3]"]);
+    for group in compared["groups"].as_array().unwrap() {
+        let seeds: Vec<u64> = group["members"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|member| member["seed"].as_u64().unwrap())
+            .collect();
+        assert_eq!(seeds, [1, 2]);
+    }
+    let found = &compared["paired"][0]["groups"][0];
+    assert_eq!(found["seeds"], json("[1, 2]"));
+    let first = &found["found"]["differences"][0];
+    assert!(
+        first["over_pairs"].is_array() && first["over_samples"].is_array(),
+        "{first}"
+    );
+    // People see the same.
+    let text = project.done(&["compare", "seeds"]).out;
+    for word in [
+        "Parameters that differ",
+        "±",
+        "over samples and seeds",
+        "over the seeds 1, 2",
+    ] {
+        assert!(text.contains(word), "`{word}` is not in\n{text}");
+    }
+    let markdown = project.done(&["compare", "seeds", "--markdown"]).out;
+    assert!(
+        markdown.contains("| figure | seeds[epochs=1] | seeds[epochs=3] |"),
+        "{markdown}"
+    );
+    // Seeds alone make one group, which is told.
+    let alone = project.done(&["compare", "seeds[epochs=1,seed=1]", "seeds[epochs=1,seed=2]"]);
+    assert!(alone.err.contains("differ only in their seed"), "{}", alone.err);
+}
+
+#[test]
+fn two_runs_of_one_cell_are_told_apart_by_their_names() {
+    let project = two_classes();
+    project.run(&["run"]);
+    project.run(&["run", "--set", "sampling=proportional"]);
+    let compared = json(&project.done(&["compare", "latest~1", "latest", "--json"]).out);
+    let differing = compared["parameters"].as_array().unwrap();
+    assert_eq!(differing.len(), 1, "{differing:#?}");
+    assert_eq!(differing[0]["path"], "classifier.with.batches.sampling");
+    let labels = labels(&compared);
+    assert!(
+        labels.iter().all(|label| label.ends_with(":base")) && labels[0] != labels[1],
+        "{labels:?}"
+    );
+    let run = labels[0].strip_suffix(":base").unwrap();
+    let by_name = json(
+        &project
+            .done(&["compare", &format!("{run}:base"), "latest", "--json"])
+            .out,
+    );
+    assert_eq!(by_name["parameters"], compared["parameters"]);
+}
+
+#[test]
+fn pipelines_without_figures_are_compared_and_unknown_names_told() {
+    let project = chain(30);
+    project.run(&["run"]);
+    project.run(&["run", "--set", "youngest=20"]);
+    let known = project.ended(&["compare", "bse", "base"]);
+    assert_eq!(known.code, Some(1));
+    assert!(
+        known.err.contains("`bse`") && known.err.contains("`base`"),
+        "{}",
+        known.err
+    );
+    let one = project.ended(&["compare", "base"]);
+    assert!(one.err.contains("at least two"), "{}", one.err);
+    let same = project.done(&["compare", "latest~1", "latest"]);
+    assert!(same.err.contains("no stage of kind `evaluate`"), "{}", same.err);
+    let far = project.ended(&["compare", "latest~9", "latest"]);
+    assert!(
+        far.code == Some(1) && far.err.contains("only 2 runs"),
+        "{}",
+        far.err
+    );
+    let nothing = empty();
+    assert_eq!(nothing.ended(&["compare", "a", "b"]).code, Some(1));
+}
