@@ -8,9 +8,12 @@
 //! predictions are made.
 
 mod cases;
+mod curves;
+mod fitted;
 pub mod paired;
 mod parameters;
 mod points;
+mod proportions;
 mod report;
 mod subset;
 mod tables;
@@ -36,7 +39,7 @@ pub struct Evaluate;
 impl StageKind for Evaluate {
     type Parameters = EvaluateParameters;
     const NAME: &'static str = "evaluate";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: &'static str =
         "Measures predictions against true labels, with bootstrap intervals, overall and for each slice.";
     const EXAMPLE: &'static str = "\
@@ -69,6 +72,8 @@ stages:
       min-samples: 30
       top: [2]
       bins: 10
+      temperature: {fold: valid}
+      curve-points: 100
       bootstrap: {resamples: 2000, level: 0.9}
       operating-points:
         cautious: {by: energy, fold: valid, coverage: 0.95}
@@ -107,6 +112,8 @@ outputs:
             tables::confusion_port(),
             tables::reliability_port(),
             tables::operating_points_port(),
+            curves::curves_port(),
+            proportions::proportions_port(),
         ])
     }
 
@@ -125,9 +132,12 @@ outputs:
     fn run(parameters: &EvaluateParameters, context: &mut dyn StageContext) -> Result<(), StageError> {
         let cases = Cases::read(parameters, context)?;
         let points = points::choose(parameters, &cases)?;
+        let fitted = fitted::fit(parameters, &cases)?;
         let judged = cases.judged(parameters)?;
-        report::metrics(parameters, &cases, &judged, &points, context)?;
-        let whole = Subset::new(&cases, &judged, parameters, &points);
+        report::metrics(parameters, &cases, &judged, &points, fitted, context)?;
+        let whole = Subset::new(&cases, &judged, parameters, &points, fitted);
+        let curves = whole.curves(&cases, &judged);
+        curves::write_curves(&curves, parameters.curve_points as usize, context)?;
         tables::write_confusion(&cases, &judged, context)?;
         tables::write_reliability(&whole, context)?;
         tables::write_operating_points(&whole, &points, context)

@@ -9,6 +9,8 @@ pub mod calibration;
 pub mod confusion;
 pub mod ranking;
 pub mod selective;
+pub mod temperature;
+pub mod wilson;
 
 /// The mean of `values`, each counted `weights` times, summed in order.
 pub fn weighted_mean(values: &[f64], weights: &[u32]) -> Option<f64> {

@@ -285,7 +285,7 @@ impl Ready {
     }
 
     fn subset(&self) -> Subset {
-        Subset::new(&self.cases, &self.judged, &self.parameters, &[])
+        Subset::new(&self.cases, &self.judged, &self.parameters, &[], None)
     }
 }
 
@@ -301,6 +301,7 @@ fn parameters(value: &Value) -> Result<EvaluateParameters, StageError> {
     read.slices.clear();
     read.operating_points.clear();
     read.top.clear();
+    read.temperature = None;
     Ok(read)
 }
 

@@ -42,6 +42,15 @@ pub struct EvaluateParameters {
     #[serde(default = "default_bins")]
     #[schemars(range(min = 1, max = 1000))]
     pub bins: u32,
+    /// Fits one number on a validation fold by which all scores are divided (temperature scaling,
+    /// Guo et al. 2017), and tells the figures of calibration once more with it. Decisions and the
+    /// other figures stay as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<Temperature>,
+    /// The most points of each curve in `curves`.
+    #[serde(default = "default_curve_points")]
+    #[schemars(range(min = 2, max = 1_000_000))]
+    pub curve_points: u32,
     /// How intervals are made.
     #[serde(default)]
     pub bootstrap: Bootstrap,
@@ -60,6 +69,18 @@ fn default_top() -> Vec<u32> {
 
 fn default_bins() -> u32 {
     15
+}
+
+fn default_curve_points() -> u32 {
+    500
+}
+
+/// Where the temperature is fitted: `{fold: valid}`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Temperature {
+    /// The fold of `splits` that it is fitted on; never the one that is judged.
+    pub fold: String,
 }
 
 /// A reject option: `{by: energy, fold: valid, coverage: 0.95}` or `{threshold: 0.6}`.
@@ -117,6 +138,17 @@ impl EvaluateParameters {
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = check_names(&self.classes);
         problems.extend(check_slices(&self.slices));
+        if let Some(temperature) = &self.temperature {
+            if Some(&temperature.fold) == self.fold.as_ref() {
+                let message = "it would be fitted on the samples that it is judged on";
+                problems
+                    .push(Problem::new("temperature.fold", message).with_help("fit it on a validation fold"));
+            }
+            if self.fold.is_none() {
+                let message = "the temperature is fitted on one fold, so `fold` must say which one is judged";
+                problems.push(Problem::new("fold", message).with_help("write `fold: test`"));
+            }
+        }
         for (name, point) in &self.operating_points {
             let here = format!("operating-points.{name}");
             match (point.threshold, &point.fold, point.coverage) {
@@ -157,7 +189,7 @@ impl EvaluateParameters {
         let parameter = match (&self.fold, chosen) {
             (Some(_), _) => Some("fold".to_string()),
             (None, Some((name, _))) => Some(format!("operating-points.{name}.fold")),
-            (None, None) => None,
+            (None, None) => self.temperature.as_ref().map(|_| "temperature.fold".to_string()),
         };
         match parameter {
             Some(parameter) if !splits => Err(Problem::new(

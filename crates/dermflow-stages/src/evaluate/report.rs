@@ -3,8 +3,10 @@
 use dermflow_core::{StageContext, StageError};
 
 use super::cases::Cases;
+use super::fitted::Fitted;
 use super::parameters::EvaluateParameters;
 use super::points::Point;
+use super::proportions::write_proportions;
 use super::subset::Subset;
 use crate::metric_rows::{MetricRow, write_metrics};
 use crate::sliced::Sliced;
@@ -21,6 +23,7 @@ pub fn metrics(
     cases: &Cases,
     judged: &[u32],
     points: &[Point],
+    fitted: Option<Fitted>,
     context: &mut dyn StageContext,
 ) -> Result<(), StageError> {
     let sliced = Sliced {
@@ -29,9 +32,16 @@ pub fn metrics(
         bootstrap: &parameters.bootstrap,
         compared: &COMPARED,
     };
-    let subset = |samples: &[u32]| Subset::new(cases, samples, parameters, points);
+    let subset = |samples: &[u32]| Subset::new(cases, samples, parameters, points, fitted);
     let mut rows = sliced.rows(judged, subset, context)?;
     rows.extend(counts(cases, judged));
+    rows.extend(fitted.map(|fitted| MetricRow {
+        name: "temperature".to_string(),
+        value: fitted.temperature,
+        n: fitted.fitted_on,
+        ..MetricRow::default()
+    }));
+    write_proportions(&rows, parameters.bootstrap.level, context)?;
     write_metrics(context, &rows)
 }
 

@@ -1,12 +1,15 @@
 //! All figures of some of the samples: prepared once, then computed for any weights.
 
 use super::cases::Cases;
+use super::curves::Curve;
+use super::fitted::Fitted;
 use super::parameters::{EvaluateParameters, Score};
 use super::points::Point;
 use crate::scores::calibration::{equal_count, equal_width, equal_width_bin, expected_calibration_error};
 use crate::scores::confusion::{Confusion, OneClass};
 use crate::scores::ranking::Ranking;
 use crate::scores::selective::area_under_risk_coverage;
+use crate::scores::temperature::scaled;
 use crate::scores::{calibration, mean, share, weighted_mean};
 use crate::sliced::{Part, Take};
 
@@ -36,10 +39,21 @@ pub struct Subset {
     tops: Vec<(String, u32)>,
     unseen: Vec<Unseen>,
     points: Vec<Kept>,
+    scaled: Option<Calibrated>,
+}
+
+/// What of the probabilities at the fitted temperature is measured.
+struct Calibrated {
+    by_confidence: Ranking,
+    confidence: Vec<f64>,
+    bin: Vec<u32>,
+    log_loss: Vec<f64>,
+    brier: Vec<f64>,
 }
 
 /// Seen against unseen samples by one score.
 struct Unseen {
+    by: Score,
     names: [String; 4],
     seen_first: Ranking,
     unseen_first: Ranking,
@@ -53,7 +67,13 @@ struct Kept {
 
 impl Subset {
     /// The samples `samples` of `cases`.
-    pub fn new(cases: &Cases, samples: &[u32], parameters: &EvaluateParameters, points: &[Point]) -> Subset {
+    pub fn new(
+        cases: &Cases,
+        samples: &[u32],
+        parameters: &EvaluateParameters,
+        points: &[Point],
+        fitted: Option<Fitted>,
+    ) -> Subset {
         let (bins, top) = (parameters.bins, &parameters.top);
         let classes = cases.classes.len();
         let all: Vec<usize> = samples.iter().map(|sample| *sample as usize).collect();
@@ -86,7 +106,10 @@ impl Subset {
             .collect()
         };
         let bin = |confidence: &f64| equal_width_bin(*confidence, bins as usize) as u32;
+        let scaled =
+            fitted.map(|fitted| Calibrated::new(&rows, &truth, &right, bins as usize, fitted.temperature));
         Subset {
+            scaled,
             classes: cases.classes.names().to_vec(),
             bins: bins as usize,
             by_class: by_class.collect(),
@@ -218,6 +241,14 @@ impl Subset {
         );
         let risk = area_under_risk_coverage(&self.by_confidence, seen);
         take("area-under-risk-coverage", None, n, risk);
+        if let Some(scaled) = &self.scaled {
+            let [width, count] = scaled.reliability(self.bins, &self.right, seen);
+            let errors = [&width, &count].map(|bins| expected_calibration_error(bins));
+            take("log-loss-scaled", None, n, weighted_mean(&scaled.log_loss, seen));
+            take("brier-scaled", None, n, weighted_mean(&scaled.brier, seen));
+            take("expected-calibration-error-scaled", None, n, errors[0]);
+            take("adaptive-calibration-error-scaled", None, n, errors[1]);
+        }
     }
 
     /// Bins of equal width and of equal count over seen samples with these weights.
@@ -236,6 +267,47 @@ impl Subset {
     /// Bins of equal width and of equal count over the seen samples.
     pub fn reliability_bins(&self) -> [Vec<calibration::Bin>; 2] {
         self.reliability(&self.seen_weights(&self.unit_weights()))
+    }
+
+    /// The same with the probabilities at the fitted temperature, where one was fitted.
+    pub fn scaled_reliability_bins(&self) -> Option<[Vec<calibration::Bin>; 2]> {
+        let seen = self.seen_weights(&self.unit_weights());
+        let scaled = self.scaled.as_ref()?;
+        Some(scaled.reliability(self.bins, &self.right, &seen))
+    }
+
+    /// Each class against the rest over the seen samples, and seen against unseen ones; `samples`
+    /// are those that the subset was made of.
+    pub fn curves(&self, cases: &Cases, samples: &[u32]) -> Vec<Curve> {
+        let seen = self.seen_weights(&self.unit_weights());
+        let classes = self.classes.len();
+        let all: Vec<usize> = samples.iter().map(|sample| *sample as usize).collect();
+        let of_class = |(class, ranking): (usize, &Ranking)| Curve {
+            class: Some(self.classes[class].clone()),
+            by: Score::Probability.name(),
+            scores: all
+                .iter()
+                .map(|sample| f64::from(cases.probabilities[sample * classes + class]))
+                .collect(),
+            steps: ranking.steps(&seen),
+        };
+        let mut curves: Vec<Curve> = self.by_class.iter().enumerate().map(of_class).collect();
+        curves.extend(self.unseen.iter().map(|unseen| {
+            Curve {
+                class: None,
+                by: unseen.by.name(),
+                scores: all
+                    .iter()
+                    .map(|sample| {
+                        unseen
+                            .by
+                            .surer(cases.sureness(unseen.by, *sample).unwrap_or(f64::NAN))
+                    })
+                    .collect(),
+                steps: unseen.seen_first.steps(&self.unit_weights()),
+            }
+        }));
+        curves
     }
 }
 
@@ -268,17 +340,61 @@ impl Part for Subset {
     }
 }
 
+impl Calibrated {
+    /// Of these samples' probabilities. Samples of unseen classes get zeros, which no figure counts.
+    fn new(rows: &[&[f32]], truth: &[u32], right: &[bool], bins: usize, temperature: f64) -> Calibrated {
+        let mut calibrated = Calibrated {
+            by_confidence: Ranking::new(&[], |_| false),
+            confidence: Vec::with_capacity(rows.len()),
+            bin: Vec::with_capacity(rows.len()),
+            log_loss: Vec::with_capacity(rows.len()),
+            brier: Vec::with_capacity(rows.len()),
+        };
+        for (row, truth) in rows.iter().zip(truth) {
+            let row = scaled(row, temperature);
+            let confidence = row.iter().copied().fold(0.0, f64::max).min(1.0);
+            calibrated.confidence.push(confidence);
+            calibrated.bin.push(equal_width_bin(confidence, bins) as u32);
+            let seen = (*truth as usize) < row.len();
+            let of =
+                |figure: fn(&[f64], usize) -> f64| if seen { figure(&row, *truth as usize) } else { 0.0 };
+            calibrated.log_loss.push(of(log_loss_of));
+            calibrated.brier.push(of(brier_of));
+        }
+        calibrated.by_confidence = Ranking::new(&calibrated.confidence, |sample| !right[sample]);
+        calibrated
+    }
+
+    fn reliability(&self, bins: usize, right: &[bool], seen: &[u32]) -> [Vec<calibration::Bin>; 2] {
+        let width = equal_width(bins, &self.bin, &self.confidence, right, seen);
+        let count = equal_count(bins, &self.by_confidence, &self.confidence, right, seen);
+        [width, count]
+    }
+}
+
 fn log_loss(row: &[f32], truth: usize) -> f64 {
-    -libm::log(f64::from(row[truth]).clamp(LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY))
+    log_loss_of(&as_doubles(row), truth)
+}
+
+fn log_loss_of(row: &[f64], truth: usize) -> f64 {
+    -libm::log(row[truth].clamp(LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY))
+}
+
+fn brier(row: &[f32], truth: usize) -> f64 {
+    brier_of(&as_doubles(row), truth)
 }
 
 /// The squared distance to the one-hot vector, from 0 to 2.
-fn brier(row: &[f32], truth: usize) -> f64 {
-    let distance = |(class, share): (usize, &f32)| {
-        let distance = f64::from(*share) - if class == truth { 1.0 } else { 0.0 };
+fn brier_of(row: &[f64], truth: usize) -> f64 {
+    let distance = |(class, share): (usize, &f64)| {
+        let distance = share - if class == truth { 1.0 } else { 0.0 };
         distance * distance
     };
     row.iter().enumerate().map(distance).sum()
+}
+
+fn as_doubles(row: &[f32]) -> Vec<f64> {
+    row.iter().map(|share| f64::from(*share)).collect()
 }
 
 /// How many classes are likelier; of equal ones the first in the list comes first.
@@ -307,6 +423,7 @@ fn unseen(cases: &Cases, samples: &[usize], seen: &[bool]) -> Vec<Unseen> {
             "average-precision-of-unseen",
         ];
         Some(Unseen {
+            by: score,
             names: figures.map(|figure| format!("unseen-{figure}-by-{}", score.name())),
             seen_first: Ranking::new(&sure, |sample| seen[sample]),
             unseen_first: Ranking::new(&unsure, |sample| !seen[sample]),

@@ -11,7 +11,7 @@ use dermflow_core::{
 use super::cases::Cases;
 use super::points::Point;
 use super::subset::Subset;
-use crate::scores::calibration::upper_edge;
+use crate::scores::calibration::{Bin, upper_edge};
 use crate::scores::share;
 
 fn confusion_type() -> TableType {
@@ -44,7 +44,7 @@ fn reliability_type() -> TableType {
 
 /// The output port `reliability`.
 pub fn reliability_port() -> OutputPort {
-    let about = "confidence and accuracy by bins of equal width and of equal count";
+    let about = "confidence and accuracy by bins of equal width and of equal count, and the same with the fitted temperature (`…-scaled`)";
     OutputPort::new("reliability", PortType::Table(reliability_type()), about)
 }
 
@@ -150,15 +150,24 @@ pub fn write_reliability(whole: &Subset, context: &mut dyn StageContext) -> Resu
             upper_edge(bin, bins),
         ))
     };
-    let by_width = width
-        .iter()
-        .enumerate()
-        .map(|(at, bin)| ("equal-width", at, edges(at), bin));
-    let by_count = count
-        .iter()
-        .enumerate()
-        .map(|(at, bin)| ("equal-count", at, (bin.count > 0).then_some(bin.range), bin));
-    let rows: Vec<_> = by_width.chain(by_count).collect();
+    let scaled = whole.scaled_reliability_bins();
+    let [scaled_width, scaled_count] = scaled.unwrap_or_default();
+    let mut rows = Vec::new();
+    for (binning, all) in [("equal-width", &width), ("equal-width-scaled", &scaled_width)] {
+        rows.extend(
+            all.iter()
+                .enumerate()
+                .map(|(at, bin)| (binning, at, edges(at), bin)),
+        );
+    }
+    for (binning, all) in [("equal-count", &count), ("equal-count-scaled", &scaled_count)] {
+        let range = |bin: &Bin| (bin.count > 0).then_some(bin.range);
+        rows.extend(
+            all.iter()
+                .enumerate()
+                .map(|(at, bin)| (binning, at, range(bin), bin)),
+        );
+    }
     let keys: Vec<String> = rows
         .iter()
         .map(|(binning, at, ..)| format!("{binning}\0{at}"))

@@ -205,6 +205,172 @@ fn the_operating_point_keeps_on_the_judged_fold_about_what_was_asked_for_on_the_
     );
 }
 
+fn doubles(table: &RecordBatch, name: &str) -> Vec<f64> {
+    let column = table.column_by_name(name).unwrap().as_primitive::<Float64Type>();
+    column.values().to_vec()
+}
+
+#[test]
+fn the_temperature_is_the_best_of_the_validation_fold_and_changes_calibration_only() {
+    let with = LIKE_THE_SCRIPT.replace("bins: 15", "bins: 15\ntemperature: {fold: valid}");
+    let (plain, scaled) = (lesions(LIKE_THE_SCRIPT, 1), lesions(&with, 2));
+    let (before, after) = (figures(&plain), figures(&scaled));
+    for (key, figure) in &before {
+        assert_eq!(after.get(key), Some(figure), "{key:?}");
+    }
+    let found = overall(&after, "temperature");
+    assert_eq!(found.n, 124);
+    // On the fold that it was fitted on, by itself: no other temperature has a smaller loss.
+    let loss = |temperature: f64| -> f64 {
+        let predictions = dermflow_core::memory::sorted(&lesion_predictions()).unwrap();
+        let truth = dermflow_core::memory::sorted(&lesion_truth()).unwrap();
+        let splits = dermflow_core::memory::sorted(&lesion_splits()).unwrap();
+        let labels = truth.column_by_name("label").unwrap().as_string::<i32>();
+        let folds = splits.column_by_name("fold").unwrap().as_string::<i32>();
+        let lists = predictions
+            .column_by_name("probabilities")
+            .unwrap()
+            .as_list::<i32>();
+        assert_eq!(
+            (predictions.column(0), truth.column(0)),
+            (truth.column(0), splits.column(0))
+        );
+        (0..predictions.num_rows())
+            .filter(|row| folds.value(*row) == "valid")
+            .filter_map(|row| {
+                let class = CLASSES.iter().position(|class| *class == labels.value(row))?;
+                let list = lists.value(row);
+                let list = list.as_primitive::<arrow::datatypes::Float32Type>();
+                Some(-crate::scores::temperature::scaled(list.values(), temperature)[class].ln())
+            })
+            .sum()
+    };
+    let least = loss(found.value);
+    for other in [0.5, 0.9, 0.99, 1.01, 1.1, 2.0] {
+        assert!(least < loss(found.value * other), "{} {other}", found.value);
+    }
+    let [plain_loss, scaled_loss] = ["log-loss", "log-loss-scaled"].map(|name| overall(&after, name));
+    // On the judged fold it may help or not; here it hardly matters.
+    assert!(
+        scaled_loss.interval.is_some() && scaled_loss.value != plain_loss.value,
+        "{scaled_loss:?}"
+    );
+    let binnings = scaled.output("reliability");
+    let binnings = binnings.column_by_name("binning").unwrap().as_string::<i32>();
+    assert_eq!(
+        binnings
+            .iter()
+            .flatten()
+            .filter(|name| name.ends_with("-scaled"))
+            .count(),
+        30
+    );
+}
+
+#[test]
+fn the_area_under_each_curve_is_the_figure_beside_it() {
+    let context = lesions(&LIKE_THE_SCRIPT.replace("top: [2, 3]", "curve-points: 100000"), 1);
+    let (figures, curves) = (figures(&context), context.output("curves"));
+    let classes = curves.column_by_name("class").unwrap().as_string::<i32>();
+    let by = curves.column_by_name("by").unwrap().as_string::<i32>();
+    let points = curves
+        .column_by_name("point")
+        .unwrap()
+        .as_primitive::<Int64Type>();
+    let [across, up, precision, threshold] = [
+        "false_positive_rate",
+        "true_positive_rate",
+        "precision",
+        "threshold",
+    ]
+    .map(|name| doubles(&curves, name));
+    let mut compared = 0;
+    for (class, score, auroc, average) in CLASSES
+        .iter()
+        .map(|class| (Some(*class), "probability", "auroc", "average-precision"))
+        .chain([
+            (
+                None,
+                "probability",
+                "unseen-auroc-by-probability",
+                "average-precision-of-seen-by-probability",
+            ),
+            (
+                None,
+                "energy",
+                "unseen-auroc-by-energy",
+                "average-precision-of-seen-by-energy",
+            ),
+        ])
+    {
+        let mut rows: Vec<usize> = (0..curves.num_rows())
+            .filter(|row| {
+                (!classes.is_null(*row)).then(|| classes.value(*row)) == class && by.value(*row) == score
+            })
+            .collect();
+        rows.sort_by_key(|row| points.value(*row));
+        let (mut area, mut sum, mut before) = (0.0, 0.0, (0.0, 0.0));
+        for row in &rows {
+            area += (across[*row] - before.0) * (up[*row] + before.1) / 2.0;
+            sum += (up[*row] - before.1) * precision[*row];
+            before = (across[*row], up[*row]);
+        }
+        let sure: Vec<f64> = rows
+            .iter()
+            .map(|row| {
+                if score == "energy" {
+                    -threshold[*row]
+                } else {
+                    threshold[*row]
+                }
+            })
+            .collect();
+        assert!(sure.windows(2).all(|pair| pair[0] > pair[1]), "{class:?}");
+        let name = |figure: &str| match class {
+            Some(_) => figure.to_string(),
+            None if figure.starts_with("average") => format!("unseen-{figure}"),
+            None => figure.to_string(),
+        };
+        let figure = |figure: &str| {
+            figures
+                .get(&(name(figure), class.map(str::to_string), None))
+                .map(|f| f.value)
+        };
+        assert!((area - figure(auroc).unwrap()).abs() < 1e-9, "{class:?} {score}");
+        assert!((sum - figure(average).unwrap()).abs() < 1e-9, "{class:?} {score}");
+        compared += 1;
+    }
+    assert_eq!(compared, 7);
+    let thin = lesions(&LIKE_THE_SCRIPT.replace("top: [2, 3]", "curve-points: 9"), 1).output("curves");
+    assert_eq!(thin.num_rows(), 7 * 9);
+}
+
+#[test]
+fn proportions_have_their_counts_and_an_interval_around_them() {
+    let context = lesions(LIKE_THE_SCRIPT, 1);
+    let table = context.output("proportions");
+    let names = table.column_by_name("name").unwrap().as_string::<i32>();
+    let [hits, n] = ["hits", "n"].map(|name| {
+        table
+            .column_by_name(name)
+            .unwrap()
+            .as_primitive::<Int64Type>()
+            .clone()
+    });
+    let [value, low, high] = ["value", "low", "high"].map(|name| doubles(&table, name));
+    for row in 0..table.num_rows() {
+        let share = hits.value(row) as f64 / n.value(row) as f64;
+        assert!((share - value[row]).abs() < 1e-12, "{}", names.value(row));
+        assert!(low[row] <= share && share <= high[row] && low[row] >= 0.0 && high[row] <= 1.0);
+    }
+    let slices = table.column_by_name("slice").unwrap();
+    let accuracy = (0..table.num_rows()).find(|row| names.value(*row) == "accuracy" && slices.is_null(*row));
+    let accuracy = accuracy.unwrap();
+    assert_eq!((hits.value(accuracy), n.value(accuracy)), (84, 202));
+    assert!(names.iter().flatten().any(|name| name == "risk-at-cautious"));
+    assert!(names.iter().flatten().all(|name| !name.contains("balanced")));
+}
+
 #[test]
 fn unseen_classes_stand_in_the_confusion_table_and_counts_sum_up() {
     let context = lesions(LIKE_THE_SCRIPT, 1);
@@ -330,6 +496,11 @@ fn wrong_parameters_are_told_at_their_place() {
         places("{operating-points: {p: {fold: valid, coverage: 0.9}}}"),
         ["fold"]
     );
+    assert_eq!(
+        places("{fold: test, temperature: {fold: test}}"),
+        ["temperature.fold"]
+    );
+    assert_eq!(places("{temperature: {fold: valid}}"), ["fold"]);
 }
 
 #[test]

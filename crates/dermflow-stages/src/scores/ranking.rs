@@ -14,6 +14,17 @@ pub struct Ranking {
     positive: Vec<bool>,
 }
 
+/// A threshold at a distinct score, and what lies at or above it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// A sample that has the score.
+    pub sample: usize,
+    /// Positive samples at or above it.
+    pub true_positives: u64,
+    /// Negative samples at or above it.
+    pub false_positives: u64,
+}
+
 /// What one walk over a [`Ranking`] gives.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RankingFigures {
@@ -53,9 +64,28 @@ impl Ranking {
         self.order.iter().rev().map(|sample| *sample as usize)
     }
 
+    /// Every distinct score as a threshold, the highest first, each sample counting by its weight.
+    /// Scores that weigh nothing are left out.
+    pub fn steps(&self, weights: &[u32]) -> Vec<Step> {
+        let mut steps: Vec<Step> = Vec::new();
+        self.walk_samples(weights, |sample, positives, negatives| {
+            let before = steps.last().copied().unwrap_or_default();
+            steps.push(Step {
+                sample,
+                true_positives: before.true_positives + positives,
+                false_positives: before.false_positives + negatives,
+            });
+        });
+        steps
+    }
+
     /// Calls `each` for every distinct score, the highest first, with the weight of the positive
     /// and the negative samples that have it. Scores that weigh nothing are left out.
     pub fn walk(&self, weights: &[u32], mut each: impl FnMut(u64, u64)) {
+        self.walk_samples(weights, |_, positives, negatives| each(positives, negatives));
+    }
+
+    fn walk_samples(&self, weights: &[u32], mut each: impl FnMut(usize, u64, u64)) {
         let (mut positives, mut negatives) = (0, 0);
         for ((sample, last), positive) in self.order.iter().zip(&self.last_of_score).zip(&self.positive) {
             let weight = u64::from(weights[*sample as usize]);
@@ -64,7 +94,7 @@ impl Ranking {
                 false => negatives += weight,
             }
             if *last && positives + negatives > 0 {
-                each(positives, negatives);
+                each(*sample as usize, positives, negatives);
                 (positives, negatives) = (0, 0);
             }
         }
@@ -136,6 +166,32 @@ mod tests {
             for figure in [figures.average_precision, figures.false_positive_rate_at_95] {
                 prop_assert!(figure.is_none_or(|figure| (0.0..=1.0 + 1e-12).contains(&figure)));
             }
+        }
+
+        #[test]
+        fn the_area_under_the_steps_is_the_auroc_and_their_mean_precision_the_average(
+            samples in proptest::collection::vec((0_u8..6, any::<bool>(), 0_u32..4), 0..25)
+        ) {
+            let scores: Vec<f64> = samples.iter().map(|(score, _, _)| f64::from(*score)).collect();
+            let weights: Vec<u32> = samples.iter().map(|(_, _, weight)| *weight).collect();
+            let ranking = Ranking::new(&scores, |sample| samples[sample].1);
+            let (figures, steps) = (ranking.figures(&weights), ranking.steps(&weights));
+            let all = steps.last().copied().unwrap_or_default();
+            let (mut area, mut precision, mut before) = (0.0, 0.0, Step::default());
+            for step in &steps {
+                let across = (step.false_positives - before.false_positives) as f64;
+                area += across * (step.true_positives + before.true_positives) as f64 / 2.0;
+                let risen = (step.true_positives - before.true_positives) as f64;
+                precision += risen * step.true_positives as f64 / (step.true_positives + step.false_positives) as f64;
+                before = *step;
+            }
+            if let Some(auroc) = figures.auroc {
+                prop_assert!((area / (all.true_positives * all.false_positives) as f64 - auroc).abs() < 1e-12);
+            }
+            if let Some(average) = figures.average_precision {
+                prop_assert!((precision / all.true_positives as f64 - average).abs() < 1e-12);
+            }
+            prop_assert!(steps.windows(2).all(|pair| scores[pair[0].sample] > scores[pair[1].sample]));
         }
 
         #[test]

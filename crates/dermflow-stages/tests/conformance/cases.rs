@@ -49,13 +49,13 @@ pub fn cases() -> Vec<Case> {
             "307e3ad03933",
         ),
         case("concat", "{source-column: from}", three_tables, 1, "d2e45e023197"),
-        case("evaluate", JUDGED, evaluated, 1, "6d5255fdf850"),
+        case("evaluate", JUDGED, evaluated, 2, "d9034a0c2c64"),
         case(
             "evaluate",
             "{classes: [a, b, c], bootstrap: {resamples: 0}}",
             evaluated,
-            1,
-            "d5ccd67d26c4",
+            2,
+            "65fa2ddc4493",
         ),
         case(
             "evaluate-detections",
@@ -233,7 +233,7 @@ const PROGRAM: &str = "{command: [/bin/sh, run.sh], files: [run.sh], \
     notes: files}}";
 
 const JUDGED: &str = "{classes: [a, b, c], fold: test, group: patient, slices: [skin, {column: age, bounds: [50]}], \
-    min-samples: 3, top: [2], bootstrap: {resamples: 50}, \
+    min-samples: 3, top: [2], bootstrap: {resamples: 50}, temperature: {fold: valid}, curve-points: 7, \
     operating-points: {sure: {by: energy, fold: valid, coverage: 0.9}, fixed: {threshold: 0.5}}}";
 
 const DRAW: &str =
