@@ -226,3 +226,16 @@ fn what_is_no_classifier_is_refused_in_words() {
     assert!(elsewhere.err.contains("is no file"), "{}", elsewhere.err);
     assert_eq!(project.ended(&["predict", "--model", "m"]).code, Some(2));
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    use std::io::{BufRead, BufReader, Read};
+    let project = trained();
+    let mut child = project.spawn(&["predict", "-m", "classifier.model", "photos", "--format", "json"]);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("\"class\""));
+    drop(lines);
+    let mut err = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    assert_eq!((child.wait().unwrap().code(), err.as_str()), (Some(0), ""));
+}

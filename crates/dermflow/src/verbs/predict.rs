@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, ValueEnum};
 use dermflow_core::{Artifact, StageError};
@@ -96,7 +98,8 @@ pub fn run(arguments: &Arguments) -> Done {
         ..Plan::default()
     };
     let predictor = Predictor::open(&model(arguments)?, plan)?;
-    let mut reports = reports(arguments, predictor.classes())?;
+    let reader_left = Arc::new(AtomicBool::new(false));
+    let mut reports = reports(arguments, predictor.classes(), &reader_left)?;
     let (mut judged, mut refused) = (0_u64, 0_u64);
     let told = predictor.run(found(&arguments.images), &mut |outcome| {
         match &outcome {
@@ -110,8 +113,12 @@ pub fn run(arguments: &Arguments) -> Done {
             .iter_mut()
             .try_for_each(|report| report.take(outcome.clone()))
     });
+    let told = told.and_then(|()| reports.into_iter().try_for_each(Report::finish));
+    // Whoever has seen enough, such as `head`, is content.
+    if reader_left.load(Ordering::Relaxed) {
+        return Ok(());
+    }
     told?;
-    reports.into_iter().try_for_each(Report::finish)?;
     if refused > 0 {
         eprintln!("{judged} pictures, and {refused} that could not be read");
         return Err(Failure::Told);
@@ -120,6 +127,34 @@ pub fn run(arguments: &Arguments) -> Done {
         eprintln!("{judged} pictures");
     }
     Ok(())
+}
+
+/// Standard output, which notes that no one reads it any more.
+struct Pipe {
+    out: std::io::Stdout,
+    reader_left: Arc<AtomicBool>,
+}
+
+impl Pipe {
+    fn noted<T>(&self, done: std::io::Result<T>) -> std::io::Result<T> {
+        done.inspect_err(|error| {
+            if error.kind() == std::io::ErrorKind::BrokenPipe {
+                self.reader_left.store(true, Ordering::Relaxed);
+            }
+        })
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let done = self.out.write(bytes);
+        self.noted(done)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let done = self.out.flush();
+        self.noted(done)
+    }
 }
 
 fn threads(jobs: usize) -> usize {
@@ -185,7 +220,11 @@ fn reject(arguments: &Arguments) -> Result<Option<Reject>, Failure> {
 }
 
 /// What is written: one report, and for pictures the lines for people besides.
-fn reports(arguments: &Arguments, classes: &[String]) -> Result<Vec<Report>, Failure> {
+fn reports(
+    arguments: &Arguments,
+    classes: &[String],
+    reader_left: &Arc<AtomicBool>,
+) -> Result<Vec<Report>, Failure> {
     let to = arguments.to.as_deref();
     let lines = |format: Format| -> Result<Report, Failure> {
         let out: Box<dyn Write + Send> = match to.filter(|_| arguments.format != As::Pictures) {
@@ -195,7 +234,10 @@ fn reports(arguments: &Arguments, classes: &[String]) -> Result<Vec<Report>, Fai
                 Box::new(std::io::BufWriter::new(file))
             }
             // Each line at once: who reads along sees it.
-            None => Box::new(std::io::stdout()),
+            None => Box::new(Pipe {
+                out: std::io::stdout(),
+                reader_left: reader_left.clone(),
+            }),
         };
         Ok(Report::lines(format, classes, out)?)
     };
