@@ -59,6 +59,10 @@ fn a_model_says_of_files_what_it_says_in_the_pipeline_by_whatever_name() {
         let paths = |out: &str| -> Vec<Value> { lines(out).into_iter().map(|(_, value)| value).collect() };
         assert_eq!(paths(&again.out), paths(&by_stage.out), "{model}");
     }
+    let soft = [
+        "predict", "-m", file, "photos", "--filter", "box", "--size", "12", "--format", "json",
+    ];
+    assert_ne!(project.done(&soft).out, by_stage.out);
     // The pipeline's own predictions, by sample.
     project.done(&["export", "said.predictions", "--to", "said.csv"]);
     let table = project.read("said.csv");

@@ -319,7 +319,9 @@ mod tests {
             &mut made,
         )
         .unwrap();
+        let folder = tempfile::tempdir().unwrap();
         let mut training = MemoryContext::default();
+        training.scratch = folder.path().to_owned();
         training.add_table("samples", made.output("samples"));
         training.add_table("labels", made.output("truth"));
         training.add_table("architecture", architecture);
@@ -405,7 +407,9 @@ mod tests {
             &mut made,
         )
         .unwrap();
+        let folder = tempfile::tempdir().unwrap();
         let mut context = MemoryContext::default();
+        context.scratch = folder.path().to_owned();
         context.add_table("samples", made.output("samples"));
         context.add_table("boxes", made.output("boxes"));
         run("box-to-heatmap", "{stride: 4}", &mut context).unwrap();

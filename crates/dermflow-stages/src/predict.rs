@@ -34,7 +34,7 @@ use dermflow_nn::network::Images;
 use dermflow_vision::limits::{Limits, Refusal};
 use dermflow_vision::picture::Picture;
 use dermflow_vision::placement::{PixelSize, ResizeMode};
-use dermflow_vision::resize::ResizeFilter;
+pub use dermflow_vision::resize::ResizeFilter;
 use dermflow_vision::stored_picture::{Settings, Workbench};
 
 pub use crate::classifier_infer::Views;
@@ -60,8 +60,9 @@ pub struct Plan {
     /// The height and width that pictures are first stored in, as `ingest` has it; none is the
     /// network's own.
     pub size: Option<u32>,
-    /// The resampling filter, as `ingest` has it; none is that of `ingest`, or that of the model's
-    /// header where it names a sharper one.
+    /// The resampling filter, as `ingest` has it. None is the default of `ingest` for a model that
+    /// was trained here, whose header tells how training resized what `ingest` had stored; and
+    /// what the header tells for an imported one.
     pub filter: Option<ResizeFilter>,
     /// When the model says that it doesn't know.
     pub reject: Option<Reject>,

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, ValueEnum};
 use dermflow_core::{Artifact, StageError};
-use dermflow_stages::predict::{Format, Outcome, Plan, Predictor, Reject, Report, Views, found};
+use dermflow_stages::predict::{
+    Format, Outcome, Plan, Predictor, Reject, Report, ResizeFilter, Views, found,
+};
 use dermflow_store::{Store, TableReader};
 
 use crate::exit::{Done, Failure};
@@ -50,6 +52,10 @@ pub struct Arguments {
     /// `ingest` with another `size` than the network's.
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=16384))]
     size: Option<u32>,
+    /// The resampling filter, where the model's pipeline has an `ingest` with another `filter` than
+    /// the usual one.
+    #[arg(long, value_enum)]
+    filter: Option<Filter>,
     /// How many threads; by default, as many as the machine has.
     #[arg(short, long, default_value_t = 0, hide_default_value = true)]
     jobs: usize,
@@ -83,6 +89,19 @@ enum Seen {
     FlipsAndTurns,
 }
 
+/// The resampling filters by name.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Filter {
+    /// The plain mean.
+    Box,
+    /// A triangle.
+    Bilinear,
+    /// Catmull-Rom.
+    Bicubic,
+    /// Three lobes.
+    Lanczos,
+}
+
 /// Exit code 1 where a file gave no prediction.
 pub fn run(arguments: &Arguments) -> Done {
     let plan = Plan {
@@ -92,10 +111,15 @@ pub fn run(arguments: &Arguments) -> Done {
             Seen::FlipsAndTurns => Views::FlipsAndTurns,
         },
         size: arguments.size,
+        filter: arguments.filter.map(|filter| match filter {
+            Filter::Box => ResizeFilter::Box,
+            Filter::Bilinear => ResizeFilter::Bilinear,
+            Filter::Bicubic => ResizeFilter::Bicubic,
+            Filter::Lanczos => ResizeFilter::Lanczos,
+        }),
         reject: reject(arguments)?,
         painted: arguments.format == As::Pictures,
         threads: threads(arguments.jobs),
-        ..Plan::default()
     };
     let predictor = Predictor::open(&model(arguments)?, plan)?;
     let reader_left = Arc::new(AtomicBool::new(false));
