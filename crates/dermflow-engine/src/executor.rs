@@ -56,7 +56,8 @@ pub trait Submission: Send {
     fn cancel(&mut self);
 }
 
-/// An action in a form that another process can read: `work/<key>/action.json`.
+/// An action in a form that another process can read: `work/<key>.json`, beside its scratch,
+/// which is the stage's own.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActionFile {
@@ -161,7 +162,12 @@ impl ActionFile {
 
     /// Where the file of an action lies in a store.
     pub fn path(store: &Store, key: &Key) -> PathBuf {
-        store.root().join("work").join(key.hex()).join("action.json")
+        store.root().join("work").join(format!("{key}.json"))
+    }
+
+    /// Takes the file away: the action is done. Where it can't be, `gc` does.
+    pub(crate) fn remove(store: &Store, key: &Key) {
+        let _ = std::fs::remove_file(ActionFile::path(store, key));
     }
 
     /// Writes the file where `dermflow exec` looks for it.
@@ -173,7 +179,7 @@ impl ActionFile {
         let text = serde_json::to_vec_pretty(self).map_err(|error| StageError::new(error.to_string()))?;
         let folder = path.parent().unwrap_or(&path).to_path_buf();
         // Another driver may read the file while it is written.
-        let draft = folder.join(format!("action.{}", std::process::id()));
+        let draft = folder.join(format!("{}.json.{}", self.key, std::process::id()));
         let write = || {
             std::fs::create_dir_all(&folder)?;
             std::fs::write(&draft, &text)?;

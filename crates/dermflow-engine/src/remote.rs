@@ -139,6 +139,7 @@ pub(crate) fn run_remote(
     }
     match look_up(workshop.store, &action.key)? {
         Lookup::Complete(finished) => {
+            ActionFile::remove(workshop.store, &action.key);
             workshop.store.share(&finished.key, &finished.record);
             Ok(Made {
                 finished,
@@ -274,5 +275,9 @@ fn run_parts(workshop: &Workshop<'_>, map: &MapWork, missing: &[usize]) -> Resul
 }
 
 fn complete(made: Made, store: &Store) -> Result<(), StageError> {
-    made.commit.map_or(Ok(()), |commit| commit.complete(store))
+    let Some(commit) = made.commit else {
+        return Ok(());
+    };
+    store.hurry();
+    commit.complete(store)
 }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, unbounded};
 use dermflow_core::{Cause, StageError};
@@ -112,6 +112,8 @@ pub fn run(
     }
     seal_journal(store, ran.journal, &named, &summary)?;
     sources.save()?;
+    // Removing what stages left behind may take longer than they did; a later run goes on with it.
+    store.sweep(LEAST_SWEEP.max(started.elapsed() / 5));
     summary.seconds = started.elapsed().as_secs_f64();
     sink(&Event::RunFinished(summary.clone()));
     Ok(summary)
@@ -132,6 +134,9 @@ pub(crate) fn tell_pushed(store: &Store, sink: &Sink<'_>, interrupt: &Interrupt)
         });
     }
 }
+
+/// How long a run sweeps up at least, if there is anything.
+const LEAST_SWEEP: Duration = Duration::from_millis(20);
 
 /// A pipeline's cell, as journals call it.
 pub(crate) struct Named<'a> {

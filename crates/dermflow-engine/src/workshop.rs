@@ -39,6 +39,10 @@ pub(crate) enum How {
     Computed,
 }
 
+/// A scratch folder may hold as many bytes as came out of it: from so many on it is removed at
+/// once, and not when there is time for it.
+const WORTH_REMOVING: u64 = 1 << 20;
+
 /// A record on its way to the disk. The lock is held until it is there, so that a process
 /// that waits for it finds it.
 pub(crate) struct Commit {
@@ -59,7 +63,12 @@ impl Commit {
         }
         // The record is there. A folder that can't be removed (a program left one that is
         // read-only) is in nobody's way, and `gc` tries again.
-        let _ = self.lock.done();
+        let outputs = record.outputs.values();
+        let bytes = outputs.fold(0, |sum: u64, artifact| sum.saturating_add(artifact.bytes()));
+        let _ = match bytes < WORTH_REMOVING {
+            true => store.done_later(self.lock),
+            false => self.lock.done(),
+        };
         store.share(key, record);
         if let Some(family) = self.family {
             store.share_family(&family, key);

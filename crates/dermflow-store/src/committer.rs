@@ -24,7 +24,7 @@ const GROUP: usize = 256;
 
 /// How long a record waits for others, unless it is in a hurry: each synchronisation holds up
 /// every other write to the file system.
-const PATIENCE: Duration = Duration::from_millis(15);
+const PATIENCE: Duration = Duration::from_millis(60);
 
 impl Store {
     /// Hands a record over to be written once its blobs are durable, and returns at once.
@@ -52,6 +52,13 @@ impl Store {
         ticket.wait()
     }
 
+    /// What was committed shall not wait for more: somebody waits for it.
+    pub fn hurry(&self) {
+        if let Some(committer) = self.running_committer() {
+            committer.send(Job::Hurry);
+        }
+    }
+
     /// Waits until everything that was committed is written and would outlive a power cut.
     ///
     /// # Errors
@@ -74,7 +81,7 @@ pub struct Ticket {
 
 impl Ticket {
     /// Waits until the record is in its place and its blobs are durable: a few hundredths of a
-    /// second, in which others join it. [`Store::flush`] doesn't wait for others.
+    /// second, in which others join it. [`Store::hurry`] and [`Store::flush`] don't wait for others.
     ///
     /// # Errors
     /// Where the disk is full or can't be written; the record is not there then.

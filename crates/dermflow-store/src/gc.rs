@@ -51,8 +51,8 @@ pub struct Plan {
     pub records: Vec<Key>,
     /// Blobs that go.
     pub blobs: Vec<BlobRef>,
-    /// Half-written files, damaged ones and memos of more than a week ago, and scratch folders of
-    /// actions that are done or that nobody touched for a week.
+    /// Half-written files, trash, damaged files and memos of more than a week ago, and scratch
+    /// folders of actions that are done or that nobody touched for a week.
     pub leftovers: Vec<PathBuf>,
     /// The bytes of the blobs that go.
     pub bytes: u64,
@@ -206,11 +206,13 @@ fn remove_leftover(disk: &Disk, path: &Path) -> Result<(), StoreError> {
     let Ok(metadata) = fs::symlink_metadata(path) else {
         return Ok(());
     };
-    if path.parent() == Some(&disk.at("work")) {
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    // Other files there tell a process what to do; it is gone, since the store is held alone.
+    let is_of_lock = metadata.is_dir() || name.ends_with(".lock");
+    if path.parent() == Some(&disk.at("work")) && is_of_lock {
         let name = name.strip_suffix(".lock").unwrap_or(name);
         return match crate::lock::try_lock(disk, name)? {
             Some(lock) => lock.done(),

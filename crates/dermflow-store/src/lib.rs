@@ -39,6 +39,7 @@ mod shelf;
 mod source;
 mod stat;
 mod store;
+mod sweeper;
 
 pub mod table;
 

@@ -44,6 +44,20 @@ impl Store {
         }
     }
 
+    /// As [`KeyLock::done`], but the scratch folder goes when there is time for it (see
+    /// [`Store::sweep`]): for those that hold little.
+    ///
+    /// # Errors
+    /// Where it can't be moved out of the way.
+    pub fn done_later(&self, lock: KeyLock) -> Result<(), StoreError> {
+        let discarded = crate::sweeper::discard(self.disk(), &lock.scratch);
+        let discarded = discarded.map_err(|error| StoreError::io("removing", &lock.scratch, error))?;
+        if let Some(folder) = discarded {
+            self.sweeper().take(folder);
+        }
+        lock.let_go()
+    }
+
     /// The lock of a key, unless another holds it.
     ///
     /// # Errors
@@ -112,7 +126,12 @@ impl KeyLock {
             }
             _ => {}
         }
-        // Last, and still locked: whoever waits for it finds that it has no name any more.
+        self.let_go()
+    }
+
+    /// Last, and still locked: whoever waits for it finds that it has no name any more.
+    fn let_go(self) -> Result<(), StoreError> {
+        let wrong = |path: &Path, error| StoreError::io("removing", path, error);
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(wrong(&self.path, error)),
             _ => Ok(()),

@@ -7,6 +7,7 @@ use crate::committer::Committer;
 use crate::disk::Disk;
 use crate::error::StoreError;
 use crate::remote::{Notes, Remote};
+use crate::sweeper::Sweeper;
 
 /// An open store. Clones share it.
 #[derive(Clone, Debug)]
@@ -22,6 +23,7 @@ struct Shared {
     remote_notes: Notes,
     /// Started with the first record; when dropped, it writes what is queued.
     committer: OnceLock<Committer>,
+    sweeper: Sweeper,
 }
 
 impl Store {
@@ -51,6 +53,7 @@ impl Store {
                 remote,
                 remote_notes,
                 committer: OnceLock::new(),
+                sweeper: Sweeper::default(),
             }),
         }
     }
@@ -70,6 +73,10 @@ impl Store {
 
     pub(crate) fn notes(&self) -> &Notes {
         &self.shared.remote_notes
+    }
+
+    pub(crate) fn sweeper(&self) -> &Sweeper {
+        &self.shared.sweeper
     }
 
     pub(crate) fn committer(&self) -> &Committer {

@@ -39,7 +39,7 @@ pub fn run(
     let words = parameters.arguments();
     let name = words.first().copied().unwrap_or_default();
     let mut running = Running::start(parameters, folder, context)?;
-    let mut messages = Messages::follow(&folder.messages)?;
+    let mut messages = Messages::follow(&folder.messages);
     let limit = parameters.timeout.map(Duration::from_secs_f64);
     let ended = running.watch(limit, &mut messages, context);
     messages.finish(context);
@@ -105,8 +105,8 @@ impl Running {
             .current_dir(&folder.work)
             .env_clear()
             .env("PATH", parameters.path_variable())
-            .env("HOME", &folder.home)
-            .env("TMPDIR", &folder.home)
+            .env("HOME", &folder.work)
+            .env("TMPDIR", &folder.work)
             .env("LANG", "C.UTF-8")
             .envs(&parameters.environment)
             .env("DERMFLOW_CONTEXT", &folder.context)

@@ -1,4 +1,7 @@
 //! The folder that a program runs in: what lies there before, and the context that tells of it.
+//!
+//! Thousands of stages may each have one, and folders are what costs most in a quick stage: no
+//! more of them are made than a program can see.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,11 +11,12 @@ use serde::Serialize;
 
 use super::parameters::{Output, PlainOutput, ProcessParameters, to_json};
 
-/// One attempt's folder. `work` is where the program runs.
+/// One attempt's folder. `work` is where the program runs, and its home; the files beside it
+/// have its name.
 pub struct Folder {
     pub work: PathBuf,
-    pub home: PathBuf,
     pub context: PathBuf,
+    /// Made by the program, if it has something to tell.
     pub messages: PathBuf,
 }
 
@@ -54,24 +58,20 @@ enum ToldInput {
 
 impl Folder {
     /// Makes the folder, empty of what an earlier attempt left: half an output must never be
-    /// taken for a whole one. Only `scratch` of the context stays.
+    /// taken for a whole one. What programs keep in `scratch` of the context stays.
     pub fn prepare(
         parameters: &ProcessParameters,
         seed: Option<u64>,
         context: &dyn StageContext,
     ) -> Result<Folder, StageError> {
-        let attempt = new_attempt(&absolute(context.scratch())?)?;
+        let scratch = absolute(context.scratch())?;
+        let work = new_attempt(&scratch)?;
         let folder = Folder {
-            work: attempt.join("work"),
-            home: attempt.join("home"),
-            context: attempt.join("context.json"),
-            messages: attempt.join("messages"),
+            context: work.with_extension("json"),
+            messages: work.with_extension("messages"),
+            work,
         };
-        let scratch = absolute(&context.scratch().join("kept"))?;
-        let outputs = folder.work.join("outputs");
-        for made in [&folder.home, &scratch, &outputs] {
-            make(made)?;
-        }
+        make(&folder.work.join("outputs"))?;
         let told = Told {
             version: 1,
             inputs: folder.inputs(context)?,
@@ -86,7 +86,6 @@ impl Folder {
         // Pretty, so that a shell script can find a figure with `sed`.
         let json = serde_json::to_vec_pretty(&told).map_err(|error| StageError::new(error.to_string()))?;
         write(&folder.context, &json)?;
-        write(&folder.messages, b"")?;
         Ok(folder)
     }
 
@@ -139,14 +138,22 @@ impl Folder {
         let mut inputs = BTreeMap::new();
         for (port, sort) in context.wired() {
             dermflow_core::artifact::safe_relative_path(&port).map_err(StageError::new)?;
-            let place = self.work.join("inputs").join(&port);
+            let all = self.work.join("inputs");
+            if inputs.is_empty() {
+                make(&all)?;
+            }
+            let place = all.join(&port);
             make(&place)?;
             let told = match sort {
                 "table" => {
                     let tables = context.table_files(&port)?;
                     let several = tables.len() != 1;
                     let tables = tables.iter().enumerate().map(|(at, table)| match several {
-                        true => link_table(&place.join(at.to_string()), table),
+                        true => {
+                            let place = place.join(at.to_string());
+                            make(&place)?;
+                            link_table(&place, table)
+                        }
                         false => link_table(&place, table),
                     });
                     let told: Vec<ToldInput> = tables.collect::<Result<_, _>>()?;
@@ -157,7 +164,7 @@ impl Folder {
                 }
                 "model" => {
                     let path = place.join("model.safetensors");
-                    link(&context.model(&port)?, &path)?;
+                    link_blob(&context.model(&port)?, &path)?;
                     json(&ToldInput::Model { path })?
                 }
                 _ => json(&link_files(&place, &context.files(&port)?)?)?,
@@ -180,12 +187,11 @@ fn passed_on(parameters: &ProcessParameters) -> Result<BTreeMap<&str, serde_json
 }
 
 fn link_table(place: &Path, table: &TableFiles) -> Result<ToldInput, StageError> {
-    make(place)?;
     let known = TableType::from_schema("Table", &table.schema).map_err(StageError::new)?;
     let mut parquet = Vec::with_capacity(table.parquet.len());
     for (at, file) in table.parquet.iter().enumerate() {
         let path = place.join(format!("part-{at:05}.parquet"));
-        link(file, &path)?;
+        link_blob(file, &path)?;
         parquet.push(path);
     }
     Ok(ToldInput::Table {
@@ -201,9 +207,10 @@ fn link_files(place: &Path, files: &[NamedFile]) -> Result<ToldInput, StageError
         dermflow_core::artifact::safe_relative_path(&file.name).map_err(StageError::new)?;
         let path = place.join(&file.name);
         if let (true, Some(parent)) = (file.name.contains('/'), path.parent()) {
-            make(parent)?;
+            std::fs::create_dir_all(parent)
+                .map_err(|error| StageError::io("making the folder", parent, &error))?;
         }
-        link(&file.path, &path)?;
+        link_blob(&file.path, &path)?;
         told.insert(file.name.clone(), path);
     }
     Ok(ToldInput::Files { files: told })
@@ -214,11 +221,20 @@ fn absolute(path: &Path) -> Result<PathBuf, StageError> {
 }
 
 fn make(folder: &Path) -> Result<(), StageError> {
-    std::fs::create_dir_all(folder).map_err(|error| StageError::io("making the folder", folder, &error))
+    std::fs::create_dir(folder).map_err(|error| StageError::io("making the folder", folder, &error))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), StageError> {
     std::fs::write(path, bytes).map_err(|error| StageError::io("writing", path, &error))
+}
+
+/// A second name of a read-only file in the store: it takes no space, where a link takes some.
+fn link_blob(blob: &Path, path: &Path) -> Result<(), StageError> {
+    match std::fs::hard_link(blob, path) {
+        // It is somebody else's, has too many names, or lies on another file system.
+        Err(_) => link(blob, path),
+        Ok(()) => Ok(()),
+    }
 }
 
 fn link(target: &Path, path: &Path) -> Result<(), StageError> {
@@ -230,10 +246,13 @@ fn link(target: &Path, path: &Path) -> Result<(), StageError> {
 /// driver was killed may still be at work in one of them: under another name, it can't reach
 /// this attempt's outputs.
 fn new_attempt(scratch: &Path) -> Result<PathBuf, StageError> {
-    const PREFIX: &str = "attempt-";
+    const PREFIX: &str = ".attempt-";
     for entry in std::fs::read_dir(scratch).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(PREFIX) {
-            remove(&entry.path());
+            match entry.file_type().is_ok_and(|sort| sort.is_dir()) {
+                true => remove(&entry.path()),
+                false => drop(std::fs::remove_file(entry.path())),
+            }
         }
     }
     let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(scratch);

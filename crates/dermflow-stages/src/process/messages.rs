@@ -4,9 +4,9 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use dermflow_core::{StageContext, StageError};
+use dermflow_core::StageContext;
 use serde::Deserialize;
 
 /// A line that never ends must not fill the memory.
@@ -78,27 +78,32 @@ enum Message {
     Metric { name: String, value: f64 },
 }
 
-/// Follows the file of messages.
+/// Follows the file of messages, once there is one.
 pub struct Messages {
-    file: File,
+    path: PathBuf,
+    file: Option<File>,
     lines: Lines,
 }
 
 impl Messages {
     /// From the start of the file.
-    pub fn follow(path: &Path) -> Result<Messages, StageError> {
-        let file = File::open(path).map_err(|error| StageError::io("reading", path, &error))?;
-        Ok(Messages {
-            file,
+    pub fn follow(path: &Path) -> Messages {
+        Messages {
+            path: path.to_path_buf(),
+            file: None,
             lines: Lines::default(),
-        })
+        }
     }
 
     /// Tells what has come since.
     pub fn tell(&mut self, context: &mut dyn StageContext) {
+        if self.file.is_none() {
+            self.file = File::open(&self.path).ok();
+        }
+        let Some(file) = &mut self.file else { return };
         let mut bytes = [0; 8192];
         loop {
-            match self.file.read(&mut bytes) {
+            match file.read(&mut bytes) {
                 Ok(0) | Err(_) => return,
                 Ok(count) => self.lines.take(&bytes[..count], &mut |line| tell(line, context)),
             }

@@ -15,14 +15,16 @@ use crate::columns::{DeclaredColumn, declared_type, refuse_declared_sample_id};
 /// its inputs under `inputs/PORT/` (tables as Parquet files, models as `model.safetensors`,
 /// files under their own names), and leaves its outputs where `outputs/` says: a table as
 /// `outputs/NAME.parquet`, a model as `outputs/NAME.safetensors`, files in the folder
-/// `outputs/NAME/`. It must not write elsewhere, and not change its inputs.
+/// `outputs/NAME/`. It must not write elsewhere, and not change its inputs. Whatever else it
+/// leaves there is gone when it ends; `HOME` and `TMPDIR` are the same folder.
 ///
 /// Its environment holds `PATH`, `HOME`, `TMPDIR`, `LANG=C.UTF-8`, what `environment` sets,
 /// and `DERMFLOW_CONTEXT`: the path of a JSON file with `version`, `inputs` (by port: `kind`
 /// and `parquet` paths with `schema` and `rows`, or `path`, or `files` by name; a list where
 /// several are wired), `files`, `parameters`, `outputs` (by name: `kind` and `path`),
 /// `scratch` (a folder that outlives a killed attempt: for checkpoints), `seed`, `threads`
-/// and `messages`. Lines that it appends to the file `messages` are told while it runs:
+/// and `messages`. Lines that it appends to the file `messages`, which it makes, are told while
+/// it runs:
 /// `{"type":"progress","done":3,"total":10}`, `{"type":"log","line":"…"}`,
 /// `{"type":"metric","name":"…","value":0.5}`; so is what it prints.
 ///

@@ -76,7 +76,7 @@ fn a_program_sees_its_context_and_nothing_of_our_environment() {
     assert!(
         printed
             .iter()
-            .any(|line| line.contains("/attempt-") && line.ends_with("/work"))
+            .any(|line| line.starts_with('/') && line.contains("/.attempt-"))
     );
 }
 
@@ -225,16 +225,17 @@ fn an_interrupted_program_may_end_by_itself_and_the_outcome_is_cancelled() {
 #[test]
 fn what_a_killed_attempt_left_is_not_taken_but_its_scratch_is_found_again() {
     let (scratch, mut context) = world();
-    let left = scratch.path().join("attempt-1").join("work").join("outputs/out");
+    let left = scratch.path().join(".attempt-1").join("outputs/out");
     std::fs::create_dir_all(&left).unwrap();
     std::fs::write(left.join("half"), "half").unwrap();
+    std::fs::write(scratch.path().join(".attempt-1.messages"), "half").unwrap();
     std::fs::set_permissions(&left, std::os::unix::fs::PermissionsExt::from_mode(0o500)).unwrap();
     let kept = "s=$(sed -n 's/.*\"scratch\": \"\\(.*\\)\",/\\1/p' \"$DERMFLOW_CONTEXT\"); ";
     shell(&format!("{kept} echo 7 > $s/epoch; exit 1"), &mut context).unwrap_err();
     shell(&format!("{kept} cp $s/epoch outputs/out/epoch"), &mut context).unwrap();
     let files = &context.output_files["out"];
     assert_eq!(files.keys().collect::<Vec<_>>(), ["epoch"]);
-    assert!(!left.exists());
+    assert!(!left.exists() && !scratch.path().join(".attempt-1.messages").exists());
 }
 
 #[test]

@@ -124,6 +124,7 @@ pub(super) fn leftovers(store: &Store, graph: &Graph) -> Vec<PathBuf> {
         names_in(&folder).iter().map(|name| folder.join(name)).collect()
     };
     let mut leftovers = within("tmp");
+    leftovers.extend(within("trash"));
     for folder in ["damaged", "memos"] {
         leftovers.extend(within(folder).into_iter().filter(|path| is_old(path)));
     }
