@@ -15,6 +15,7 @@ mod kills;
 mod labelling;
 mod pictures;
 mod predicting;
+mod planned;
 mod project;
 mod readme;
 mod running;

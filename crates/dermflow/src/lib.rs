@@ -14,6 +14,7 @@
 mod exit;
 mod lookup;
 mod options;
+mod planned;
 mod show_run;
 mod signals;
 mod text;

@@ -1,5 +1,5 @@
-//! What `ARTIFACT` means on the command line: `stage.port` (or `stage`) of the newest run, a
-//! digest prefix, or the path of a result file.
+//! What `ARTIFACT` means on the command line: `stage.port` (or `stage`) of the newest run or of a
+//! pipeline as it is written now, a digest prefix, or the path of a result file.
 
 use std::path::Path;
 
@@ -8,6 +8,7 @@ use dermflow_engine::{JournalLine, Sources, published};
 use dermflow_store::{Found, Store};
 
 use crate::exit::Failure;
+use crate::planned::PlanOptions;
 
 /// An artifact with the action that made it.
 pub struct Located {
@@ -29,13 +30,75 @@ impl Located {
 
 /// Finds an artifact by any of its names.
 pub fn locate(store: &Store, name: &str) -> Result<Located, Failure> {
+    locate_in(store, name, &PlanOptions::default())
+}
+
+/// The same, with stages of this pipeline if one is given.
+pub fn locate_in(store: &Store, name: &str, pipeline: &PlanOptions) -> Result<Located, Failure> {
+    if pipeline.is_given() {
+        let by_plan = by_plan(store, name, pipeline)?;
+        return by_plan.ok_or_else(|| Failure::new(format!("`{name}` is no stage of that pipeline")));
+    }
     if Path::new(name).is_file() || Path::new(name).is_dir() && name.contains('/') {
         return by_path(store, Path::new(name));
     }
-    if let Some(located) = by_stage(store, name)? {
+    let by_run = by_stage(store, name);
+    if let Ok(Some(located)) = by_run {
         return Ok(located);
     }
+    // No run here has it, and yet it may be there: a colleague's, or one whose journal is gone.
+    if let Some(located) = by_plan(store, name, pipeline)? {
+        return Ok(located);
+    }
+    by_run?;
     by_digest(store, name)
+}
+
+/// `stage`, `stage.port`, `cell:stage` or `cell:stage.port`.
+struct StageName<'a> {
+    cell: Option<&'a str>,
+    stage: &'a str,
+    port: Option<&'a str>,
+}
+
+impl StageName<'_> {
+    fn parse(name: &str) -> StageName<'_> {
+        let (cell, rest) = match name.rsplit_once(':') {
+            Some((cell, rest)) => (Some(cell), rest),
+            None => (None, name),
+        };
+        let (stage, port) = match rest.split_once('.') {
+            Some((stage, port)) => (stage, Some(port)),
+            None => (rest, None),
+        };
+        StageName { cell, stage, port }
+    }
+
+    /// The artifact at the port that is named, or at the only one.
+    fn output_of(&self, key: Key, record: Record) -> Result<Located, Failure> {
+        let shown = record.outputs.keys().filter(|port| !port.starts_with('.'));
+        let ports: Vec<String> = shown.cloned().collect();
+        let port = match (self.port, ports.as_slice()) {
+            (Some(port), _) if ports.iter().any(|known| known == port) => port.to_string(),
+            (None, [only]) => only.clone(),
+            _ => {
+                let (stage, which) = (self.stage, ports.join("`, `"));
+                return Err(Failure::new(format!(
+                    "the stage `{stage}` has the outputs `{which}`: name one of them"
+                )));
+            }
+        };
+        Ok(Located { key, record, port })
+    }
+}
+
+/// The result of a stage by the plan of a pipeline.
+fn by_plan(store: &Store, name: &str, pipeline: &PlanOptions) -> Result<Option<Located>, Failure> {
+    let name = StageName::parse(name);
+    let finished = pipeline.result(store, name.cell, name.stage)?;
+    finished
+        .map(|finished| name.output_of(finished.key, finished.record.clone()))
+        .transpose()
 }
 
 fn by_path(store: &Store, path: &Path) -> Result<Located, Failure> {
@@ -58,43 +121,22 @@ fn open(store: &Store, key: Key, port: String) -> Result<Located, Failure> {
     Ok(Located { key, record, port })
 }
 
-/// `stage`, `stage.port`, `cell:stage` or `cell:stage.port` in the newest run that has it.
+/// The result of a stage in the newest run that has it.
 fn by_stage(store: &Store, name: &str) -> Result<Option<Located>, Failure> {
-    let (cell, rest) = match name.rsplit_once(':') {
-        Some((cell, rest)) => (Some(cell), rest),
-        None => (None, name),
-    };
-    let (stage, port) = match rest.split_once('.') {
-        Some((stage, port)) => (stage, Some(port)),
-        None => (rest, None),
-    };
+    let name = StageName::parse(name);
     let mut journals = store.list_journals();
     journals.reverse();
     for journal in journals {
         let lines = store.read_journal(&journal)?;
-        let lines = lines
+        let mut lines = lines
             .into_iter()
             .filter_map(|line| serde_json::from_value::<JournalLine>(line).ok());
-        let mut of_stage = lines.filter(|line| line.stage == stage && line.cell.as_deref() == cell);
-        let Some(line) = of_stage.next() else { continue };
-        let record = open(store, line.key, String::new())?.record;
-        let ports: Vec<String> = record
-            .outputs
-            .keys()
-            .filter(|port| !port.starts_with('.'))
-            .cloned()
-            .collect();
-        let port = match (port, ports.as_slice()) {
-            (Some(port), _) if ports.iter().any(|known| known == port) => port.to_string(),
-            (None, [only]) => only.clone(),
-            _ => {
-                let which = ports.join("`, `");
-                return Err(Failure::new(format!(
-                    "the stage `{stage}` has the outputs `{which}`: name one of them"
-                )));
-            }
+        let is_meant = |line: &JournalLine| line.stage == name.stage && line.cell.as_deref() == name.cell;
+        let Some(line) = lines.find(is_meant) else {
+            continue;
         };
-        return open(store, line.key, port).map(Some);
+        let record = open(store, line.key, String::new())?.record;
+        return name.output_of(line.key, record).map(Some);
     }
     Ok(None)
 }

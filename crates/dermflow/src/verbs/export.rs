@@ -6,8 +6,9 @@ use clap::Args;
 use dermflow_core::StageError;
 
 use crate::exit::Done;
-use crate::lookup::locate;
+use crate::lookup::locate_in;
 use crate::options::{StoreOptions, tell_remote_notes};
+use crate::planned::PlanOptions;
 
 /// Writes an artifact to a path: a table as .parquet or .csv, a model as a file, files as a
 /// folder.
@@ -20,12 +21,14 @@ pub struct Arguments {
     to: PathBuf,
     #[command(flatten)]
     store: StoreOptions,
+    #[command(flatten)]
+    plan: PlanOptions,
 }
 
 /// Replaces a file that is there, but no folder: whose it is can't be known.
 pub fn run(arguments: &Arguments) -> Done {
     let store = arguments.store.open_existing()?;
-    let located = locate(&store, &arguments.artifact)?;
+    let located = locate_in(&store, &arguments.artifact, &arguments.plan)?;
     let is_full = |folder: std::fs::ReadDir| folder.count() > 0;
     if arguments.to.read_dir().is_ok_and(is_full) {
         let message = format!("{} is a folder with other things in it", arguments.to.display());

@@ -9,13 +9,17 @@ use serde_json::json;
 
 use crate::exit::Done;
 use crate::options::StoreOptions;
+use crate::planned::PlanOptions;
 use crate::text;
 
-/// Lists the artifacts of the newest run, or all that the store has.
+/// Lists the artifacts of the newest run, of a pipeline as it is written now, or all that the
+/// store has.
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
     store: StoreOptions,
+    #[command(flatten)]
+    plan: PlanOptions,
     /// Every artifact of every record, newest first, instead of those of the newest run.
     #[arg(long)]
     all: bool,
@@ -48,6 +52,13 @@ pub fn run(arguments: &Arguments) -> Done {
         for ((_, key), record) in records.iter().rev() {
             rows.extend(outputs(*key, record, None));
         }
+    } else if arguments.plan.is_given() || store.list_journals().is_empty() {
+        for planned in arguments.plan.plan(&store, true)? {
+            if let Some(finished) = &planned.finished {
+                let stage = named(planned.label.cell.as_deref(), &planned.label.stage);
+                rows.extend(outputs(finished.key, &finished.record, Some(&stage)));
+            }
+        }
     } else if let Some(journal) = store.list_journals().last() {
         let mut seen = BTreeSet::new();
         for line in store.read_journal(journal)? {
@@ -61,9 +72,7 @@ pub fn run(arguments: &Arguments) -> Done {
             let Some(record) = store.get_record(&line.key)? else {
                 continue;
             };
-            let stage = line
-                .cell
-                .map_or(line.stage.clone(), |cell| format!("{cell}:{}", line.stage));
+            let stage = named(line.cell.as_deref(), &line.stage);
             rows.extend(outputs(line.key, &record, Some(&stage)));
         }
     }
@@ -94,6 +103,11 @@ pub fn run(arguments: &Arguments) -> Done {
         text::table(&["artifact", "digest", "sort", "rows", "size", "kind"], &cells)
     );
     Ok(())
+}
+
+/// A stage of a cell, as other verbs take it.
+fn named(cell: Option<&str>, stage: &str) -> String {
+    cell.map_or(stage.to_string(), |cell| format!("{cell}:{stage}"))
 }
 
 fn outputs(key: Key, record: &dermflow_core::Record, stage: Option<&str>) -> Vec<Row> {

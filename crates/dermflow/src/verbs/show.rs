@@ -10,8 +10,9 @@ use serde_json::json;
 use std::sync::Arc;
 
 use crate::exit::{Done, Failure};
-use crate::lookup::locate;
+use crate::lookup::locate_in;
 use crate::options::{StoreOptions, tell_remote_notes};
+use crate::planned::PlanOptions;
 use crate::text;
 
 /// Shows an artifact: schema, rows, a few of them, sizes, and the action that made it.
@@ -21,6 +22,8 @@ pub struct Arguments {
     artifact: String,
     #[command(flatten)]
     store: StoreOptions,
+    #[command(flatten)]
+    plan: PlanOptions,
     /// How many rows to show.
     #[arg(long, default_value_t = 5)]
     rows: usize,
@@ -32,7 +35,7 @@ pub struct Arguments {
 /// Long values are cut.
 pub fn run(arguments: &Arguments) -> Done {
     let store = arguments.store.open_existing()?;
-    let located = locate(&store, &arguments.artifact)?;
+    let located = locate_in(&store, &arguments.artifact, &arguments.plan)?;
     let artifact = located.artifact()?;
     if arguments.json {
         let shown = json!({"artifact": artifact.name(), "action": located.key, "port": located.port,
