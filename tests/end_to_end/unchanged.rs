@@ -230,3 +230,71 @@ fn a_wrong_pipeline_is_told_though_the_right_one_has_a_memo() {
         "a wrong pipeline leaves no store"
     );
 }
+
+/// What one run says and leaves, with a memo of the run before and without: the same.
+#[test]
+fn after_any_edit_a_memo_changes_nothing_but_the_time() {
+    let (with, without) = (chain(40), chain(40));
+    let edits: [(&str, Edit); 12] = [
+        ("nothing", &|_| {}),
+        ("a parameter", &|project| {
+            project.write("dermflow.yaml", CHAIN.replace("youngest: 18", "youngest: 30"));
+        }),
+        ("and back", &|project| project.write("dermflow.yaml", CHAIN)),
+        ("the leaf", &|project| {
+            project.write(
+                "dermflow.yaml",
+                CHAIN.replace("/bin/sh, count", "/bin/sh, -e, count"),
+            );
+        }),
+        ("a source", &|project| {
+            project.write("data/lesions.csv", crate::project::lesions(41))
+        }),
+        ("a script", &|project| {
+            project.write("count.sh", format!("{}# counts\n", crate::project::COUNT));
+        }),
+        ("both", &|project| {
+            project.write("dermflow.yaml", CHAIN.replace("youngest: 18", "youngest: 20"));
+            project.write("data/lesions.csv", crate::project::lesions(42));
+        }),
+        ("another stage", &|project| {
+            let more = "  more: {kind: filter, in: {table: adults.table}, with: {columns: [diagnosis]}}\noutputs: {names";
+            project.write("dermflow.yaml", CHAIN.replace("outputs: {names", more));
+        }),
+        ("one less", &|project| project.write("dermflow.yaml", CHAIN)),
+        ("a blob", &|project| {
+            let blobs = files_below(&project.at(".dermflow/blobs"));
+            blobs
+                .iter()
+                .take(blobs.len() / 2)
+                .for_each(|blob| std::fs::remove_file(blob).unwrap());
+            project.write("dermflow.yaml", format!("{CHAIN}# edited\n"));
+        }),
+        ("a record", &|project| {
+            let records = files_below(&project.at(".dermflow/actions"));
+            records
+                .iter()
+                .step_by(2)
+                .for_each(|record| std::fs::remove_file(record).unwrap());
+            project.write("dermflow.yaml", format!("{CHAIN}# edited again\n"));
+        }),
+        ("a result", &|project| {
+            std::fs::remove_dir_all(project.at("results")).unwrap();
+            project.write("dermflow.yaml", format!("{CHAIN}# and again\n"));
+        }),
+    ];
+    for (name, edit) in edits {
+        settle();
+        let _ = std::fs::remove_dir_all(without.at(".dermflow/memos"));
+        let ran = [&with, &without].map(|project| {
+            edit(project);
+            let run = project.run(&["run"]);
+            let told = [run.stages("stage-hit"), run.computed(), run.stages("damaged")];
+            let left = crate::project::contents(&project.at("results"));
+            (told, crate::project::digests(project), left)
+        });
+        assert_eq!(ran[0], ran[1], "after an edit of {name}");
+    }
+}
+
+type Edit<'a> = &'a dyn Fn(&dermflow_tests::Project);

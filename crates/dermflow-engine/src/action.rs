@@ -6,40 +6,14 @@ use std::sync::Arc;
 
 use dermflow_core::canonical::Value;
 use dermflow_core::{
-    Ancestor, Artifact, BlobRef, Column, FILES_PORT, InputDigest, InputSizes, InputTypes, Inputs, Key, Kind,
-    Manifest, OutputPort, Parameters, PortType, Reads, Record, Shape, SideRows, StageError, TableManifest,
-    Take,
+    Ancestor, Artifact, Column, FILES_PORT, InputDigest, InputSizes, InputTypes, Inputs, Key, Kind, Manifest,
+    OutputPort, Parameters, PortType, Reads, Shape, SideRows, StageError, TableManifest, Take,
 };
 use dermflow_graph::Pipeline;
 
 use crate::event::StageLabel;
+use crate::finished::Finished;
 use crate::sources::{BoundSource, Sources};
-
-/// A result: the record of an action, under its key.
-#[derive(Debug)]
-pub struct Finished {
-    /// The action.
-    pub key: Key,
-    /// What it gave.
-    pub record: Record,
-}
-
-impl Finished {
-    /// The blobs of all outputs.
-    pub fn blobs(&self) -> impl Iterator<Item = BlobRef> + '_ {
-        let outputs = self.record.outputs.values();
-        outputs.flat_map(|artifact| artifact.blobs())
-    }
-
-    /// The artifact at an output port.
-    ///
-    /// # Errors
-    /// Where a record from disk lacks a port that its kind promises.
-    pub fn output(&self, port: &str) -> Result<&Artifact, StageError> {
-        let found = self.record.outputs.get(port);
-        found.ok_or_else(|| StageError::new(format!("the record {} has no output `{port}`", self.key)))
-    }
-}
 
 /// An input artifact: an output of something finished.
 #[derive(Clone, Debug)]

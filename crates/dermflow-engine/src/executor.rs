@@ -21,8 +21,9 @@ use dermflow_core::{Cause, Key, Registry, StageError};
 use dermflow_store::Store;
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, Finished, Unbound};
+use crate::action::{Action, Unbound};
 use crate::event::StageLabel;
+use crate::finished::Finished;
 
 /// What an executor can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +136,7 @@ impl ActionFile {
                 })?;
                 inputs.push((
                     port.clone(),
-                    Arc::new(Finished { key: *key, record }),
+                    Arc::new(Finished::new(*key, record)),
                     output.clone(),
                 ));
             }

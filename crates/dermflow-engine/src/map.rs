@@ -17,9 +17,10 @@ use dermflow_core::{
 };
 use dermflow_store::{Store, TableWriter as StoredTableWriter, assemble};
 
-use crate::action::{Action, Finished, key_of, map_port, read_digests};
+use crate::action::{Action, key_of, map_port, read_digests};
 use crate::context::StoreContext;
 use crate::event::Event;
+use crate::finished::Finished;
 use crate::rows::Rows;
 use crate::side_rows::{SideTable, input_table, samples_in, side_tables};
 use crate::sources::BoundSource;
@@ -376,7 +377,7 @@ pub(crate) fn finish_map(
     }
     let mut making = making(work.started, BTreeMap::new());
     for (at, result) in results.iter().enumerate() {
-        let part = &result.record.making;
+        let part = &result.record()?.making;
         match computed.contains(&at) {
             true => {
                 (making.rows_computed, making.rows_reused) = (

@@ -10,13 +10,12 @@
 //!   that it names (there, and of its size: what a hit asks for without a memo).
 //!
 //! By induction over the stages every key is then what it was. Anything else, and anything odd,
-//! gives `None`, and the long way finds the answer, or says what is wrong.
+//! gives `None`, and the long way finds the answer, or says what is wrong; where only the
+//! pipeline's files changed, what they say as before has a head start there.
 //!
 //! Knows what a memo holds and when it holds true; not what is done with it.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use dermflow_core::canonical::Value;
 use dermflow_core::{BlobRef, Digest, Key, Record, SourceDigest, Take, Tool};
@@ -24,13 +23,17 @@ use dermflow_graph::{CellSelection, Loaded, Pipeline, ReadFile};
 use dermflow_store::{Stat, Store, now};
 use serde::{Deserialize, Serialize};
 
-use crate::action::Finished;
 use crate::plan::PlannedStage;
-use crate::publish::names_of;
 use crate::sources::Sources;
 
+mod definition;
+mod head_start;
 #[cfg(test)]
 mod tests;
+mod writing;
+
+pub(crate) use head_start::HeadStart;
+pub(crate) use writing::remember;
 
 /// Actions that one thread looks at; with fewer, another thread costs more than it saves.
 const ACTIONS_PER_THREAD: usize = 128;
@@ -117,7 +120,7 @@ impl Remember {
         let all = |stages: &Vec<PlannedStage>| stages.iter().all(|stage| stage.finished.is_some());
         if plans.iter().all(all) {
             let finished = |pipeline: usize, stage: usize| plans[pipeline][stage].finished.clone();
-            remember(store, self, pipelines, &finished);
+            remember(store, self, &HeadStart::default(), pipelines, &finished);
         }
     }
 }
@@ -152,14 +155,14 @@ pub(crate) struct Memo {
 
 /// A source that stages name. One that only stages name which were not wanted has no digest, and
 /// must only be there.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct KnownSource {
     path: PathBuf,
     take: Take,
     digest: Option<SourceDigest>,
 }
 
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct KnownTool {
     tool: Tool,
     folder: PathBuf,
@@ -167,7 +170,7 @@ struct KnownTool {
 }
 
 /// An action with its record as it was read.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct KnownAction {
     pub key: Key,
     /// How long it took.
@@ -176,7 +179,7 @@ pub(crate) struct KnownAction {
     /// Before the record was read.
     recorded: i64,
     outputs: Digest,
-    blobs: Vec<BlobRef>,
+    pub blobs: Vec<BlobRef>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -194,6 +197,8 @@ pub(crate) struct KnownStage {
     pub kind: String,
     /// Among [`Memo::actions`].
     pub action: usize,
+    /// See [`definition`].
+    definition: Digest,
 }
 
 /// A named output: what holds it in the results folder, and what it is.
@@ -201,134 +206,6 @@ pub(crate) struct KnownStage {
 pub(crate) struct KnownOutput {
     pub names: Vec<String>,
     pub artifact: Digest,
-}
-
-/// Leaves a memo of what every wanted stage gave. A memo that can't be written is only time
-/// lost next time.
-pub(crate) fn remember(
-    store: &Store,
-    remember: &Remember,
-    pipelines: &[Pipeline],
-    finished: &dyn Fn(usize, usize) -> Option<Arc<Finished>>,
-) {
-    let memo = Writing::new(store, remember).write(pipelines, finished);
-    if let Some(said) = memo.and_then(|memo| postcard::to_stdvec(&memo).ok()) {
-        let _ = store.write_memo(&remember.name, &said);
-    }
-}
-
-/// A memo on its way.
-struct Writing<'a> {
-    store: &'a Store,
-    memo: Memo,
-    action_of: BTreeMap<Key, usize>,
-    /// Sources and programs that are in the memo; thousands of stages may name one.
-    seen: BTreeSet<String>,
-}
-
-impl<'a> Writing<'a> {
-    fn new(store: &'a Store, remember: &Remember) -> Writing<'a> {
-        Writing {
-            store,
-            memo: Memo {
-                program: remember.program.clone(),
-                started: remember.started,
-                files: remember.files.clone(),
-                warnings: remember.warnings.clone(),
-                sources: Vec::new(),
-                tools: Vec::new(),
-                actions: Vec::new(),
-                pipelines: Vec::new(),
-            },
-            action_of: BTreeMap::new(),
-            seen: BTreeSet::new(),
-        }
-    }
-
-    fn write(
-        mut self,
-        pipelines: &[Pipeline],
-        finished: &dyn Fn(usize, usize) -> Option<Arc<Finished>>,
-    ) -> Option<Memo> {
-        for (at, pipeline) in pipelines.iter().enumerate() {
-            let mut stages = Vec::with_capacity(pipeline.stages.len());
-            for (index, stage) in pipeline.stages.iter().enumerate() {
-                let finished = finished(at, index);
-                self.sources(stage, finished.as_deref())?;
-                let Some(finished) = finished else { continue };
-                stages.push(KnownStage {
-                    name: stage.name.clone(),
-                    kind: stage.kind.name().to_string(),
-                    action: self.action(&finished)?,
-                });
-            }
-            let outputs = pipeline.outputs.iter().filter_map(|output| {
-                let finished = finished(at, output.stage)?;
-                let artifact = finished.output(&output.port).ok()?;
-                Some(KnownOutput {
-                    names: names_of(&output.name, artifact),
-                    artifact: artifact.name(),
-                })
-            });
-            let outputs = outputs.collect();
-            self.memo.pipelines.push(KnownPipeline {
-                name: pipeline.name.clone(),
-                cell: pipeline.cell.clone(),
-                file: pipeline.file.clone(),
-                stages,
-                outputs,
-            });
-        }
-        Some(self.memo)
-    }
-
-    /// What the record says was read from outside, which is what its key stands for.
-    fn sources(&mut self, stage: &dermflow_graph::Stage, finished: Option<&Finished>) -> Option<()> {
-        let manifest = finished.map(|finished| &finished.record.manifest);
-        for source in &stage.sources {
-            let parameter = &source.source.parameter;
-            let digest = match manifest {
-                Some(manifest) => Some(manifest.sources.get(parameter)?.clone()),
-                None => None,
-            };
-            let known = KnownSource {
-                path: source.path.clone(),
-                take: source.source.take.clone(),
-                digest,
-            };
-            if self.seen.insert(format!("{known:?}")) {
-                self.memo.sources.push(known);
-            }
-        }
-        if let (Some(manifest), Some(tool)) = (manifest, stage.kind.tool(&stage.parameters)) {
-            let known = KnownTool {
-                tool,
-                folder: stage
-                    .place
-                    .file
-                    .parent()
-                    .map(Path::to_path_buf)
-                    .unwrap_or_default(),
-                digest: manifest.tool?,
-            };
-            if self.seen.insert(format!("{known:?}")) {
-                self.memo.tools.push(known);
-            }
-        }
-        Some(())
-    }
-
-    fn action(&mut self, finished: &Finished) -> Option<usize> {
-        if let Some(known) = self.action_of.get(&finished.key) {
-            return Some(*known);
-        }
-        let started = self.memo.started;
-        let action = KnownAction::of(self.store, finished.key, &finished.record, started)?;
-        self.memo.actions.push(action);
-        let at = self.memo.actions.len() - 1;
-        self.action_of.insert(finished.key, at);
-        Some(at)
-    }
 }
 
 impl KnownAction {

@@ -7,8 +7,9 @@ use dermflow_graph::Pipeline;
 use dermflow_store::Store;
 use serde::Serialize;
 
-use crate::action::{Action, Finished, Unbound};
+use crate::action::{Action, Unbound};
 use crate::event::StageLabel;
+use crate::finished::Finished;
 use crate::history::History;
 use crate::reason::Reason;
 use crate::seeds::seeds;
@@ -144,12 +145,14 @@ fn look(
     let key = action.key;
     let (finished, reasons) = match store.get_record(&key)? {
         _ if forced => (None, vec![Reason::Forced]),
-        Some(record) if store.is_complete(&record) => (Some(Arc::new(Finished { key, record })), Vec::new()),
+        Some(record) if store.is_complete(&record) => {
+            (Some(Arc::new(Finished::new(key, record))), Vec::new())
+        }
         Some(record) => (None, vec![Reason::Incomplete(missing_blob(store, &record))]),
         None => (None, history.reasons(&action, stage)),
     };
     let last_seconds = match &finished {
-        Some(finished) => Some(finished.record.making.seconds),
+        Some(finished) => finished.record().ok().map(|record| record.making.seconds),
         None => last(None),
     };
     Ok(PlannedStage {

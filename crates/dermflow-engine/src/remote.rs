@@ -140,7 +140,7 @@ pub(crate) fn run_remote(
     match look_up(workshop.store, &action.key)? {
         Lookup::Complete(finished) => {
             ActionFile::remove(workshop.store, &action.key);
-            workshop.store.share(&finished.key, &finished.record);
+            workshop.store.share(&finished.key, finished.record()?);
             Ok(Made {
                 finished,
                 how: How::Computed,

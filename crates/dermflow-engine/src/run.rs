@@ -15,7 +15,7 @@ use crate::event::{Event, Sink, StageLabel, Summary};
 use crate::executor::Executor;
 use crate::history::{History, cell_digest};
 use crate::interrupt::Interrupt;
-use crate::memo::Remember;
+use crate::memo::{HeadStart, Remember};
 use crate::publish::{Results, results_folder};
 use crate::scheduler::{Answer, Channels, Errand, Manners, Ran, Scheduler};
 use crate::seeds::seeds;
@@ -89,7 +89,11 @@ pub fn run(
         force: options.force.clone(),
         until: options.until.clone(),
     };
-    let mut ran = crew.go_through(manners, journal, sink, true);
+    let head_start = match &options.remember {
+        Some(remember) => HeadStart::find(store, sources, remember, pipelines),
+        None => HeadStart::default(),
+    };
+    let mut ran = crew.go_through(manners, journal, sink, Some(&head_start));
     if let Some(results) = &options.results
         && !ran.summary.interrupted
     {
@@ -108,7 +112,7 @@ pub fn run(
         && summary.is_whole()
     {
         let finished = |pipeline: usize, stage: usize| ran.finished(pipeline, stage).cloned();
-        crate::memo::remember(store, remember, pipelines, &finished);
+        crate::memo::remember(store, remember, &head_start, pipelines, &finished);
     }
     seal_journal(store, ran.journal, &named, &summary)?;
     sources.save()?;
@@ -179,8 +183,14 @@ struct Crew<'a> {
 }
 
 impl Crew<'_> {
-    /// Goes through the graph once.
-    fn go_through(&self, manners: Manners, journal: Journal, sink: &Sink<'_>, first: bool) -> Ran {
+    /// Goes through the graph once; the first time with what is known of it.
+    fn go_through(
+        &self,
+        manners: Manners,
+        journal: Journal,
+        sink: &Sink<'_>,
+        first: Option<&HeadStart>,
+    ) -> Ran {
         let (store, jobs) = (self.store, self.options.jobs());
         let (errand_sender, errands) = unbounded::<Errand>();
         let (answers, answer_receiver) = unbounded::<Answer>();
@@ -204,8 +214,10 @@ impl Crew<'_> {
             history: History::new(store),
             executor: self.options.executor.as_deref(),
         };
-        let scheduler = Scheduler::new(&bench, slots, manners, channels, journal);
-        if first {
+        let nothing = HeadStart::default();
+        let known = first.unwrap_or(&nothing);
+        let scheduler = Scheduler::new(&bench, slots, manners, channels, journal, known);
+        if first.is_some() {
             sink(&Event::RunStarted {
                 stages: scheduler.stages(),
                 jobs,
@@ -252,7 +264,7 @@ impl Crew<'_> {
             Event::StageHit { .. } => {}
             other => sink(other),
         };
-        let mut again = self.go_through(manners, before.journal, &told, false);
+        let mut again = self.go_through(manners, before.journal, &told, None);
         let (earlier, now) = (before.summary, &mut again.summary);
         // These were hits of the first time.
         now.hit = earlier.hit.saturating_sub(now.executed + now.failed);

@@ -15,10 +15,11 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use dermflow_core::{Digest, Key, Resources, StageError};
 use dermflow_store::Journal;
 
-use crate::action::Finished;
 use crate::event::{Event, Sink, StageLabel, Summary};
+use crate::finished::Finished;
 use crate::history::JournalLine;
 use crate::interrupt::Interrupt;
+use crate::memo::HeadStart;
 use crate::slots::{Claim, Slots};
 use crate::worker::{Bench, Outcome, Task, Work};
 use crate::workshop::{Commit, How};
@@ -90,6 +91,7 @@ impl<'a> Scheduler<'a> {
         manners: Manners,
         channels: Channels,
         journal: Journal,
+        head_start: &HeadStart,
     ) -> Scheduler<'a> {
         let pipelines = bench.pipelines;
         let mut nodes = Vec::new();
@@ -97,7 +99,7 @@ impl<'a> Scheduler<'a> {
         for (at, pipeline) in pipelines.iter().enumerate() {
             first_node.push(nodes.len());
             let wanted = wanted(pipeline, &manners.until);
-            add_nodes(&mut nodes, at, pipeline, &wanted, &manners.force);
+            add_nodes(&mut nodes, at, pipeline, &wanted, &manners.force, head_start);
         }
         Scheduler {
             nodes,
@@ -235,6 +237,10 @@ impl<'a> Scheduler<'a> {
         if !matches!(self.nodes[node].state, State::Busy) || self.is_dropped(node, generation) {
             return true;
         }
+        if let Some(known) = self.nodes[node].known.take() {
+            self.hit(node, known, false);
+            return true;
+        }
         // A stage before it began anew since: a blob of its result was damaged.
         if self.nodes[node].waiting > 0 {
             self.nodes[node].state = State::Waiting;
@@ -257,7 +263,7 @@ impl<'a> Scheduler<'a> {
     }
 
     fn queue_preparation(&mut self, node: usize) {
-        if self.nodes[node].quick {
+        if self.nodes[node].quick || self.nodes[node].known.is_some() {
             self.nodes[node].state = State::Busy;
             self.quick.insert(node);
         } else {
@@ -436,7 +442,9 @@ impl<'a> Scheduler<'a> {
         match how {
             How::Found => self.hit(node, finished.clone(), false),
             How::Computed => {
-                let making = &finished.record.making;
+                // What was computed here has its record at hand.
+                let making = finished.record().map(|record| record.making.clone());
+                let making = making.unwrap_or_default();
                 self.rows_computed += making.rows_computed;
                 self.rows_reused += making.rows_reused;
                 let label = self.nodes[node].label.clone();

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use dermflow_core::{Resources, Shape, StageError};
 use dermflow_graph::Pipeline;
 
-use crate::action::{Action, Finished, Unbound};
+use crate::action::{Action, Unbound};
 use crate::executor::Executor;
+use crate::finished::Finished;
 use crate::history::History;
 use crate::map::{MapWork, finish_map, run_part};
 use crate::reason::Reason;
@@ -114,7 +115,7 @@ impl Bench<'_> {
             true => vec![Reason::Forced],
             false => match look_up(store, &action.key)? {
                 Lookup::Complete(finished) => {
-                    store.share(&finished.key, &finished.record);
+                    store.share(&finished.key, finished.record()?);
                     return Ok(Outcome::Hit(finished));
                 }
                 Lookup::Incomplete(what) => vec![Reason::Incomplete(what)],

@@ -9,8 +9,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use dermflow_core::{Artifact, BlobRef, Digest, Key, Making, Record, SourceDigest, StageContext, StageError};
 use dermflow_store::{KeyLock, RemoteNote, Store, Ticket};
 
-use crate::action::{Action, Finished};
+use crate::action::Action;
 use crate::event::{Event, Sink};
+use crate::finished::Finished;
 use crate::interrupt::Interrupt;
 use crate::sources::Sources;
 
@@ -57,7 +58,7 @@ impl Commit {
     /// Waits until the record is durable and lets the lock go; the remote hears of it then.
     pub(crate) fn complete(self, store: &Store) -> Result<(), StageError> {
         self.ticket.wait()?;
-        let Finished { key, record } = &*self.finished;
+        let (key, record) = (&self.finished.key, self.finished.record()?);
         if let Some(family) = self.family {
             store.set_family(&family, key)?;
         }
@@ -93,7 +94,7 @@ pub(crate) fn look_up(store: &Store, key: &Key) -> Result<Lookup, StageError> {
         return Ok(Lookup::Absent);
     };
     if store.is_complete(&record) {
-        return Ok(Lookup::Complete(Arc::new(Finished { key: *key, record })));
+        return Ok(Lookup::Complete(Arc::new(Finished::new(*key, record))));
     }
     let missing = missing_blob(store, &record);
     store.invalidate_record(key, &missing);
@@ -174,7 +175,7 @@ impl Workshop<'_> {
                 lock.done()?;
                 // It may be whole only now, and not be so in the remote.
                 self.store.share(&key, &earlier);
-                let finished = Arc::new(Finished { key, record: earlier });
+                let finished = Arc::new(Finished::new(key, earlier));
                 return Ok(Made {
                     finished,
                     how: How::Computed,
@@ -184,7 +185,7 @@ impl Workshop<'_> {
             self.store.invalidate_record(&key, "incomplete");
         }
         let ticket = self.store.commit(record.clone())?;
-        let finished = Arc::new(Finished { key, record });
+        let finished = Arc::new(Finished::new(key, record));
         Ok(Made {
             finished: finished.clone(),
             how: How::Computed,

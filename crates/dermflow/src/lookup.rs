@@ -97,7 +97,7 @@ fn by_plan(store: &Store, name: &str, pipeline: &PlanOptions) -> Result<Option<L
     let name = StageName::parse(name);
     let finished = pipeline.result(store, name.cell, name.stage)?;
     finished
-        .map(|finished| name.output_of(finished.key, finished.record.clone()))
+        .map(|finished| name.output_of(finished.key, finished.record()?.clone()))
         .transpose()
 }
 

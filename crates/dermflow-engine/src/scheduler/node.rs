@@ -6,8 +6,9 @@ use std::sync::Arc;
 use dermflow_core::SideRows;
 use dermflow_graph::{Pipeline, Stage};
 
-use crate::action::Finished;
 use crate::event::StageLabel;
+use crate::finished::Finished;
+use crate::memo::HeadStart;
 use crate::worker::Work;
 
 /// A stage of one pipeline, on its way to a result.
@@ -25,6 +26,9 @@ pub(super) struct Node {
     pub forced: bool,
     /// Reads no source and no side table, so that looking it up takes no time to speak of.
     pub quick: bool,
+    /// Its result, where an earlier run's memo knows it. Believed once: what begins anew is
+    /// looked up.
+    pub known: Option<Arc<Finished>>,
     pub work: Option<Arc<Work>>,
     /// Partitions whose answers have not been taken yet.
     pub parts_left: usize,
@@ -67,6 +71,7 @@ pub(super) fn add_nodes(
     pipeline: &Pipeline,
     wanted: &BTreeSet<usize>,
     force: &[String],
+    head_start: &HeadStart,
 ) {
     let first = nodes.len();
     for (index, stage) in pipeline.stages.iter().enumerate() {
@@ -88,6 +93,10 @@ pub(super) fn add_nodes(
             generation: 0,
             forced: force.contains(&stage.name),
             quick: stage.sources.is_empty() && !has_side_tables(stage),
+            known: match force.contains(&stage.name) {
+                true => None,
+                false => head_start.result(at, index),
+            },
             work: None,
             parts_left: 0,
             computed_parts: Vec::new(),

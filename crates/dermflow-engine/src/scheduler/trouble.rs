@@ -65,12 +65,7 @@ impl Scheduler<'_> {
             State::Done { finished, .. } => {
                 // A process of its own may have found the record gone.
                 let gone = finished.key.digest() == digest;
-                let mut blobs = finished
-                    .record
-                    .outputs
-                    .values()
-                    .flat_map(|artifact| artifact.blobs());
-                gone || blobs.any(|blob| blob.digest == digest)
+                gone || finished.blobs().iter().any(|blob| blob.digest == digest)
             }
             _ => false,
         };

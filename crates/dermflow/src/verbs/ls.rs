@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments) -> Done {
         for planned in arguments.plan.plan(&store, true)? {
             if let Some(finished) = &planned.finished {
                 let stage = named(planned.label.cell.as_deref(), &planned.label.stage);
-                rows.extend(outputs(finished.key, &finished.record, Some(&stage)));
+                rows.extend(outputs(finished.key, finished.record()?, Some(&stage)));
             }
         }
     } else if let Some(journal) = store.list_journals().last() {
