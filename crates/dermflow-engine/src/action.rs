@@ -1,13 +1,14 @@
 //! [`Action`]: a stage with its inputs fixed, ready to be looked up or run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dermflow_core::canonical::Value;
 use dermflow_core::{
-    Ancestor, Artifact, Column, FILES_PORT, InputDigest, InputSizes, InputTypes, Inputs, Key, Kind, Manifest,
-    OutputPort, Parameters, PortType, Reads, Shape, SideRows, StageError, TableManifest, Take,
+    Ancestor, Artifact, BlobRef, Column, Digest, FILES_PORT, InputDigest, InputSizes, InputTypes, Inputs, Key,
+    Kind, Manifest, OutputPort, Parameters, PortType, Reads, Record, SampleId, Shape, SideRows, SourceDigest,
+    StageError, TableManifest,
 };
 use dermflow_graph::Pipeline;
 
@@ -49,6 +50,9 @@ impl BoundInput {
     }
 }
 
+/// The source under which a manifest names forgotten samples. No parameter starts with a dot.
+pub const FORGOTTEN_SOURCE: &str = ".forgotten";
+
 /// A stage with its inputs fixed.
 pub struct Action {
     /// Which stage, for people.
@@ -67,6 +71,8 @@ pub struct Action {
     pub sources: BTreeMap<String, Arc<BoundSource>>,
     /// Its external program.
     pub tool: Option<PathBuf>,
+    /// Samples whose rows it must not let in: for an action that rows enter the graph by.
+    pub forgotten: Option<Arc<BTreeSet<SampleId>>>,
 }
 
 /// A stage whose inputs are at hand, before anything of it was looked at.
@@ -154,6 +160,8 @@ impl Action {
             Some(tool) => Some(sources.tool(&tool, &stage.folder)?),
             None => None,
         };
+        let forgotten = forgotten_rows(stage.kind.as_ref(), &stage.parameters, &inputs, sources)?;
+        let forgotten_digest = forgotten.as_deref().map(forgotten_digest);
         let manifest = Manifest {
             kind: stage.kind.name().to_string(),
             version: stage.kind.version(),
@@ -163,6 +171,7 @@ impl Action {
             sources: bound
                 .iter()
                 .map(|(name, source)| (name.clone(), source.digest.clone()))
+                .chain(forgotten_digest)
                 .collect(),
             tool: tool.as_ref().map(|(_, digest)| *digest),
             salt: stage.salt,
@@ -176,6 +185,7 @@ impl Action {
             inputs,
             sources: bound,
             tool: tool.map(|(path, _)| path),
+            forgotten,
         })
     }
 
@@ -239,6 +249,34 @@ impl Action {
         }
         sizes
     }
+}
+
+/// The forgotten samples, for an action that has tables and no inputs: rows enter there. A map
+/// over files is not among them, because forgotten files are missing in its listing.
+fn forgotten_rows(
+    kind: &dyn Kind,
+    parameters: &Parameters,
+    inputs: &BTreeMap<String, Vec<BoundInput>>,
+    sources: &Sources,
+) -> Result<Option<Arc<BTreeSet<SampleId>>>, StageError> {
+    let forgotten = sources.forgotten()?;
+    if forgotten.is_empty() || !inputs.is_empty() || kind.shape(parameters) == Shape::MapFiles {
+        return Ok(None);
+    }
+    let ports = kind.outputs(parameters, &InputTypes::new()).unwrap_or_default();
+    let has_table = ports
+        .iter()
+        .any(|port| matches!(port.port_type, PortType::Table(_)));
+    Ok(has_table.then_some(forgotten))
+}
+
+fn forgotten_digest(samples: &BTreeSet<SampleId>) -> (String, SourceDigest) {
+    let ids: Vec<u8> = samples.iter().flat_map(|id| *id.as_bytes()).collect();
+    let digest = SourceDigest::File {
+        name: "forgotten".to_string(),
+        digest: Digest::derive("dermflow forgotten samples v1", &ids),
+    };
+    (FORGOTTEN_SOURCE.to_string(), digest)
 }
 
 /// The key of a manifest that was made here.

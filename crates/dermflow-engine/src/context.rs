@@ -1,15 +1,15 @@
 //! [`StoreContext`]: what a stage that runs here sees of the store. Only what the action's
 //! manifest covers can be reached through it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use dermflow_core::{
-    Artifact, NamedFile, OutputPort, PortType, SampleId, StageContext, StageError, TableFiles, TableManifest,
-    TableReader, TableType, TableWriter,
+    Artifact, FILES_PORT, NamedFile, OutputPort, PortType, SampleId, StageContext, StageError, TableFiles,
+    TableManifest, TableReader, TableType, TableWriter,
 };
 use dermflow_store::table::schema_of;
 use dermflow_store::{Store, TableWriter as StoredTableWriter};
@@ -283,6 +283,7 @@ impl StageContext for StoreContext<'_> {
         Ok(Box::new(OutputWriter {
             port: port.to_string(),
             writer: StoredTableWriter::new(self.store, &wanted.contract, schema)?,
+            forgotten: self.action.forgotten.clone(),
             outputs: self.outputs.clone(),
         }))
     }
@@ -346,12 +347,16 @@ impl StageContext for StoreContext<'_> {
 struct OutputWriter {
     port: String,
     writer: StoredTableWriter,
+    forgotten: Option<Arc<BTreeSet<SampleId>>>,
     outputs: Arc<Mutex<BTreeMap<String, Artifact>>>,
 }
 
 impl TableWriter for OutputWriter {
     fn write(&mut self, batch: &RecordBatch) -> Result<(), StageError> {
-        Ok(self.writer.write(batch)?)
+        match &self.forgotten {
+            Some(forgotten) => Ok(self.writer.write(&without(batch, forgotten)?)?),
+            None => Ok(self.writer.write(batch)?),
+        }
     }
 
     fn finish(self: Box<Self>) -> Result<(), StageError> {
@@ -360,4 +365,19 @@ impl TableWriter for OutputWriter {
         outputs.insert(self.port, Artifact::Table(table));
         Ok(())
     }
+}
+
+/// The rows of other samples than these.
+fn without(batch: &RecordBatch, forgotten: &BTreeSet<SampleId>) -> Result<RecordBatch, StageError> {
+    let ids = batch.columns().first().and_then(|ids| ids.as_fixed_size_binary_opt());
+    let Some(ids) = ids else {
+        // The writer refuses it in its own words.
+        return Ok(batch.clone());
+    };
+    let stays = |id: Option<&[u8]>| {
+        let id = id.and_then(|id| <[u8; 32]>::try_from(id).ok());
+        id.is_none_or(|id| !forgotten.contains(&SampleId::from_bytes(id)))
+    };
+    let kept: BooleanArray = ids.iter().map(|id| Some(stays(id))).collect();
+    Ok(arrow::compute::filter_record_batch(batch, &kept)?)
 }

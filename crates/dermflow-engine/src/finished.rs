@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use dermflow_core::{Artifact, BlobRef, Cause, Key, Record, StageError};
 use dermflow_store::Store;
 
+use crate::history::Sealed;
 use crate::memo::KnownAction;
 
 /// A result: the record of an action, under its key.
@@ -75,6 +76,17 @@ impl Finished {
     pub fn output(&self, port: &str) -> Result<&Artifact, StageError> {
         let found = self.record()?.outputs.get(port);
         found.ok_or_else(|| StageError::new(format!("the record {} has no output `{port}`", self.key)))
+    }
+
+    /// What its journal line says.
+    ///
+    /// # Errors
+    /// As [`Finished::record`].
+    pub fn sealed(&self) -> Result<Sealed, StageError> {
+        match self.known() {
+            Some(known) => Ok(known.sealed.clone()),
+            None => Ok(Sealed::of(self.record()?)),
+        }
     }
 
     /// The blobs of all outputs.

@@ -31,11 +31,36 @@ pub struct JournalLine {
     pub key: Key,
     /// `hit` or `executed`.
     pub outcome: String,
+    /// What ties the result to the journal's seal; missing in journals of early versions.
+    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<Sealed>,
+}
+
+/// Which result it was: the key alone says what it depends on, not what came out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    /// The digest of the record's file.
+    pub record: Digest,
+    /// The artifact at each output port.
+    pub outputs: BTreeMap<String, Digest>,
+}
+
+impl Sealed {
+    /// Of a record.
+    pub fn of(record: &Record) -> Sealed {
+        let outputs = record.outputs.iter();
+        Sealed {
+            record: dermflow_store::record_digest(record),
+            outputs: outputs
+                .map(|(port, artifact)| (port.clone(), artifact.name()))
+                .collect(),
+        }
+    }
 }
 
 impl JournalLine {
     /// The line of a stage.
-    pub(crate) fn of(label: &StageLabel, key: Key, outcome: &str) -> JournalLine {
+    pub(crate) fn of(label: &StageLabel, key: Key, outcome: &str, sealed: Sealed) -> JournalLine {
         JournalLine {
             pipeline: label.pipeline.clone(),
             cell: label.cell.clone(),
@@ -43,6 +68,7 @@ impl JournalLine {
             kind: label.kind.clone(),
             key,
             outcome: outcome.to_string(),
+            sealed: Some(sealed),
         }
     }
 }

@@ -23,6 +23,7 @@ use dermflow_graph::{CellSelection, Loaded, Pipeline, ReadFile};
 use dermflow_store::{Stat, Store, now};
 use serde::{Deserialize, Serialize};
 
+use crate::history::Sealed;
 use crate::plan::PlannedStage;
 use crate::sources::Sources;
 
@@ -179,6 +180,8 @@ pub(crate) struct KnownAction {
     /// Before the record was read.
     recorded: i64,
     outputs: Digest,
+    /// What its journal line says.
+    pub sealed: Sealed,
     pub blobs: Vec<BlobRef>,
 }
 
@@ -218,6 +221,7 @@ impl KnownAction {
             stat,
             recorded: started,
             outputs: outputs_of(record)?,
+            sealed: Sealed::of(record),
             blobs: record
                 .outputs
                 .values()

@@ -187,6 +187,53 @@ pub fn published(path: &Path, sources: &Sources) -> Option<Published> {
     })
 }
 
+/// A result that runs laid out, and what became of it.
+#[derive(Clone, Debug)]
+pub struct LaidOut {
+    /// Where it was laid.
+    pub path: PathBuf,
+    /// What it holds.
+    pub published: Published,
+    /// Whether all its files are there and are what they were.
+    pub unchanged: bool,
+}
+
+/// Everything that runs laid out below a results folder, in order of paths.
+///
+/// # Errors
+/// Where an index of results can't be read though it is there.
+pub fn laid_out(results: &Path, sources: &Sources) -> Result<Vec<LaidOut>, StageError> {
+    let mut found = Vec::new();
+    let mut waiting = vec![results.to_path_buf()];
+    while let Some(folder) = waiting.pop() {
+        let index = folder.join(INDEX);
+        if index.exists() {
+            let text = std::fs::read(&index).map_err(|error| StageError::io("reading", &index, &error))?;
+            let known: Index = serde_json::from_slice(&text)
+                .map_err(|error| StageError::new(format!("{}: {error}", index.display())))?;
+            for (name, published) in known {
+                let path = folder.join(name);
+                let unchanged = published.is_unchanged(&path, sources);
+                found.push(LaidOut {
+                    path,
+                    published,
+                    unchanged,
+                });
+            }
+        }
+        // Results lie in `<pipeline>/` and `<pipeline>/@<cell>/`.
+        let depth = folder.strip_prefix(results).map_or(2, |below| below.iter().count());
+        let inner = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        let folders = inner.filter(|entry| entry.file_type().is_ok_and(|sort| sort.is_dir()));
+        let deeper = folders.filter(|entry| {
+            depth == 0 || depth == 1 && entry.file_name().to_string_lossy().starts_with('@')
+        });
+        waiting.extend(deeper.map(|entry| entry.path()));
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
 /// Held until it is dropped.
 fn take_turn(folder: &Path) -> Result<File, StageError> {
     let path = folder.join(TURN);

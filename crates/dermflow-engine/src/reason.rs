@@ -37,6 +37,8 @@ pub enum Reason {
     Salt,
     /// The external program changed.
     Tool,
+    /// Samples were forgotten, and rows enter here.
+    Forgotten,
     /// A source changed, in words.
     Source(String, String),
     /// The content of an input changed.
@@ -86,6 +88,7 @@ impl fmt::Display for Reason {
             }
             Reason::Salt => f.write_str("salt changed"),
             Reason::Tool => f.write_str("the program that it runs changed"),
+            Reason::Forgotten => f.write_str("samples were forgotten"),
             Reason::Source(parameter, change) => write!(f, "source `{parameter}`: {change}"),
             Reason::Input { port, change } => write!(f, "{port}{change}"),
             Reason::Waits { port, stage } => write!(f, "{port}: `{stage}` runs first"),
@@ -149,7 +152,9 @@ pub fn differences(
     }
     for parameter in both_keys(&before.sources, &now.sources) {
         let (from, to) = (before.sources.get(parameter), now.sources.get(parameter));
-        if from != to {
+        if from != to && parameter == crate::action::FORGOTTEN_SOURCE {
+            reasons.push(Reason::Forgotten);
+        } else if from != to {
             let change = describe_source(parameter).unwrap_or_else(|| source_change(from, to));
             reasons.push(Reason::Source(parameter.clone(), change));
         }

@@ -93,7 +93,7 @@ impl Recalled {
                 let label = label(pipeline, &stage.name, &stage.kind);
                 let action = &self.0.actions[stage.action];
                 let (key, remote) = (action.key, action.is_elsewhere(store));
-                journal.append(&JournalLine::of(&label, key, "hit"))?;
+                journal.append(&JournalLine::of(&label, key, "hit", action.sealed.clone()))?;
                 sink(&Event::StageHit {
                     label,
                     key,

@@ -212,7 +212,11 @@ fn print_line(line: &impl Serialize) {
     }
 }
 
-fn execute_quietly(
+/// As [`execute`]; events go to `sink`, and a failure is told by what is returned alone.
+///
+/// # Errors
+/// Where the action fails.
+pub fn execute_quietly(
     key: &Key,
     store: &Store,
     registry: &Registry,

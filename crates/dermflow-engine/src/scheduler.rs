@@ -349,7 +349,7 @@ impl<'a> Scheduler<'a> {
 
     fn hit(&mut self, node: usize, finished: Arc<Finished>, shared: bool) {
         let (label, key) = (self.nodes[node].label.clone(), finished.key);
-        self.note(&label, key, "hit");
+        self.note(&label, &finished, "hit");
         let remote = self.bench.workshop.store.is_elsewhere(finished.blobs());
         (self.sink)(&Event::StageHit {
             label,
@@ -448,7 +448,7 @@ impl<'a> Scheduler<'a> {
                 self.rows_computed += making.rows_computed;
                 self.rows_reused += making.rows_reused;
                 let label = self.nodes[node].label.clone();
-                self.note(&label, key, "executed");
+                self.note(&label, &finished, "executed");
                 (self.sink)(&Event::StageExecuted {
                     label,
                     key,
@@ -478,9 +478,13 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    fn note(&mut self, label: &StageLabel, key: Key, outcome: &str) {
-        if let Err(error) = self.journal.append(&JournalLine::of(label, key, outcome)) {
-            self.journal_error.get_or_insert(error.into());
+    fn note(&mut self, label: &StageLabel, finished: &Finished, outcome: &str) {
+        let line = finished
+            .sealed()
+            .map(|sealed| JournalLine::of(label, finished.key, outcome, sealed));
+        let appended = line.and_then(|line| Ok(self.journal.append(&line)?));
+        if let Err(error) = appended {
+            self.journal_error.get_or_insert(error);
         }
     }
 }

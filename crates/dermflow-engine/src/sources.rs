@@ -1,11 +1,11 @@
 //! Sources: files on disk that pipelines name. Finds them, hashes them through the store's
 //! source index, and looks again after they were read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dermflow_core::{BlobRef, Cause, Digest, NamedFile, SourceDigest, StageError, Take, Tool};
+use dermflow_core::{BlobRef, Cause, Digest, NamedFile, SampleId, SourceDigest, StageError, Take, Tool};
 use dermflow_store::{SourceIndex, Store, walk};
 
 /// A source as it was found: where it lies and what is in it.
@@ -94,6 +94,7 @@ pub fn listing_change(before: &str, now: &str) -> String {
 /// Looks sources up once a run, however many stages name them.
 pub struct Sources {
     index: SourceIndex,
+    forgotten: Result<Arc<BTreeSet<SampleId>>, StageError>,
     bound: Mutex<BTreeMap<(PathBuf, String), Arc<BoundSource>>>,
     tools: Mutex<BTreeMap<(Tool, PathBuf), (PathBuf, Digest)>>,
 }
@@ -103,9 +104,24 @@ impl Sources {
     pub fn new(store: &Store, rehash: bool) -> Sources {
         Sources {
             index: SourceIndex::load(store).with_rehash(rehash),
+            forgotten: store.forgotten().map(Arc::new).map_err(StageError::from),
             bound: Mutex::default(),
             tools: Mutex::default(),
         }
+    }
+
+    /// The samples that were forgotten: a file of that content is as good as absent, and rows
+    /// with such an id don't enter.
+    ///
+    /// # Errors
+    /// Where a tombstone is damaged: nothing may run that could bring a sample back.
+    pub fn forgotten(&self) -> Result<Arc<BTreeSet<SampleId>>, StageError> {
+        self.forgotten.clone()
+    }
+
+    /// The files whose content had one of these digests when they were last looked at.
+    pub fn files_of(&self, digests: &BTreeSet<Digest>) -> Vec<(PathBuf, Digest)> {
+        self.index.files_of(digests)
     }
 
     /// Keeps what was learned for the next run.
@@ -198,7 +214,10 @@ impl Sources {
         let names = walk(path, matching)?;
         let paths: Vec<PathBuf> = names.iter().map(|name| path.join(name)).collect();
         let blobs = self.index.digest_files(&paths)?.into_iter().map(blob);
-        let files: Vec<(String, BlobRef)> = names.into_iter().zip(blobs).collect();
+        let forgotten = self.forgotten()?;
+        let remembered =
+            |(_, blob): &(String, BlobRef)| !forgotten.contains(&SampleId::of_content_digest(blob.digest));
+        let files: Vec<(String, BlobRef)> = names.into_iter().zip(blobs).filter(remembered).collect();
         let text = listing(&files);
         let digest = SourceDigest::Folder {
             listing: blob((Digest::of(text.as_bytes()), text.len() as u64)),

@@ -147,10 +147,10 @@ impl Plan {
 }
 
 /// The store held by this process alone; shared again when dropped.
-struct Alone<'a>(&'a Disk);
+pub(crate) struct Alone<'a>(&'a Disk);
 
 impl Alone<'_> {
-    fn with(disk: &Disk) -> Result<Alone<'_>, StoreError> {
+    pub(crate) fn with(disk: &Disk) -> Result<Alone<'_>, StoreError> {
         let in_use = || StoreError::InUse {
             path: disk.root().to_path_buf(),
         };
@@ -186,14 +186,14 @@ impl Drop for Alone<'_> {
     }
 }
 
-fn remove(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io("removing", path, error)),
         _ => Ok(()),
     }
 }
 
-fn forget(disk: &Disk, digest: &Digest) {
+pub(crate) fn forget(disk: &Disk, digest: &Digest) {
     for set in [&disk.trusted, &disk.unsynced] {
         // A set of plain values is whole even where a thread panicked.
         set.lock()
@@ -202,7 +202,7 @@ fn forget(disk: &Disk, digest: &Digest) {
     }
 }
 
-fn remove_leftover(disk: &Disk, path: &Path) -> Result<(), StoreError> {
+pub(crate) fn remove_leftover(disk: &Disk, path: &Path) -> Result<(), StoreError> {
     let Ok(metadata) = fs::symlink_metadata(path) else {
         return Ok(());
     };

@@ -245,6 +245,22 @@ impl Store {
         reading::read(self.disk(), name)
     }
 
+    /// The newest seal of the chain: its journal, its number and its digest. It stands for every
+    /// seal before it, too.
+    pub fn newest_seal(&self) -> Option<(JournalName, u64, Digest)> {
+        chain::newest(self.disk())
+    }
+
+    /// Whether a journal has its seal, or at least its final name.
+    pub(crate) fn is_sealed(&self, name: &JournalName) -> bool {
+        name.path(self.disk()).exists()
+    }
+
+    /// Whether the index of the newest seal is there and can't be read.
+    pub(crate) fn head_is_damaged(&self) -> bool {
+        chain::head_is_damaged(self.disk())
+    }
+
     /// Checks every sealed journal and the chain between them; a sentence for each thing that
     /// is wrong.
     ///

@@ -5,6 +5,7 @@ use std::fs;
 use dermflow_core::{Artifact, BlobRef, Key, Record};
 
 use crate::Store;
+use crate::disk::Disk;
 use crate::error::StoreError;
 use crate::shelf::Shelf;
 use crate::stat::Stat;
@@ -64,6 +65,15 @@ impl Store {
         crate::find::digests_in(&self.disk().at("actions"), ".json")
             .into_iter()
             .filter_map(|digest| digest.hex().parse().ok())
+    }
+}
+
+/// The record under a key and its bytes, read without touching anything; what is wrong with it
+/// otherwise.
+pub(crate) fn inspect(disk: &Disk, key: &Key) -> Result<Option<(Record, Vec<u8>)>, String> {
+    match disk.look_at_record(key)? {
+        Some(bytes) => Ok(Some((parse(&bytes, key)?, bytes))),
+        None => Ok(None),
     }
 }
 

@@ -11,7 +11,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -59,6 +59,20 @@ impl SourceIndex {
     #[must_use]
     pub fn with_rehash(self, rehash: bool) -> SourceIndex {
         SourceIndex { rehash, ..self }
+    }
+
+    /// The files whose content had one of these digests when they were last looked at, with
+    /// that digest, in order of their paths. Those that changed since are among them.
+    pub fn files_of(&self, digests: &BTreeSet<Digest>) -> Vec<(PathBuf, Digest)> {
+        let mut found = self.known.files_of(digests);
+        for (path, entry) in &*self.lock_changed() {
+            found.retain(|(known, _)| known != path);
+            if digests.contains(&entry.digest) {
+                found.push((path.clone(), entry.digest));
+            }
+        }
+        found.sort();
+        found
     }
 
     /// How many files were read since it was loaded.
@@ -169,7 +183,17 @@ fn refuse(path: &Path, metadata: &fs::Metadata) -> StoreError {
     }
 }
 
+/// Whether the index is there and can't be read: it would be made anew.
+pub(crate) fn is_damaged(disk: &Disk) -> bool {
+    IndexFile::is_damaged(&disk.at("sources"))
+}
+
+/// Drops entries of files of this content; how many.
+pub(crate) fn forget_content(disk: &Disk, digests: &BTreeSet<Digest>) -> Result<usize, StoreError> {
+    index_file::retain(disk, |_, digest| !digests.contains(digest))
+}
+
 /// Drops entries of files that are gone; how many.
 pub(crate) fn forget_missing(disk: &Disk) -> Result<usize, StoreError> {
-    index_file::retain(disk, |path| fs::symlink_metadata(path).is_ok())
+    index_file::retain(disk, |path, _| fs::symlink_metadata(path).is_ok())
 }

@@ -103,16 +103,40 @@ fn by_plan(store: &Store, name: &str, pipeline: &PlanOptions) -> Result<Option<L
 
 fn by_path(store: &Store, path: &Path) -> Result<Located, Failure> {
     let sources = Sources::new(store, false);
-    let held = published(path, &sources).ok_or_else(|| {
-        Failure::Failed(
-            dermflow_core::StageError::new(format!(
-                "{} is not a result that a run laid out, or was changed since",
-                path.display()
-            ))
-            .with_help("results lie under results/<pipeline>/; `dermflow ls` lists artifacts by digest"),
-        )
-    })?;
-    open(store, held.action, held.port)
+    if let Some(held) = published(path, &sources) {
+        return open(store, held.action, held.port);
+    }
+    if let Some(located) = by_content(store, path, &sources)? {
+        return Ok(located);
+    }
+    Err(Failure::Failed(
+        dermflow_core::StageError::new(format!(
+            "{} is not a result that a run laid out, or was changed since, and no artifact holds a file of its content",
+            path.display()
+        ))
+        .with_help("results lie under results/<pipeline>/; `dermflow ls` lists artifacts by digest"),
+    ))
+}
+
+/// The artifact that is, or holds, a file of this content: a model or a file that somebody
+/// copied elsewhere.
+fn by_content(store: &Store, path: &Path, sources: &Sources) -> Result<Option<Located>, Failure> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let digest = sources.digest(path)?;
+    for key in store.records() {
+        let Some(record) = store.get_record(&key)? else {
+            continue;
+        };
+        let holds = |artifact: &Artifact| artifact.blobs().iter().any(|blob| blob.digest == digest);
+        let shown = |port: &String| !port.starts_with('.');
+        let port = record.outputs.iter().find(|(port, artifact)| shown(port) && holds(artifact));
+        if let Some(port) = port.map(|(port, _)| port.clone()) {
+            return Ok(Some(Located { key, record, port }));
+        }
+    }
+    Ok(None)
 }
 
 fn open(store: &Store, key: Key, port: String) -> Result<Located, Failure> {

@@ -58,13 +58,20 @@ pub(super) fn runs(store: &Store, policy: Policy) -> Result<Runs, StoreError> {
         may_release,
     };
     let now = SystemTime::now();
-    for (place, name) in store.list_journals().into_iter().rev().enumerate() {
+    let mut place = 0;
+    for name in store.list_journals().into_iter().rev() {
+        let lines = store.read_journal(&name);
         let by_number = policy.keep_runs.is_some_and(|runs| place < runs);
+        // What tells of a forgetting is no run, and takes no run's place.
+        let is_run = lines
+            .as_ref()
+            .map_or(true, |lines| lines.first().is_none_or(|line| line["forget"].is_null()));
+        place += usize::from(is_run);
         let age = now.duration_since(name.started()).unwrap_or_default();
         let by_age = policy.keep_newer_than.is_some_and(|newer| age < newer);
         let keep = !may_release || by_number || by_age;
-        let keys = match keys_of(store, &name) {
-            Ok(keys) => keys,
+        let keys = match lines {
+            Ok(lines) => keys_of(&lines),
             // A journal that nobody keeps only tells how long ago things were used.
             Err(_) if !keep => Vec::new(),
             Err(error) => return Err(error),
@@ -87,7 +94,7 @@ pub(super) fn seconds(time: SystemTime) -> f64 {
 }
 
 /// Every key that a journal names, at whatever depth: `{"key": …}`.
-fn keys_of(store: &Store, name: &JournalName) -> Result<Vec<Key>, StoreError> {
+fn keys_of(lines: &[Value]) -> Vec<Key> {
     fn collect(value: &Value, keys: &mut Vec<Key>) {
         match value {
             Value::Object(fields) => {
@@ -100,10 +107,8 @@ fn keys_of(store: &Store, name: &JournalName) -> Result<Vec<Key>, StoreError> {
         }
     }
     let mut keys = Vec::new();
-    for line in store.read_journal(name)? {
-        collect(&line, &mut keys);
-    }
-    Ok(keys)
+    lines.iter().for_each(|line| collect(line, &mut keys));
+    keys
 }
 
 /// All blobs that lie in the store.

@@ -208,9 +208,19 @@ fn head(disk: &Disk) -> Option<Head> {
     })
 }
 
+/// The newest seal: its journal, its number and its digest.
+pub(super) fn newest(disk: &Disk) -> Option<(JournalName, u64, Digest)> {
+    head(disk).map(|head| (head.name, head.number, head.digest))
+}
+
 fn indexed_head(disk: &Disk) -> Option<Head> {
     let bytes = fs::read(disk.at("runs").join("head")).ok()?;
     serde_json::from_slice(&bytes).ok()
+}
+
+/// Whether the index of the newest seal is there and can't be read.
+pub(super) fn head_is_damaged(disk: &Disk) -> bool {
+    disk.at("runs").join("head").exists() && indexed_head(disk).is_none()
 }
 
 /// Checks all seals and the chain.

@@ -122,6 +122,21 @@ impl Shelf for Disk {
     }
 }
 
+impl Disk {
+    /// The bytes of a record's file, read without touching it, whatever is wrong with it.
+    ///
+    /// # Errors
+    /// Why what lies there can't be a record, or can't be read.
+    pub fn look_at_record(&self, key: &Key) -> Result<Option<Vec<u8>>, String> {
+        match read_record(&self.record_path(key)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(Unread::Missing) => Ok(None),
+            Err(Unread::Refused(reason)) => Err(reason),
+            Err(Unread::Error(error)) => Err(error.message()),
+        }
+    }
+}
+
 fn is_missing(error: &StoreError) -> bool {
     matches!(error, StoreError::Io { error, .. } if error.kind() == io::ErrorKind::NotFound)
 }

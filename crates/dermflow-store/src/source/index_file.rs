@@ -5,7 +5,7 @@
 //! endian; at the end the blake3 of everything before. The file is searched as it lies in
 //! memory: a run that asks for one file doesn't pay for fifty thousand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -110,6 +110,22 @@ impl IndexFile {
         None
     }
 
+    /// The paths whose entries have one of these digests.
+    pub(super) fn files_of(&self, digests: &BTreeSet<Digest>) -> Vec<(PathBuf, Digest)> {
+        let numbers = 0..self.starts.len();
+        let wanted = numbers.filter_map(|number| {
+            let digest = self.entry(number).digest;
+            let path = std::ffi::OsString::from_vec(self.path(number).to_vec());
+            digests.contains(&digest).then(|| (PathBuf::from(path), digest))
+        });
+        wanted.collect()
+    }
+
+    /// Whether a file is there and is no index.
+    pub(super) fn is_damaged(path: &Path) -> bool {
+        std::fs::read(path).is_ok_and(|bytes| IndexFile::parse(bytes).is_none())
+    }
+
     fn all(&self) -> BTreeMap<PathBuf, Entry> {
         let numbers = 0..self.starts.len();
         numbers
@@ -134,12 +150,12 @@ pub(super) fn merge_into(disk: &Disk, changed: &BTreeMap<PathBuf, Entry>) -> Res
     })
 }
 
-/// Keeps the entries whose path passes; how many went.
-pub(super) fn retain(disk: &Disk, keep: impl Fn(&Path) -> bool) -> Result<usize, StoreError> {
+/// Keeps the entries whose path and digest pass; how many went.
+pub(super) fn retain(disk: &Disk, keep: impl Fn(&Path, &Digest) -> bool) -> Result<usize, StoreError> {
     let mut gone = 0;
     rewrite(disk, |all| {
         let before = all.len();
-        all.retain(|path, _| keep(path));
+        all.retain(|path, entry| keep(path, &entry.digest));
         gone = before - all.len();
         gone > 0
     })?;

@@ -1,139 +1,78 @@
-//! `lineage`: the tree of actions behind an artifact.
+//! `lineage`: the tree of actions behind an artifact, or ahead of it.
 
-use std::collections::BTreeSet;
-
-use clap::Args;
-use dermflow_core::{Key, Record, SourceDigest};
-use dermflow_store::Store;
-use serde_json::{Value, json};
+use clap::{Args, ValueEnum};
+use dermflow_lineage::{Drawing, Graph, Records, tree};
 
 use crate::exit::Done;
 use crate::lookup::locate;
 use crate::options::StoreOptions;
-use crate::text;
 
-/// Shows where an artifact came from: kinds, versions, parameters, seeds, sources, inputs.
+/// Shows where an artifact came from: kinds, versions, parameters, seeds, sources, inputs, times;
+/// with --down, what it went into.
 #[derive(Args)]
 pub struct Arguments {
-    /// `stage.port`, a digest prefix, or the path of a result file.
+    /// `stage.port`, a digest prefix, or a file: a result, or any file whose content the store
+    /// knows.
     artifact: String,
     #[command(flatten)]
     store: StoreOptions,
+    /// Shows who used it, too, however far.
+    #[arg(long)]
+    down: bool,
+    /// In which form.
+    #[arg(long, value_enum, default_value = "tree")]
+    format: Format,
     /// Prints JSON: every action once, by key, with its whole manifest.
     #[arg(long)]
     json: bool,
 }
 
-/// The tree goes from the artifact down to source files.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Format {
+    /// A tree for people.
+    Tree,
+    /// Graphviz.
+    Dot,
+    /// Mermaid, which Markdown pages show.
+    Mermaid,
+    /// A picture.
+    Svg,
+}
+
+/// The tree goes from the artifact back to source files, and ahead to what nothing used.
 pub fn run(arguments: &Arguments) -> Done {
     let store = arguments.store.open_existing()?;
     let located = locate(&store, &arguments.artifact)?;
-    let artifact = located.artifact()?;
+    let artifact = located.artifact()?.name();
+    let records = Records::read(&store)?;
+    let graph = Graph::of(&records);
+    let (key, port) = records.stage_of(&located.key, &located.port);
+    let (key, port) = (&key, port.as_str());
     if arguments.json {
-        let mut actions = serde_json::Map::new();
-        collect(&store, located.key, &located.record, &mut actions)?;
-        let shown = json!({"artifact": artifact.name(), "action": located.key, "port": located.port, "actions": actions});
-        println!("{shown:#}");
+        println!("{:#}", tree::as_json(&records, &graph, key, port, arguments.down)?);
         return Ok(());
     }
-    println!(
-        "{} {} = `{}` of",
-        artifact.sort(),
-        artifact.name().short(),
-        located.port
+    if arguments.format == Format::Tree {
+        print!("{}", tree::ancestry(&records, &graph, key, port)?);
+        if arguments.down {
+            print!("\n{}", tree::consequences(&records, &graph, &artifact)?);
+        }
+        return Ok(());
+    }
+    let mut keys = graph.ancestry(key);
+    if arguments.down {
+        let ahead = graph.consequences(&records, &artifact).into_iter();
+        let ahead: Vec<_> = ahead.filter(|key| !keys.contains(key)).collect();
+        keys.extend(ahead);
+    }
+    let drawing = Drawing::of(&records, &graph, &keys, key);
+    print!(
+        "{}",
+        match arguments.format {
+            Format::Dot => drawing.dot(),
+            Format::Mermaid => drawing.mermaid(),
+            Format::Tree | Format::Svg => drawing.svg(),
+        }
     );
-    let mut seen = BTreeSet::new();
-    print_tree(&store, located.key, &located.record, "", &mut seen)
-}
-
-fn collect(store: &Store, key: Key, record: &Record, actions: &mut serde_json::Map<String, Value>) -> Done {
-    if actions.contains_key(&key.hex()) {
-        return Ok(());
-    }
-    let outputs = record
-        .outputs
-        .iter()
-        .map(|(port, artifact)| (port.clone(), json!(artifact.name())));
-    let outputs: serde_json::Map<String, Value> = outputs.collect();
-    let entry = json!({"manifest": record.manifest, "outputs": outputs, "ancestry": record.ancestry, "making": record.making});
-    actions.insert(key.hex(), entry);
-    for ancestor in record.ancestry.values().flatten() {
-        if let Some(key) = ancestor.action
-            && let Some(record) = store.get_record(&key)?
-        {
-            collect(store, key, &record, actions)?;
-        }
-    }
     Ok(())
-}
-
-fn print_tree(store: &Store, key: Key, record: &Record, indent: &str, seen: &mut BTreeSet<Key>) -> Done {
-    let manifest = &record.manifest;
-    let seed = manifest
-        .seed
-        .map_or(String::new(), |seed| format!(", seed {seed}"));
-    println!(
-        "{} v{}  action {}{seed}, {}",
-        manifest.kind,
-        manifest.version,
-        key.digest().short(),
-        text::seconds(record.making.seconds)
-    );
-    if !seen.insert(key) {
-        println!("{indent}   (shown above)");
-        return Ok(());
-    }
-    let parameters = serde_json::to_string(&manifest.parameters).unwrap_or_default();
-    if parameters != "{}" {
-        println!("{indent}   with {}", cut(&parameters));
-    }
-    for (parameter, source) in &manifest.sources {
-        match source {
-            SourceDigest::File { name, digest } => {
-                println!("{indent}   source {parameter}: {name} {}", digest.short())
-            }
-            SourceDigest::Folder { listing, files } => {
-                println!(
-                    "{indent}   source {parameter}: {files} files, listing {}",
-                    listing.digest.short()
-                );
-            }
-        }
-    }
-    let inputs: Vec<_> = record
-        .ancestry
-        .iter()
-        .flat_map(|(port, all)| all.iter().map(move |ancestor| (port, ancestor)))
-        .collect();
-    for (at, (port, ancestor)) in inputs.iter().enumerate() {
-        let last = at + 1 == inputs.len();
-        let (branch, below) = if last {
-            ("└─ ", "   ")
-        } else {
-            ("├─ ", "│  ")
-        };
-        print!(
-            "{indent}{branch}{port} = {} `{}` of ",
-            ancestor.artifact.short(),
-            ancestor.port
-        );
-        let record = ancestor
-            .action
-            .map(|key| store.get_record(&key))
-            .transpose()?
-            .flatten();
-        match (ancestor.action, record) {
-            (Some(key), Some(record)) => print_tree(store, key, &record, &format!("{indent}{below}"), seen)?,
-            (Some(key), None) => println!("action {}, whose record is gone", key.digest().short()),
-            (None, _) => println!("source files"),
-        }
-    }
-    Ok(())
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(160) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_string(),
-    }
 }

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::Args;
 use dermflow_core::{Artifact, Digest, Key};
 use dermflow_engine::JournalLine;
+use dermflow_store::Store;
 use serde_json::json;
 
-use crate::exit::Done;
+use crate::exit::{Done, Failure};
 use crate::options::StoreOptions;
 use crate::planned::PlanOptions;
 use crate::text;
@@ -59,9 +60,9 @@ pub fn run(arguments: &Arguments) -> Done {
                 rows.extend(outputs(finished.key, finished.record()?, Some(&stage)));
             }
         }
-    } else if let Some(journal) = store.list_journals().last() {
+    } else if let Some(lines) = newest_run(&store)? {
         let mut seen = BTreeSet::new();
-        for line in store.read_journal(journal)? {
+        for line in lines {
             let Ok(line) = serde_json::from_value::<JournalLine>(line) else {
                 continue;
             };
@@ -108,6 +109,17 @@ pub fn run(arguments: &Arguments) -> Done {
 /// A stage of a cell, as other verbs take it.
 fn named(cell: Option<&str>, stage: &str) -> String {
     cell.map_or(stage.to_string(), |cell| format!("{cell}:{stage}"))
+}
+
+/// The lines of the newest journal that tells of a run, and not of a forgetting.
+fn newest_run(store: &Store) -> Result<Option<Vec<serde_json::Value>>, Failure> {
+    for journal in store.list_journals().iter().rev() {
+        let lines = store.read_journal(journal)?;
+        if lines.first().is_none_or(|line| line["forget"].is_null()) {
+            return Ok(Some(lines));
+        }
+    }
+    Ok(None)
 }
 
 fn outputs(key: Key, record: &dermflow_core::Record, stage: Option<&str>) -> Vec<Row> {

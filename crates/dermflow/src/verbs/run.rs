@@ -8,6 +8,7 @@ use clap::Args;
 use dermflow_engine::{
     Interrupt, Invocation, Options, ProcessExecutor, Remember, Sources, recall, run as run_pipelines,
 };
+use dermflow_lineage::sign::{PrivateKey, sign};
 use dermflow_stages::registry;
 
 use crate::exit::{Done, Failure};
@@ -47,6 +48,9 @@ pub struct Arguments {
     /// Where named outputs are laid; by default `results` beside the store.
     #[arg(long, value_name = "FOLDER")]
     results: Option<PathBuf>,
+    /// Signs the run's journal, and all before it, with this Ed25519 private key (PKCS#8 PEM).
+    #[arg(long, value_name = "KEY")]
+    sign: Option<PathBuf>,
     /// Prints every event as a JSON line.
     #[arg(long)]
     json: bool,
@@ -54,6 +58,23 @@ pub struct Arguments {
 
 /// Exit code 1 where a stage failed, 130 where it was interrupted.
 pub fn run(arguments: &Arguments) -> Done {
+    // A key that can't be read is told before anything is computed.
+    let key = arguments.sign.as_deref().map(PrivateKey::read).transpose()?;
+    let done = run_unsigned(arguments);
+    match (&done, key) {
+        (Ok(()) | Err(Failure::Told), Some(key)) => {
+            let signature = sign(&arguments.store.open_existing()?, &key)?;
+            eprintln!(
+                "signed   {} (seal {}) with the key {}",
+                signature.journal, signature.number, signature.public_key
+            );
+        }
+        _ => {}
+    }
+    done
+}
+
+fn run_unsigned(arguments: &Arguments) -> Done {
     let cells = arguments.pipeline.cells();
     let invocation = arguments.pipeline.invocation(&cells, &arguments.until);
     let mut options = Options {

@@ -1,0 +1,214 @@
+//! [`Samples`]: what `SAMPLE` means on the command line: an image file, a sample id or its first
+//! digits, a patient, a file's name, or any `column=value`.
+//!
+//! One image is a sample under several ids: its own (the blake3 of the file) and those of the
+//! rows that tables without images have of it, which are made from the name that they call it
+//! by. All of them are looked for, and said.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use arrow::array::{Array, AsArray};
+use dermflow_core::{Artifact, ColumnType, Digest, SampleId, StageError, TableManifest};
+use serde::Serialize;
+
+use crate::records::Records;
+use crate::rows::{Rows, partition_ids, texts};
+
+/// The columns that a plain text is looked for in.
+const NAMING: [&str; 3] = ["group", "patient", "source"];
+
+/// Fewer digits than this are no prefix of an id.
+const SHORTEST: usize = 6;
+
+/// Samples, and how each was found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Samples {
+    /// What was asked for.
+    pub asked: Vec<String>,
+    /// The samples, with the words that say how they were found.
+    pub ids: BTreeMap<SampleId, String>,
+}
+
+impl Samples {
+    /// Finds the samples that all these names mean.
+    ///
+    /// # Errors
+    /// Where one means nothing in this store, or a prefix fits several.
+    pub fn find(records: &Records, names: &[String]) -> Result<Samples, StageError> {
+        let mut samples = Samples {
+            asked: names.to_vec(),
+            ids: BTreeMap::new(),
+        };
+        for name in names {
+            let (found, by_text) = named(records, name)?;
+            samples.ids.extend(linked(records, found, by_text)?);
+        }
+        Ok(samples)
+    }
+
+    /// The ids alone.
+    pub fn set(&self) -> BTreeSet<SampleId> {
+        self.ids.keys().copied().collect()
+    }
+}
+
+type Named = BTreeMap<SampleId, String>;
+
+/// What one name means, and whether it was found by a text in tables.
+fn named(records: &Records, name: &str) -> Result<(Named, bool), StageError> {
+    let path = Path::new(name);
+    if path.is_file() {
+        let bytes = std::fs::read(path).map_err(|error| StageError::io("reading", path, &error))?;
+        let told = format!("the content of {name}");
+        return Ok((Named::from([(SampleId::of_content(&bytes), told)]), false));
+    }
+    if let Ok(id) = name.parse::<SampleId>() {
+        return Ok((Named::from([(id, "its id".to_string())]), false));
+    }
+    let is_prefix = name.len() >= SHORTEST
+        && name
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if is_prefix {
+        let fitting = by_prefix(records, name);
+        match fitting.len() {
+            0 => {}
+            1 => {
+                let told = "the first digits of its id".to_string();
+                return Ok((fitting.into_iter().map(|id| (id, told.clone())).collect(), false));
+            }
+            many => {
+                return Err(StageError::new(format!("`{name}` fits {many} sample ids")).with_help(
+                    "give more digits, or all 64",
+                ));
+            }
+        }
+    }
+    let found = by_text(records, name);
+    if found.is_empty() {
+        return Err(
+            StageError::new(format!("`{name}` is no sample of this store")).with_help(
+                "name an image file, a sample id or its first 6 digits or more, a patient (a value of the column \
+                 `group` or `patient`), a file as a table names it, or `column=value`",
+            ),
+        );
+    }
+    Ok((found, true))
+}
+
+/// Every id that starts with these digits.
+fn by_prefix(records: &Records, digits: &str) -> BTreeSet<SampleId> {
+    let bound = |fill: &str| -> Option<SampleId> {
+        let padded = format!("{digits}{}", fill.repeat(64 - digits.len().min(64)));
+        padded.parse().ok()
+    };
+    let (Some(low), Some(high)) = (bound("0"), bound("f")) else {
+        return BTreeSet::new();
+    };
+    let mut found = BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    for table in tables(records) {
+        for (at, partition) in table.partitions.iter().enumerate() {
+            let overlaps = partition.first <= high && low <= partition.last;
+            if overlaps && seen.insert(partition.digests[0]) {
+                // One that can't be read holds nothing that could be shown.
+                let ids = partition_ids(records.store(), table, at).unwrap_or_default();
+                found.extend(ids.into_iter().filter(|id| low <= *id && *id <= high));
+            }
+        }
+    }
+    found
+}
+
+fn by_text(records: &Records, name: &str) -> Named {
+    if let Some((column, value)) = name.split_once('=') {
+        let rows = texts(records, column).into_iter();
+        let fitting = rows.filter(|(_, text)| text == value);
+        return fitting.map(|(id, _)| (id, format!("{column} {value}"))).collect();
+    }
+    let mut found = Named::new();
+    for column in NAMING {
+        for (id, text) in texts(records, column) {
+            let is_file = column == "source" && text.ends_with(&format!("/{name}"));
+            if text == name || is_file {
+                found.insert(id, format!("{column} {text}"));
+            }
+        }
+    }
+    let key = SampleId::of_key(name);
+    if exist(records, &BTreeSet::from([key])).contains(&key) {
+        found.insert(key, format!("the row that a table calls {name}"));
+    }
+    found
+}
+
+/// Those that any table has a row of.
+fn exist(records: &Records, ids: &BTreeSet<SampleId>) -> BTreeSet<SampleId> {
+    let rows = Rows::of(records, ids);
+    let mut found = BTreeSet::new();
+    for table in tables(records) {
+        // A table that can't be read has no row that could be told of.
+        found.extend(rows.count(table).unwrap_or_default().into_keys());
+    }
+    found
+}
+
+/// The ids that rows of tables without images have for a file called `source`: import kinds make
+/// them from a key column, which holds the name with or without its folders and ending.
+fn keys_of(source: &str) -> [(SampleId, String); 3] {
+    let base = source.rsplit('/').next().unwrap_or(source);
+    let stem = base.rsplit_once('.').map_or(base, |(stem, _)| stem);
+    [source, base, stem].map(|key| (SampleId::of_key(key), format!("the row that a table calls {key}")))
+}
+
+/// Adds the other ids of the same images. A name that was found as a text may stand in a table
+/// without images, so there the images are looked for as well.
+fn linked(records: &Records, mut found: Named, by_text: bool) -> Result<Named, StageError> {
+    let mut candidates: Named = Named::new();
+    if by_text {
+        for (id, source) in texts(records, "source") {
+            let keys = keys_of(&source);
+            if keys.iter().any(|(key, _)| found.contains_key(key)) {
+                candidates.insert(id, format!("the image {source}"));
+            }
+        }
+        found.extend(std::mem::take(&mut candidates));
+    }
+    let ids = found.keys().copied().collect();
+    let rows = Rows::of(records, &ids);
+    for table in tables(records) {
+        let is_source = |column: &&dermflow_core::Column| {
+            column.name == "source" && column.column_type == ColumnType::Text
+        };
+        if !table.columns.iter().any(|column| is_source(&column)) {
+            continue;
+        }
+        for batch in rows.take(table).unwrap_or_default() {
+            let Some(sources) = batch.column_by_name("source") else {
+                continue;
+            };
+            let sources = sources.as_string::<i32>();
+            for row in (0..sources.len()).filter(|row| !sources.is_null(*row)) {
+                candidates.extend(keys_of(sources.value(row)));
+            }
+        }
+    }
+    let there = exist(records, &candidates.keys().copied().collect());
+    for (id, told) in candidates {
+        if there.contains(&id) {
+            found.entry(id).or_insert(told);
+        }
+    }
+    Ok(found)
+}
+
+/// Every table on record, those of the same content once.
+fn tables(records: &Records) -> impl Iterator<Item = &TableManifest> {
+    let mut seen: BTreeSet<Digest> = BTreeSet::new();
+    let artifacts = records.stages().flat_map(|(_, node)| node.outputs.values());
+    artifacts.filter_map(move |artifact| match artifact {
+        Artifact::Table(table) if seen.insert(artifact.name()) => Some(table),
+        _ => None,
+    })
+}

@@ -1,0 +1,168 @@
+//! Samples that were forgotten: tombstones, which later runs honour, and the removal of what
+//! holds them.
+//!
+//! A tombstone is an immutable file `forgotten/<blake3>.json`. It holds sample ids and digests,
+//! no content. One that is damaged is an error, never passed over: a sample must not come back
+//! because a file was lost.
+
+use std::collections::BTreeSet;
+
+use dermflow_core::{BlobRef, Digest, Key, SampleId};
+use serde::{Deserialize, Serialize};
+
+use crate::Store;
+use crate::error::StoreError;
+use crate::find::names_in;
+use crate::gc::{Alone, forget, remove, remove_leftover};
+
+/// What was forgotten at one time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tombstone {
+    /// The samples. Source files of that content, and rows of that id, are passed over by
+    /// every later run.
+    pub samples: BTreeSet<SampleId>,
+    /// Blobs that held them and were removed.
+    pub blobs: BTreeSet<Digest>,
+    /// Artifacts that stay and were made from them.
+    pub marks: Vec<Mark>,
+}
+
+/// An artifact that was made from forgotten samples, and does not hold their rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mark {
+    /// The artifact's name.
+    pub artifact: Digest,
+    /// The action that made it.
+    pub action: Key,
+    /// The output port.
+    pub port: String,
+    /// `table`, `model` or `files`.
+    pub sort: String,
+}
+
+/// What is removed besides what the tombstone names.
+#[derive(Clone, Debug, Default)]
+pub struct Erasure {
+    /// Blobs.
+    pub blobs: Vec<BlobRef>,
+    /// Actions whose scratch folders go.
+    pub scratch: Vec<Key>,
+}
+
+impl Store {
+    /// All tombstones, by the digest of their files.
+    ///
+    /// # Errors
+    /// Where one can't be read, or is not what its name says.
+    pub fn tombstones(&self) -> Result<Vec<(Digest, Tombstone)>, StoreError> {
+        let folder = self.disk().at("forgotten");
+        let mut tombstones = Vec::new();
+        for name in names_in(&folder) {
+            let path = folder.join(&name);
+            let damaged = |reason: String| StoreError::Invalid {
+                message: format!("the tombstone {} {reason}", path.display()),
+                help: Some(
+                    "restore it from a copy; without it, samples that were forgotten would come back"
+                        .to_string(),
+                ),
+            };
+            let bytes = std::fs::read(&path).map_err(|error| StoreError::io("reading", &path, error))?;
+            let digest = Digest::of(&bytes);
+            if name != format!("{digest}.json") {
+                return Err(damaged("has other bytes than its name says".to_string()));
+            }
+            let tombstone =
+                serde_json::from_slice(&bytes).map_err(|error| damaged(format!("is none: {error}")))?;
+            tombstones.push((digest, tombstone));
+        }
+        Ok(tombstones)
+    }
+
+    /// Every sample that was forgotten.
+    ///
+    /// # Errors
+    /// As [`Store::tombstones`].
+    pub fn forgotten(&self) -> Result<BTreeSet<SampleId>, StoreError> {
+        let all = self.tombstones()?.into_iter();
+        Ok(all.flat_map(|(_, tombstone)| tombstone.samples).collect())
+    }
+
+    /// Puts a tombstone up, and then removes what it and `erasure` name, with what may hold
+    /// traces of it: half-written files, memos, set-aside copies, entries of source files.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] while another process has the store open; otherwise where a file
+    /// can't be written or removed. Doing it again finishes it.
+    pub fn erase(&self, tombstone: &Tombstone, erasure: &Erasure) -> Result<Digest, StoreError> {
+        let disk = self.disk().clone();
+        let _alone = Alone::with(&disk)?;
+        let bytes = serde_json::to_vec_pretty(tombstone)
+            .map_err(|error| StoreError::invalid(format!("a tombstone can't be JSON: {error}")))?;
+        let digest = Digest::of(&bytes);
+        let path = disk.at("forgotten").join(format!("{digest}.json"));
+        disk.replace_durably(&path, &bytes)?;
+        for blob in &erasure.blobs {
+            remove(&disk.blob_path(blob))?;
+            forget(&disk, &blob.digest);
+        }
+        for key in &erasure.scratch {
+            for name in [key.hex(), format!("{key}.lock")] {
+                remove_leftover(&disk, &disk.at("work").join(name))?;
+            }
+        }
+        for folder in ["tmp", "memos"] {
+            for name in names_in(&disk.at(folder)) {
+                remove(&disk.at(folder).join(name))?;
+            }
+        }
+        let removed: BTreeSet<String> = erasure.blobs.iter().map(|blob| blob.digest.hex()).collect();
+        for name in names_in(&disk.at("damaged")) {
+            if name.get(..64).is_some_and(|start| removed.contains(start)) {
+                remove(&disk.at("damaged").join(name))?;
+            }
+        }
+        let contents = tombstone.samples.iter();
+        let contents = contents.map(|sample| Digest::from_bytes(*sample.as_bytes()));
+        crate::source::forget_content(&disk, &contents.collect())?;
+        Ok(digest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::store;
+
+    #[test]
+    fn a_tombstone_stays_and_what_it_names_goes() {
+        let (_folder, store) = store();
+        assert!(store.forgotten().unwrap().is_empty());
+        let (gone, kept) = (
+            store.put_bytes(b"gone").unwrap(),
+            store.put_bytes(b"kept").unwrap(),
+        );
+        let sample = SampleId::of_content(b"a picture");
+        let tombstone = Tombstone {
+            samples: BTreeSet::from([sample]),
+            blobs: BTreeSet::from([gone.digest]),
+            marks: Vec::new(),
+        };
+        store.write_memo(&Digest::of(b"memo"), b"something").unwrap();
+        let erasure = Erasure {
+            blobs: vec![gone],
+            scratch: Vec::new(),
+        };
+        let digest = store.erase(&tombstone, &erasure).unwrap();
+        assert_eq!(store.erase(&tombstone, &erasure).unwrap(), digest);
+        assert_eq!(store.blobs(), [kept]);
+        assert_eq!(store.forgotten().unwrap(), BTreeSet::from([sample]));
+        assert_eq!(store.read_memo(&Digest::of(b"memo")), None);
+
+        let path = store.root().join("forgotten").join(format!("{digest}.json"));
+        let text = std::fs::read_to_string(&path).unwrap().replace("  ", " ");
+        std::fs::write(&path, text).unwrap();
+        assert!(store.forgotten().is_err());
+    }
+}

@@ -1,0 +1,147 @@
+//! `forget`: removes samples and all that holds them, and keeps them out of later runs.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use dermflow_core::Digest;
+use dermflow_lineage::forget::{Certificate, Plan, certificate};
+use dermflow_lineage::{Graph, Records, Samples};
+use dermflow_store::Store;
+use serde_json::json;
+
+use crate::exit::{Done, Failure};
+use crate::options::StoreOptions;
+use crate::text;
+use crate::verbs::trace;
+
+/// Forgets samples: removes every stored row and file of them, marks models and figures that were
+/// made from them, and keeps them out of every later run. Without --yes it only says what would
+/// go and what must run again.
+#[derive(Args)]
+pub struct Arguments {
+    /// As `trace` takes them; or the tombstone of an earlier forgetting, for its certificate.
+    #[arg(required = true, value_name = "SAMPLE")]
+    samples: Vec<String>,
+    #[command(flatten)]
+    store: StoreOptions,
+    /// Really forgets.
+    #[arg(long, conflicts_with = "dry_run")]
+    yes: bool,
+    /// Only says what would go: what happens without --yes, too.
+    #[arg(long)]
+    dry_run: bool,
+    /// Removes models that were trained on them as well, instead of marking them.
+    #[arg(long)]
+    models: bool,
+    /// Where the certificate is written: what was removed, and what replaced it.
+    #[arg(long, value_name = "FILE", default_value = "forgotten.json")]
+    certificate: PathBuf,
+    /// Where runs laid results out. Left out: `results` beside the store.
+    #[arg(long, value_name = "FOLDER")]
+    results: Option<PathBuf>,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The chain of journals stays valid: a forgetting is one more of them.
+pub fn run(arguments: &Arguments) -> Done {
+    let store = arguments.store.open_existing()?;
+    let records = Records::read(&store)?;
+    if let Some(tombstone) = tombstone(&store, &arguments.samples)? {
+        return tell_certificate(arguments, &certificate(&records, &tombstone)?);
+    }
+    let samples = Samples::find(&records, &arguments.samples)?;
+    let results = arguments.results.clone().unwrap_or_else(|| arguments.store.results());
+    let graph = Graph::of(&records);
+    let plan = Plan::of(&records, &graph, samples, Some(&results), arguments.models)?;
+    if !arguments.yes {
+        match arguments.json {
+            true => println!("{:#}", json!({"plan": plan, "removed": false})),
+            false => tell(&plan),
+        }
+        return Ok(());
+    }
+    let certificate = plan.apply(&records)?;
+    tell_certificate(arguments, &certificate)
+}
+
+/// The one tombstone that is named, if it is one.
+fn tombstone(store: &Store, names: &[String]) -> Result<Option<Digest>, Failure> {
+    let [name] = names else { return Ok(None) };
+    let all = store.tombstones()?.into_iter();
+    let fitting: Vec<Digest> = all
+        .map(|(digest, _)| digest)
+        .filter(|digest| name.len() >= 6 && digest.hex().starts_with(name.as_str()))
+        .collect();
+    match fitting.as_slice() {
+        [one] => Ok(Some(*one)),
+        _ => Ok(None),
+    }
+}
+
+fn tell(plan: &Plan) {
+    trace::tell(&plan.trace);
+    let rows: Vec<Vec<String>> = plan
+        .removals
+        .iter()
+        .map(|one| {
+            let why = one.why.clone();
+            vec![one.name.clone(), one.blob.short(), text::bytes(one.bytes), why]
+        })
+        .collect();
+    println!(
+        "\nwould remove {} blobs, {}",
+        text::count(rows.len() as u64),
+        text::bytes(plan.bytes())
+    );
+    print!("{}", text::table(&["of", "blob", "size", "why"], &rows));
+    if !plan.marks.is_empty() {
+        let names: Vec<&str> = plan.marks.iter().map(|(name, _)| name.as_str()).collect();
+        println!("would mark {}", names.join(", "));
+    }
+    println!("the next run would compute anew: {}", plan.reruns.join(", "));
+    for path in &plan.sources {
+        println!("outside of the store, yours to remove: {}", path.display());
+    }
+    for path in &plan.results {
+        println!("a result that the next run replaces: {}", path.display());
+    }
+    if !plan.forgotten_before.is_empty() {
+        println!("{} of them were forgotten before", plan.forgotten_before.len());
+    }
+    println!("nothing was removed: add --yes to forget");
+}
+
+fn tell_certificate(arguments: &Arguments, certificate: &Certificate) -> Done {
+    let path = &arguments.certificate;
+    let written = serde_json::to_vec_pretty(certificate).map_err(|error| error.to_string());
+    let written = written.and_then(|text| std::fs::write(path, text).map_err(|error| error.to_string()));
+    written.map_err(|error| Failure::new(format!("writing {}: {error}", path.display())))?;
+    if arguments.json {
+        println!("{:#}", json!(certificate));
+        return Ok(());
+    }
+    println!(
+        "{} samples forgotten: {} blobs removed, {} artifacts marked, sealed as number {} in {}",
+        certificate.samples.len(),
+        text::count(certificate.removed.len() as u64),
+        text::count(certificate.marked.len() as u64),
+        certificate.seal_number,
+        certificate.journal
+    );
+    let waiting = certificate.replaced.iter().filter(|one| one.now.is_none()).count();
+    println!("certificate: {}", path.display());
+    if waiting > 0 {
+        println!(
+            "{waiting} artifacts are not replaced yet: run the pipelines again, then \
+             `dermflow forget {} --certificate {}` adds what replaced them",
+            certificate.tombstone.short(),
+            path.display()
+        );
+    }
+    for path in &certificate.outside {
+        println!("outside of the store: {path}");
+    }
+    Ok(())
+}
