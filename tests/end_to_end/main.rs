@@ -1,5 +1,6 @@
 //! End-to-end tests through the program, one module per promise.
 
+mod audit;
 mod caching;
 mod classifying;
 mod columns_and_rows;

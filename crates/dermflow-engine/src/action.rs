@@ -251,8 +251,9 @@ impl Action {
     }
 }
 
-/// The forgotten samples, for an action that has tables and no inputs: rows enter there. A map
-/// over files is not among them, because forgotten files are missing in its listing.
+/// The forgotten samples, for an action by which rows enter: one that has tables, and no inputs
+/// or source files that it reads itself. A map over files is not among them, because forgotten
+/// files are missing in its listing; a program with inputs isn't, because its files are scripts.
 fn forgotten_rows(
     kind: &dyn Kind,
     parameters: &Parameters,
@@ -260,14 +261,17 @@ fn forgotten_rows(
     sources: &Sources,
 ) -> Result<Option<Arc<BTreeSet<SampleId>>>, StageError> {
     let forgotten = sources.forgotten()?;
-    if forgotten.is_empty() || !inputs.is_empty() || kind.shape(parameters) == Shape::MapFiles {
+    let reads_files = !kind.sources(parameters).is_empty() && kind.tool(parameters).is_none();
+    let enters = inputs.is_empty() || reads_files;
+    if forgotten.is_empty() || !enters || kind.shape(parameters) == Shape::MapFiles {
         return Ok(None);
     }
-    let ports = kind.outputs(parameters, &InputTypes::new()).unwrap_or_default();
-    let has_table = ports
-        .iter()
-        .any(|port| matches!(port.port_type, PortType::Table(_)));
-    Ok(has_table.then_some(forgotten))
+    if inputs.is_empty() {
+        let ports = kind.outputs(parameters, &InputTypes::new()).unwrap_or_default();
+        let is_table = |port: &OutputPort| matches!(port.port_type, PortType::Table(_));
+        return Ok(ports.iter().any(is_table).then_some(forgotten));
+    }
+    Ok(Some(forgotten))
 }
 
 fn forgotten_digest(samples: &BTreeSet<SampleId>) -> (String, SourceDigest) {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use dermflow_core::{
     Artifact, FILES_PORT, NamedFile, OutputPort, PortType, SampleId, StageContext, StageError, TableFiles,
@@ -367,7 +367,8 @@ impl TableWriter for OutputWriter {
     }
 }
 
-/// The rows of other samples than these.
+/// The rows of other samples than these. A refusal has no sample's id, so of refusals those go
+/// that name a forgotten sample: `no sample is called `a/b.jpg``.
 fn without(batch: &RecordBatch, forgotten: &BTreeSet<SampleId>) -> Result<RecordBatch, StageError> {
     let ids = batch.columns().first().and_then(|ids| ids.as_fixed_size_binary_opt());
     let Some(ids) = ids else {
@@ -378,6 +379,13 @@ fn without(batch: &RecordBatch, forgotten: &BTreeSet<SampleId>) -> Result<Record
         let id = id.and_then(|id| <[u8; 32]>::try_from(id).ok());
         id.is_none_or(|id| !forgotten.contains(&SampleId::from_bytes(id)))
     };
-    let kept: BooleanArray = ids.iter().map(|id| Some(stays(id))).collect();
+    let reasons = batch.column_by_name("reason").and_then(|column| column.as_string_opt::<i32>());
+    let names = |row: usize| {
+        let reason = reasons.filter(|reasons| reasons.is_valid(row)).map(|reasons| reasons.value(row));
+        let mut quoted = reason.unwrap_or_default().split('`').skip(1).step_by(2);
+        quoted.any(|name| forgotten.contains(&SampleId::of_key(name)))
+    };
+    let rows = ids.iter().enumerate();
+    let kept: BooleanArray = rows.map(|(row, id)| Some(stays(id) && !names(row))).collect();
     Ok(arrow::compute::filter_record_batch(batch, &kept)?)
 }

@@ -146,7 +146,7 @@ impl Plan {
     pub fn apply(&self, records: &Records) -> Result<Certificate, StageError> {
         let store = records.store();
         let tombstone = Tombstone {
-            samples: self.trace.samples.set(),
+            samples: self.trace.samples.set().union(&self.trace.samples.names).copied().collect(),
             blobs: self.removals.iter().map(|removal| removal.blob).collect(),
             marks: self.marks.iter().map(|(_, mark)| mark.clone()).collect(),
         };

@@ -23,6 +23,7 @@
 
 pub mod diff;
 pub mod drawing;
+pub mod export;
 pub mod forget;
 pub mod graph;
 mod index;

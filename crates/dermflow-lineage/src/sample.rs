@@ -28,6 +28,9 @@ pub struct Samples {
     pub asked: Vec<String>,
     /// The samples, with the words that say how they were found.
     pub ids: BTreeMap<SampleId, String>,
+    /// The ids that rows about the same images would have, whether or not there are any.
+    #[serde(skip)]
+    pub names: BTreeSet<SampleId>,
 }
 
 impl Samples {
@@ -38,11 +41,13 @@ impl Samples {
     pub fn find(records: &Records, names: &[String]) -> Result<Samples, StageError> {
         let mut samples = Samples {
             asked: names.to_vec(),
-            ids: BTreeMap::new(),
+            ..Samples::default()
         };
         for name in names {
             let (found, by_text) = named(records, name)?;
-            samples.ids.extend(linked(records, found, by_text)?);
+            let (ids, keys) = linked(records, found, by_text)?;
+            samples.ids.extend(ids);
+            samples.names.extend(keys);
         }
         Ok(samples)
     }
@@ -162,18 +167,22 @@ fn keys_of(source: &str) -> [(SampleId, String); 3] {
     [source, base, stem].map(|key| (SampleId::of_key(key), format!("the row that a table calls {key}")))
 }
 
-/// Adds the other ids of the same images. A name that was found as a text may stand in a table
-/// without images, so there the images are looked for as well.
-fn linked(records: &Records, mut found: Named, by_text: bool) -> Result<Named, StageError> {
+/// Adds the other ids of the same images, and gives the keys that such rows would have. A name
+/// that was found as a text may stand in a table without images, so there the images are looked
+/// for as well.
+fn linked(
+    records: &Records,
+    mut found: Named,
+    by_text: bool,
+) -> Result<(Named, BTreeSet<SampleId>), StageError> {
     let mut candidates: Named = Named::new();
     if by_text {
         for (id, source) in texts(records, "source") {
             let keys = keys_of(&source);
             if keys.iter().any(|(key, _)| found.contains_key(key)) {
-                candidates.insert(id, format!("the image {source}"));
+                found.insert(id, format!("the image {source}"));
             }
         }
-        found.extend(std::mem::take(&mut candidates));
     }
     let ids = found.keys().copied().collect();
     let rows = Rows::of(records, &ids);
@@ -194,13 +203,30 @@ fn linked(records: &Records, mut found: Named, by_text: bool) -> Result<Named, S
             }
         }
     }
+    if candidates.is_empty() {
+        return Ok((found, BTreeSet::new()));
+    }
+    // `1.jpg` may be another image's name as well: such a name says nothing.
+    let mut owners: BTreeMap<SampleId, BTreeSet<SampleId>> = BTreeMap::new();
+    for (id, source) in texts(records, "source") {
+        for (key, _) in keys_of(&source) {
+            if candidates.contains_key(&key) {
+                owners.entry(key).or_default().insert(id);
+            }
+        }
+    }
+    candidates.retain(|key, _| {
+        let others = owners.get(key).into_iter().flatten();
+        others.clone().all(|id| found.contains_key(id))
+    });
     let there = exist(records, &candidates.keys().copied().collect());
+    let keys = candidates.keys().copied().collect();
     for (id, told) in candidates {
         if there.contains(&id) {
             found.entry(id).or_insert(told);
         }
     }
-    Ok(found)
+    Ok((found, keys))
 }
 
 /// Every table on record, those of the same content once.

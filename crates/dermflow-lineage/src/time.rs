@@ -19,11 +19,6 @@ pub fn seconds(seconds: f64) -> String {
     }
 }
 
-/// Now, in seconds since 1970.
-pub fn now() -> f64 {
-    dermflow_store::now() as f64 / 1e9
-}
-
 #[cfg(test)]
 mod tests {
     #[test]

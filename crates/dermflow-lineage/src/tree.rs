@@ -109,7 +109,7 @@ impl Tree<'_> {
                 _ = writeln!(out, "{indent}(shown above)");
                 continue;
             }
-            for line in runs(self.records, key) {
+            if let Some(line) = runs(self.records, key) {
                 _ = writeln!(out, "{indent}{line}");
             }
             let shown = record.outputs.iter().filter(|(port, _)| !port.starts_with('.'));

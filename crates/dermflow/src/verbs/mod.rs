@@ -6,6 +6,7 @@ pub mod completions;
 pub mod diff;
 pub mod exec;
 pub mod export;
+pub mod export_lineage;
 pub mod forget;
 pub mod gc;
 pub mod graph;

@@ -51,6 +51,9 @@ pub fn run(arguments: &Arguments) -> Done {
         located.key.digest().short(),
         located.port
     );
+    if store.tombstones()?.iter().any(|(_, stone)| stone.marks.iter().any(|mark| mark.artifact == artifact.name())) {
+        println!("made from samples that were forgotten since");
+    }
     match artifact {
         Artifact::Table(table) => {
             let shown = show_table(&store, table, arguments.rows);

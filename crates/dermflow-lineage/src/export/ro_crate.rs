@@ -1,0 +1,286 @@
+//! RO-Crate 1.1 with the profiles Process, Workflow and Provenance Run Crate 0.5.
+//!
+//! The workflow is what the records say was run, as a JSON file of the crate: pipeline files may
+//! have changed since. Steps, tools and actions are what the profile asks for; artifacts that
+//! lie in the crate are files or folders of it, all others are named by their digests.
+
+use std::collections::BTreeMap;
+
+use dermflow_core::{Artifact, Digest};
+use serde_json::{Value, json};
+
+use super::{HOME, Story, Told, inputs, leaves, shown, source_digest, times};
+use crate::time;
+
+/// The workflow's file in the crate.
+const WORKFLOW: &str = "workflow.json";
+
+/// A crate, but for the data in it.
+pub struct Crate {
+    /// `ro-crate-metadata.json`.
+    pub metadata: Value,
+    /// `workflow.json`.
+    pub workflow: Value,
+}
+
+/// The crate of a story. `files` are the artifacts that lie in it, by their relative paths (with
+/// `/` at the end for a folder); `licence` is an address, where it is known.
+pub fn ro_crate(story: &Story, files: &BTreeMap<Digest, String>, licence: Option<&str>) -> Crate {
+    let mut graph = vec![json!({
+        "@id": "ro-crate-metadata.json", "@type": "CreativeWork", "about": {"@id": "./"},
+        "conformsTo": [reference("https://w3id.org/ro/crate/1.1"), reference(WORKFLOW_CRATE)],
+    })];
+    graph.push(root(story, files, licence));
+    graph.extend(profiles());
+    if licence.is_none() {
+        graph.push(json!({"@id": "#licence", "@type": "CreativeWork", "name": "not stated",
+            "description": "The licence of the data and results was not stated when this crate was written."}));
+    }
+    let entity = Entity { files };
+    graph.push(workflow(story));
+    graph.push(json!({"@id": "#language", "@type": "ComputerLanguage", "name": "dermflow",
+        "url": {"@id": HOME}, "identifier": {"@id": HOME}}));
+    graph.extend(formal_parameters(story));
+    graph.extend(tools(story));
+    graph.extend(artifacts(story, &entity));
+    graph.extend(runs(story, &entity));
+    for (place, one) in story.told.iter().enumerate() {
+        graph.extend(step(one, place, &entity));
+    }
+    let metadata = json!({
+        "@context": ["https://w3id.org/ro/crate/1.1/context", "https://w3id.org/ro/terms/workflow-run/context"],
+        "@graph": graph,
+    });
+    Crate {
+        metadata,
+        workflow: described(story),
+    }
+}
+
+const WORKFLOW_CRATE: &str = "https://w3id.org/workflowhub/workflow-ro-crate/1.0";
+const PROFILES: [(&str, &str, &str); 4] = [
+    ("https://w3id.org/ro/wfrun/process/0.5", "Process Run Crate", "0.5"),
+    ("https://w3id.org/ro/wfrun/workflow/0.5", "Workflow Run Crate", "0.5"),
+    ("https://w3id.org/ro/wfrun/provenance/0.5", "Provenance Run Crate", "0.5"),
+    (WORKFLOW_CRATE, "Workflow RO-Crate", "1.0"),
+];
+
+fn reference(id: impl Into<String>) -> Value {
+    json!({"@id": id.into()})
+}
+
+fn references(ids: impl IntoIterator<Item = String>) -> Value {
+    ids.into_iter().map(reference).collect()
+}
+
+fn root(story: &Story, files: &BTreeMap<Digest, String>, licence: Option<&str>) -> Value {
+    let parts = std::iter::once(WORKFLOW.to_string()).chain(files.values().cloned());
+    let named: Vec<String> = story
+        .results
+        .iter()
+        .map(|(key, port)| match story.told.iter().find(|one| one.key == *key) {
+            Some(one) => format!("{}.{port}", one.stage),
+            None => port.clone(),
+        })
+        .collect();
+    json!({
+        "@id": "./", "@type": "Dataset",
+        "name": format!("{}: {}", story.pipeline, named.join(", ")),
+        "description": format!("How {} came about: every action with its parameters, inputs, outputs and times, as \
+                                recorded when it ran.", named.join(", ")),
+        "datePublished": time::utc(story.ended()),
+        "license": reference(licence.unwrap_or("#licence")),
+        "conformsTo": PROFILES.iter().map(|(id, _, _)| reference(*id)).collect::<Value>(),
+        "hasPart": references(parts),
+        "mainEntity": reference(WORKFLOW),
+        "mentions": [reference("#run")],
+    })
+}
+
+fn profiles() -> Vec<Value> {
+    let all = PROFILES.iter();
+    all.map(|(id, name, version)| json!({"@id": id, "@type": "CreativeWork", "name": name, "version": version}))
+        .collect()
+}
+
+fn tool_id(one: &Told) -> String {
+    format!("#tool-{}-v{}", one.record.manifest.kind, one.record.manifest.version)
+}
+
+fn step_id(one: &Told) -> String {
+    format!("#step-{}", one.key.digest().short())
+}
+
+fn action_id(one: &Told) -> String {
+    format!("#action-{}", one.key)
+}
+
+/// How artifacts and sources are named in the crate.
+struct Entity<'a> {
+    files: &'a BTreeMap<Digest, String>,
+}
+
+impl Entity<'_> {
+    fn artifact(&self, name: &Digest) -> String {
+        let file = self.files.get(name).cloned();
+        file.unwrap_or_else(|| format!("#artifact-{name}"))
+    }
+
+    fn source(&self, digest: &Digest) -> String {
+        format!("#source-{digest}")
+    }
+}
+
+fn workflow(story: &Story) -> Value {
+    let mut tools: Vec<String> = story.told.iter().map(tool_id).collect();
+    tools.sort();
+    tools.dedup();
+    let sources = story.sources().into_keys().map(|digest| format!("#parameter-{}", digest.short()));
+    let results = story.results.iter().map(|(key, port)| output_parameter(story, key, port));
+    json!({
+        "@id": WORKFLOW, "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
+        "name": story.pipeline, "programmingLanguage": reference("#language"), "encodingFormat": "application/json",
+        "hasPart": references(tools), "step": references(story.told.iter().map(step_id)),
+        "input": references(sources), "output": references(results),
+    })
+}
+
+fn output_parameter(story: &Story, key: &dermflow_core::Key, port: &str) -> String {
+    let stage = story.told.iter().find(|one| one.key == *key).map_or("", |one| &one.stage);
+    format!("#output-{}-{port}", stage.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-"))
+}
+
+/// What the workflow takes and gives.
+fn formal_parameters(story: &Story) -> Vec<Value> {
+    let sources = story.sources().into_iter().map(|(digest, title)| {
+        json!({"@id": format!("#parameter-{}", digest.short()), "@type": "FormalParameter",
+            "additionalType": "CreativeWork", "name": title})
+    });
+    let results = story.results.iter().map(|(key, port)| {
+        json!({"@id": output_parameter(story, key, port), "@type": "FormalParameter",
+            "additionalType": "CreativeWork", "name": port})
+    });
+    let mut all: Vec<Value> = sources.chain(results).collect();
+    all.dedup_by(|a, b| a["@id"] == b["@id"]);
+    all
+}
+
+fn tools(story: &Story) -> Vec<Value> {
+    let by_id: BTreeMap<String, &Told> = story.told.iter().map(|one| (tool_id(one), one)).collect();
+    let tools = by_id.into_iter().map(|(id, one)| {
+        let manifest = &one.record.manifest;
+        json!({"@id": id, "@type": "SoftwareApplication", "name": manifest.kind,
+            "softwareVersion": manifest.version.to_string(), "isPartOf": reference("#engine")})
+    });
+    tools.collect()
+}
+
+fn artifacts(story: &Story, entity: &Entity<'_>) -> Vec<Value> {
+    let results: BTreeMap<Digest, String> = story
+        .results
+        .iter()
+        .filter_map(|(key, port)| {
+            let one = story.told.iter().find(|one| one.key == *key)?;
+            let artifact = one.record.outputs.get(port)?;
+            Some((artifact.name(), output_parameter(story, key, port)))
+        })
+        .collect();
+    let artifacts = story.artifacts().into_iter().map(|(name, (title, artifact))| {
+        let id = entity.artifact(&name);
+        let sort = match id.strip_prefix('#') {
+            Some(_) => "CreativeWork",
+            None if id.ends_with('/') => "Dataset",
+            None => "File",
+        };
+        let mut told = json!({"@id": id, "@type": sort, "name": title, "identifier": format!("blake3:{name}")});
+        if let Some(artifact) = artifact {
+            told["contentSize"] = artifact.bytes().to_string().into();
+            told["description"] = format!("{} of {} rows or files", artifact.sort(), artifact.rows()).into();
+            let format = match artifact {
+                Artifact::Table(_) => Some("application/vnd.apache.parquet"),
+                Artifact::Model(_) => Some("application/octet-stream"),
+                Artifact::Files(_) => None,
+            };
+            if let (Some(format), "File") = (format, sort) {
+                told["encodingFormat"] = format.into();
+            }
+        }
+        if let Some(parameter) = results.get(&name) {
+            told["exampleOfWork"] = reference(parameter.clone());
+        }
+        told
+    });
+    let sources = story.sources().into_iter().map(|(digest, title)| {
+        json!({"@id": entity.source(&digest), "@type": "CreativeWork", "name": title,
+            "identifier": format!("blake3:{digest}"),
+            "exampleOfWork": reference(format!("#parameter-{}", digest.short()))})
+    });
+    artifacts.chain(sources).collect()
+}
+
+/// The run of the workflow, and that of the engine.
+fn runs(story: &Story, entity: &Entity<'_>) -> Vec<Value> {
+    let results = story.results.iter().filter_map(|(key, port)| {
+        let one = story.told.iter().find(|one| one.key == *key)?;
+        Some(entity.artifact(&one.record.outputs.get(port)?.name()))
+    });
+    let sources = story.sources().into_keys().map(|digest| entity.source(&digest));
+    let program = story.told.last().map_or("dermflow", |one| &one.record.making.program);
+    let (name, version) = program.split_once(' ').unwrap_or((program, "unknown"));
+    let (start, end) = (time::utc(story.started()), time::utc(story.ended()));
+    vec![
+        json!({"@id": "#run", "@type": "CreateAction", "name": format!("Run of {}", story.pipeline),
+            "instrument": reference(WORKFLOW), "object": references(sources), "result": references(results),
+            "startTime": start, "endTime": end,
+            "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"}}),
+        json!({"@id": "#engine", "@type": "SoftwareApplication", "name": name, "softwareVersion": version,
+            "url": {"@id": HOME}}),
+        json!({"@id": "#engine-run", "@type": "OrganizeAction", "name": format!("Run of {program}"),
+            "instrument": reference("#engine"), "result": reference("#run"),
+            "object": references(story.told.iter().map(|one| format!("#control-{}", one.key))),
+            "startTime": start, "endTime": end}),
+    ]
+}
+
+fn step(one: &Told, place: usize, entity: &Entity<'_>) -> Vec<Value> {
+    let record = &one.record;
+    let (start, end) = times(record);
+    let mut told = vec![
+        json!({"@id": step_id(one), "@type": "HowToStep", "name": one.stage, "position": place.to_string(),
+            "workExample": reference(tool_id(one))}),
+        json!({"@id": format!("#control-{}", one.key), "@type": "ControlAction",
+            "name": format!("orchestrate {}", one.stage), "instrument": reference(step_id(one)),
+            "object": reference(action_id(one)), "startTime": start, "endTime": end}),
+    ];
+    let mut objects: Vec<String> = inputs(record)
+        .map(|(_, ancestor)| entity.artifact(&ancestor.artifact))
+        .collect();
+    objects.extend(record.manifest.sources.values().map(|source| entity.source(&source_digest(source))));
+    let seed = record.manifest.seed.map(|seed| ("seed".to_string(), seed.to_string()));
+    for (path, value) in leaves(&record.manifest.parameters).into_iter().chain(seed) {
+        let id = format!("#value-{}-{path}", one.key.digest().short());
+        told.push(json!({"@id": id, "@type": "PropertyValue", "name": path, "value": value}));
+        objects.push(id);
+    }
+    objects.sort();
+    objects.dedup();
+    told.push(json!({
+        "@id": action_id(one), "@type": "CreateAction", "name": format!("Run of {}", one.stage),
+        "instrument": reference(tool_id(one)), "object": references(objects),
+        "result": references(shown(record).map(|(_, artifact)| entity.artifact(&artifact.name()))),
+        "startTime": start, "endTime": end,
+        "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
+    }));
+    told
+}
+
+/// The workflow as the records say it was run.
+fn described(story: &Story) -> Value {
+    let stages = story.told.iter().map(|one| {
+        let manifest = &one.record.manifest;
+        json!({"stage": one.stage, "action": one.key, "manifest": manifest, "inputs": one.record.ancestry,
+            "outputs": shown(&one.record).map(|(port, artifact)| (port.clone(), json!(artifact.name())))
+                .collect::<serde_json::Map<_, _>>()})
+    });
+    json!({"name": story.pipeline, "stages": stages.collect::<Vec<_>>()})
+}

@@ -1,0 +1,131 @@
+//! `export-lineage`: lineage for other tools.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use dermflow_core::{Artifact, Digest, Key, StageError};
+use dermflow_lineage::diff::Side;
+use dermflow_lineage::export::{Story, open_lineage, prov_json, ro_crate};
+use dermflow_lineage::{Graph, Records};
+use dermflow_store::Store;
+
+use crate::exit::{Done, Failure};
+use crate::lookup::locate;
+use crate::options::StoreOptions;
+
+/// Writes the lineage of artifacts, or of all results of a run, for other tools: an RO-Crate
+/// (Provenance Run Crate), W3C PROV-JSON, or OpenLineage events.
+#[derive(Args)]
+pub struct Arguments {
+    /// `stage.port`, a digest prefix, a result file, or a run by its journal's name.
+    #[arg(required = true, value_name = "ARTIFACT")]
+    artifacts: Vec<String>,
+    #[command(flatten)]
+    store: StoreOptions,
+    /// In which form.
+    #[arg(long, value_enum)]
+    format: Format,
+    /// Where to write it: a new folder for a crate, a file otherwise. Left out: standard output.
+    #[arg(long, value_name = "PATH")]
+    to: Option<PathBuf>,
+    /// Leaves the results themselves out of a crate.
+    #[arg(long)]
+    without_data: bool,
+    /// The address of the licence that a crate states.
+    #[arg(long, value_name = "URL")]
+    licence: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Format {
+    /// An RO-Crate: a folder with `ro-crate-metadata.json`.
+    RoCrate,
+    /// W3C PROV-JSON.
+    Prov,
+    /// OpenLineage events, one a line.
+    Openlineage,
+}
+
+/// The story is the same in every form.
+pub fn run(arguments: &Arguments) -> Done {
+    let store = arguments.store.open_existing()?;
+    let records = Records::read(&store)?;
+    let graph = Graph::of(&records);
+    let results = results(&store, &records, &arguments.artifacts)?;
+    let story = Story::of(&records, &graph, &results)?;
+    match arguments.format {
+        Format::Prov => write(arguments, &format!("{:#}\n", prov_json(&story))),
+        Format::Openlineage => {
+            let lines: String = open_lineage(&story).iter().map(|event| format!("{event}\n")).collect();
+            write(arguments, &lines)
+        }
+        Format::RoCrate => {
+            let folder = arguments
+                .to
+                .as_deref()
+                .ok_or_else(|| Failure::new("a crate is a folder: say where with --to FOLDER"))?;
+            write_crate(arguments, &records, &story, &results, folder)
+        }
+    }
+}
+
+fn results(store: &Store, records: &Records, names: &[String]) -> Result<Vec<(Key, String)>, Failure> {
+    let mut results = Vec::new();
+    for name in names {
+        if let Some(run) = Side::run(records, name) {
+            for key in run.stages.values() {
+                let ports = records.node(key).into_iter().flat_map(|node| node.shown());
+                results.extend(ports.map(|(port, _)| (*key, port.to_string())));
+            }
+            continue;
+        }
+        let located = locate(store, name)?;
+        results.push(records.stage_of(&located.key, &located.port));
+    }
+    Ok(results)
+}
+
+fn write(arguments: &Arguments, text: &str) -> Done {
+    match &arguments.to {
+        None => print!("{text}"),
+        Some(path) => std::fs::write(path, text).map_err(|error| StageError::io("writing", path, &error))?,
+    }
+    Ok(())
+}
+
+fn write_crate(
+    arguments: &Arguments,
+    records: &Records,
+    story: &Story,
+    results: &[(Key, String)],
+    folder: &Path,
+) -> Done {
+    if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Failure::new(format!("{} is a folder with things in it", folder.display())));
+    }
+    let data = folder.join("data");
+    let made = std::fs::create_dir_all(if arguments.without_data { folder } else { &data });
+    made.map_err(|error| StageError::io("creating", folder, &error))?;
+    let mut files: BTreeMap<Digest, String> = BTreeMap::new();
+    for (key, port) in results.iter().filter(|_| !arguments.without_data) {
+        let Some(artifact) = records.node(key).and_then(|node| node.outputs.get(port)) else {
+            continue;
+        };
+        let title = records.output_title(key, port).replace([':', '/'], "-");
+        let (name, id) = match artifact {
+            Artifact::Table(_) => (format!("{title}.parquet"), format!("data/{title}.parquet")),
+            Artifact::Model(_) => (format!("{title}.safetensors"), format!("data/{title}.safetensors")),
+            Artifact::Files(_) => (title.clone(), format!("data/{title}/")),
+        };
+        dermflow_engine::export(records.store(), artifact, &data.join(name))?;
+        files.insert(artifact.name(), id);
+    }
+    let written = ro_crate(story, &files, arguments.licence.as_deref());
+    for (name, content) in [("ro-crate-metadata.json", written.metadata), ("workflow.json", written.workflow)] {
+        let path = folder.join(name);
+        let written = std::fs::write(&path, format!("{content:#}\n"));
+        written.map_err(|error| StageError::io("writing", &path, &error))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! `forget`: what it says, what it removes, and that the next run is the run that never knew.
+
+use std::collections::BTreeMap;
+
+use dermflow_tests::Project;
+use serde_json::Value;
+
+use super::{OTHER, PATIENT, files_of, json, ran, written};
+use crate::project::{digests, files_below, journals_are_sound};
+
+/// Bytes of any stored file that name a patient or hold a photo of theirs.
+fn traces(project: &Project, patient: &str, photos: &[Vec<u8>]) -> Vec<String> {
+    let mut found = Vec::new();
+    for path in files_below(&project.at(".dermflow")) {
+        let bytes = std::fs::read(&path).unwrap();
+        let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+        if holds(patient.as_bytes()) || photos.iter().any(|photo| holds(photo)) {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_forgetting_is_told_first_and_nothing_is_touched() {
+    let project = ran();
+    let before: Vec<_> = files_below(&project.at(".dermflow"));
+    for arguments in [vec!["forget", PATIENT], vec!["forget", PATIENT, "--dry-run"]] {
+        let told = project.done(&arguments).out;
+        for words in ["would remove", "holds rows of them", "would mark", "labels.csv", "nothing was removed", PATIENT] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+    }
+    assert_eq!(files_below(&project.at(".dermflow")), before);
+    assert!(!project.at("forgotten.json").exists());
+}
+
+#[test]
+fn forget_then_run_is_the_run_without_them_from_scratch() {
+    let project = ran();
+    let before = digests(&project);
+    project.done(&["forget", PATIENT, "--yes"]);
+    let run = project.run(&["run"]);
+    assert!(run.executed() > 0);
+    let fresh = written(Some(PATIENT));
+    fresh.run(&["run"]);
+    let (now, expected) = (digests(&project), digests(&fresh));
+    assert_eq!(now, expected);
+    assert_ne!(now, before);
+    // And nothing more is to be done, nor does anything come back.
+    assert_eq!(project.run(&["run"]).executed(), 0);
+    assert_eq!(project.run(&["run", "--rehash"]).executed(), 0);
+    assert_eq!(digests(&project), expected);
+    let verified = project.ended(&["verify"]);
+    assert_eq!(verified.code, Some(0), "{}", verified.out);
+    journals_are_sound(&project);
+    let trace = json(&project, &["trace", &files_of(&project, PATIENT)[0], "--json"]);
+    assert!(
+        trace["reached"].as_array().unwrap().iter().all(|one| one["level"] != "rows"),
+        "{trace:#}"
+    );
+}
+
+#[test]
+fn nothing_in_the_store_names_or_shows_whom_was_forgotten() {
+    let project = ran();
+    let photos: Vec<Vec<u8>> = files_of(&project, PATIENT)
+        .iter()
+        .map(|name| std::fs::read(project.at(name)).unwrap())
+        .collect();
+    project.done(&["forget", PATIENT, "--yes"]);
+    project.run(&["run"]);
+    // The index of source files names those that lie in the folders still, which are the user's.
+    let left: Vec<String> = traces(&project, PATIENT, &photos)
+        .into_iter()
+        .filter(|path| !path.ends_with("/sources"))
+        .collect();
+    assert_eq!(left, Vec::<String>::new());
+    assert!(!traces(&project, OTHER, &[]).is_empty(), "the search finds nobody");
+}
+
+#[test]
+fn the_certificate_says_what_went_what_stays_and_what_came_instead() {
+    let project = ran();
+    let before = digests(&project);
+    project.done(&["forget", PATIENT, "--yes", "--certificate", "paper.json"]);
+    let read = |project: &Project| -> Value { serde_json::from_str(&project.read("paper.json")).unwrap() };
+    let certificate = read(&project);
+    assert_eq!(certificate["asked"], serde_json::json!([PATIENT]));
+    assert_eq!(certificate["chain_is_sound"], true);
+    assert_eq!(certificate["all_absent"], true);
+    assert!(certificate["removed"].as_array().unwrap().len() >= 8);
+    let outside = certificate["outside"].to_string();
+    assert!(outside.contains("labels.csv") && outside.contains(PATIENT), "{outside}");
+    let replaced = certificate["replaced"].as_array().unwrap();
+    assert!(replaced.iter().all(|one| one["now"].is_null()));
+
+    project.run(&["run"]);
+    let tombstone = certificate["tombstone"].as_str().unwrap();
+    project.done(&["forget", &tombstone[..12], "--certificate", "paper.json"]);
+    let after = digests(&project);
+    let replaced = read(&project)["replaced"].as_array().unwrap().clone();
+    let mut checked = BTreeMap::new();
+    for one in &replaced {
+        let name = one["name"].as_str().unwrap();
+        if let (Some(was), Some(now)) = (before.get(name), after.get(name)) {
+            assert_eq!(one["was"], was.as_str(), "{name}");
+            assert_eq!(one["now"], now.as_str(), "{name}");
+            checked.insert(name, one["became"].as_str().unwrap());
+        }
+    }
+    assert_eq!(checked.get("labels.labels"), Some(&"removed"), "{replaced:#?}");
+    assert_eq!(checked.get("report.text"), Some(&"removed"));
+    assert_eq!(checked.get("scores.metrics"), Some(&"marked"));
+}
+
+#[test]
+fn a_model_that_knows_them_is_marked_or_goes_with_them() {
+    for models in [false, true] {
+        let project = ran();
+        let model = digests(&project)["classifier.model"].clone();
+        let reached = json(&project, &["trace", PATIENT, "--json"]);
+        let learned = reached["reached"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|one| one["name"] == "classifier.model" && one["level"] == "from");
+        assert!(learned, "the test needs a patient whom the model learns from");
+        let mut arguments = vec!["forget", PATIENT, "--yes"];
+        arguments.extend(models.then_some("--models"));
+        project.done(&arguments);
+        let shown = project.done(&["show", &model]).out;
+        assert!(shown.contains("forgotten"), "{shown}");
+        let blob = project.at(".dermflow/blobs").join(&model[..2]).join(&model[2..]);
+        assert_eq!(blob.exists(), !models);
+        // Its lineage is still there to be asked for.
+        assert!(project.done(&["lineage", &model]).out.contains("classifier-train"));
+    }
+}
+
+#[test]
+fn whoever_was_forgotten_stays_out_when_files_are_moved_renamed_or_listed_anew() {
+    let project = ran();
+    project.done(&["forget", PATIENT, "--yes"]);
+    project.run(&["run"]);
+    let sound = digests(&project);
+    let photos = files_of(&project, PATIENT);
+    for name in &photos {
+        std::fs::copy(project.at(name), project.at("photos/isic2017").join("harmless.jpg")).unwrap();
+    }
+    let text = project.read("labels.csv");
+    project.write("labels.csv", format!("{text}\n"));
+    project.run(&["run"]);
+    let now = digests(&project);
+    for table in ["photos.samples", "all.table", "truth.table", "labels.labels"] {
+        assert_eq!(now[table], sound[table], "{table}");
+    }
+}
+
+#[test]
+fn a_lost_or_damaged_tombstone_is_seen_before_anybody_comes_back() {
+    let project = ran();
+    project.done(&["forget", PATIENT, "--yes"]);
+    let stones = files_below(&project.at(".dermflow/forgotten"));
+    assert_eq!(stones.len(), 1);
+    let text = std::fs::read_to_string(&stones[0]).unwrap();
+    std::fs::write(&stones[0], text.replacen('a', "b", 1)).unwrap();
+    let ended = project.try_run(&["run"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(format!("{:?}", ended.all).contains("tombstone") || ended.err.contains("tombstone"));
+    assert_eq!(project.ended(&["verify"]).code, Some(1));
+    std::fs::remove_file(&stones[0]).unwrap();
+    let told = project.ended(&["verify"]);
+    assert!(told.code == Some(1) && told.out.contains("is missing"), "{}", told.out);
+}
+
+#[test]
+fn gc_after_a_forgetting_keeps_the_newest_run() {
+    let project = ran();
+    project.done(&["forget", PATIENT, "--yes"]);
+    project.run(&["run"]);
+    project.done(&["forget", OTHER, "--yes"]);
+    project.run(&["run"]);
+    let now = digests(&project);
+    project.done(&["gc", "--keep-runs", "1", "--yes"]);
+    assert_eq!(project.run(&["run"]).executed(), 0);
+    assert_eq!(digests(&project), now);
+    let verified = project.ended(&["verify"]);
+    assert_eq!(verified.code, Some(0), "{}", verified.out);
+}
