@@ -2,7 +2,9 @@
 //! pipeline with the demo's photos: two folders brought together, a table without photos, labels,
 //! folds, a classifier that is trained for a moment, its predictions and scores, and a program.
 
+mod cards;
 mod comparing;
+mod exporting;
 mod forgetting;
 mod reproducing;
 mod signing;

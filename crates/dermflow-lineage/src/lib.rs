@@ -21,6 +21,7 @@
 //! # drop(graph);
 //! ```
 
+pub mod card;
 pub mod diff;
 pub mod drawing;
 pub mod export;

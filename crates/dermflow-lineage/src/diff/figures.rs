@@ -75,7 +75,9 @@ fn of(records: &Records, key: Option<&Key>) -> Result<BTreeMap<String, f64>, Sta
 
 /// The rows of a table of the contract `Metrics`.
 pub(crate) fn rows(records: &Records, table: &TableManifest) -> Result<BTreeMap<String, f64>, StageError> {
-    let columns = ["name", "slice", "value"].map(str::to_string);
+    let known = |name: &&&str| table.columns.iter().any(|column| column.name == ***name);
+    let columns = ["name", "slice", "value", "class"];
+    let columns: Vec<String> = columns.iter().filter(known).map(|name| (*name).to_string()).collect();
     let mut figures = BTreeMap::new();
     for batch in open(records.store(), table, 0..table.partitions.len(), &columns)? {
         let batch = batch?;
@@ -86,14 +88,15 @@ pub(crate) fn rows(records: &Records, table: &TableManifest) -> Result<BTreeMap<
         let (Some(names), Some(values)) = (text("name"), values) else {
             continue;
         };
-        let slices = text("slice");
+        let (slices, classes) = (text("slice"), text("class"));
         for row in 0..batch.num_rows() {
-            let slice = slices.filter(|slices| !slices.is_null(row)).map(|slices| slices.value(row));
-            let name = match slice {
-                Some(slice) => format!("{} [{slice}]", names.value(row)),
-                None => names.value(row).to_string(),
+            let told = |texts: Option<&arrow::array::StringArray>| {
+                let there = texts.filter(|texts| !texts.is_null(row));
+                there.map(|texts| texts.value(row).to_string())
             };
-            figures.insert(name, values.value(row));
+            let class = told(classes).map_or(String::new(), |class| format!(" of {class}"));
+            let slice = told(slices).map_or(String::new(), |slice| format!(" [{slice}]"));
+            figures.insert(format!("{}{class}{slice}", names.value(row)), values.value(row));
         }
     }
     Ok(figures)

@@ -1,5 +1,6 @@
 //! One file per verb.
 
+pub mod card;
 pub mod check;
 pub mod compare;
 pub mod completions;

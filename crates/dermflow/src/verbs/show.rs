@@ -51,8 +51,13 @@ pub fn run(arguments: &Arguments) -> Done {
         located.key.digest().short(),
         located.port
     );
-    if store.tombstones()?.iter().any(|(_, stone)| stone.marks.iter().any(|mark| mark.artifact == artifact.name())) {
-        println!("made from samples that were forgotten since");
+    for (_, tombstone) in store.tombstones()? {
+        if tombstone.marks.iter().any(|mark| mark.artifact == artifact.name()) {
+            println!("made from samples that were forgotten since");
+        }
+        if artifact.blobs().iter().any(|blob| tombstone.blobs.contains(&blob.digest)) {
+            println!("removed, in part or whole, because samples were forgotten");
+        }
     }
     match artifact {
         Artifact::Table(table) => {
