@@ -152,7 +152,15 @@ pub fn ran() -> Project {
         project
     });
     let project = empty();
-    for name in ["photos", "more", "labels.csv", "count.sh", "dermflow.yaml", ".dermflow", "results"] {
+    for name in [
+        "photos",
+        "more",
+        "labels.csv",
+        "count.sh",
+        "dermflow.yaml",
+        ".dermflow",
+        "results",
+    ] {
         copy(&first.at(name), &project.at(name));
     }
     project
@@ -171,6 +179,11 @@ pub fn files_of(project: &Project, patient: &str) -> Vec<String> {
         name.starts_with(&format!("{patient}_")) && !path.starts_with(project.at("results"))
     });
     of_patient
-        .map(|path| path.strip_prefix(project.path()).unwrap().to_string_lossy().into_owned())
+        .map(|path| {
+            path.strip_prefix(project.path())
+                .unwrap()
+                .to_string_lossy()
+                .into_owned()
+        })
         .collect()
 }

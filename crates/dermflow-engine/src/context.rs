@@ -370,7 +370,10 @@ impl TableWriter for OutputWriter {
 /// The rows of other samples than these. A refusal has no sample's id, so of refusals those go
 /// that name a forgotten sample: `no sample is called `a/b.jpg``.
 fn without(batch: &RecordBatch, forgotten: &BTreeSet<SampleId>) -> Result<RecordBatch, StageError> {
-    let ids = batch.columns().first().and_then(|ids| ids.as_fixed_size_binary_opt());
+    let ids = batch
+        .columns()
+        .first()
+        .and_then(|ids| ids.as_fixed_size_binary_opt());
     let Some(ids) = ids else {
         // The writer refuses it in its own words.
         return Ok(batch.clone());
@@ -379,9 +382,13 @@ fn without(batch: &RecordBatch, forgotten: &BTreeSet<SampleId>) -> Result<Record
         let id = id.and_then(|id| <[u8; 32]>::try_from(id).ok());
         id.is_none_or(|id| !forgotten.contains(&SampleId::from_bytes(id)))
     };
-    let reasons = batch.column_by_name("reason").and_then(|column| column.as_string_opt::<i32>());
+    let reasons = batch
+        .column_by_name("reason")
+        .and_then(|column| column.as_string_opt::<i32>());
     let names = |row: usize| {
-        let reason = reasons.filter(|reasons| reasons.is_valid(row)).map(|reasons| reasons.value(row));
+        let reason = reasons
+            .filter(|reasons| reasons.is_valid(row))
+            .map(|reasons| reasons.value(row));
         let mut quoted = reason.unwrap_or_default().split('`').skip(1).step_by(2);
         quoted.any(|name| forgotten.contains(&SampleId::of_key(name)))
     };

@@ -222,12 +222,13 @@ pub fn laid_out(results: &Path, sources: &Sources) -> Result<Vec<LaidOut>, Stage
             }
         }
         // Results lie in `<pipeline>/` and `<pipeline>/@<cell>/`.
-        let depth = folder.strip_prefix(results).map_or(2, |below| below.iter().count());
+        let depth = folder
+            .strip_prefix(results)
+            .map_or(2, |below| below.iter().count());
         let inner = std::fs::read_dir(&folder).into_iter().flatten().flatten();
         let folders = inner.filter(|entry| entry.file_type().is_ok_and(|sort| sort.is_dir()));
-        let deeper = folders.filter(|entry| {
-            depth == 0 || depth == 1 && entry.file_name().to_string_lossy().starts_with('@')
-        });
+        let deeper = folders
+            .filter(|entry| depth == 0 || depth == 1 && entry.file_name().to_string_lossy().starts_with('@'));
         waiting.extend(deeper.map(|entry| entry.path()));
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));

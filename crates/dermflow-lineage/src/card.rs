@@ -121,7 +121,10 @@ impl Card {
     pub fn of(records: &Records, graph: &Graph, key: &Key, port: &str) -> Result<Card, StageError> {
         let record = records.record(key)?;
         let Some(Artifact::Model(blob)) = record.outputs.get(port) else {
-            let what = record.outputs.get(port).map_or("nothing", |artifact| artifact.sort());
+            let what = record
+                .outputs
+                .get(port)
+                .map_or("nothing", |artifact| artifact.sort());
             return Err(StageError::new(format!(
                 "`{}` is {what}, and a card is of a model",
                 records.output_title(key, port)
@@ -129,9 +132,10 @@ impl Card {
             .with_help("`dermflow ls` shows which artifacts are models"));
         };
         let network = match records.store().has_blob(blob) {
-            true => Some(network(&Description::load(&records.store().blob_path(blob)?).map_err(
-                |error| StageError::new(error.to_string()),
-            )?)),
+            true => Some(network(
+                &Description::load(&records.store().blob_path(blob)?)
+                    .map_err(|error| StageError::new(error.to_string()))?,
+            )),
             false => None,
         };
         let data = DataCard::of(records, graph, key)?;
@@ -157,7 +161,11 @@ impl Card {
                 action: *key,
                 record: inspected.map_or(Digest::of(b""), |inspected| inspected.digest),
                 seal: seal.map(|(_, number, digest)| (number, digest)),
-                runs: records.uses(key).iter().map(|one| one.journal.to_string()).collect(),
+                runs: records
+                    .uses(key)
+                    .iter()
+                    .map(|one| one.journal.to_string())
+                    .collect(),
             },
             checklists: Vec::new(),
         };
@@ -196,7 +204,11 @@ fn training(records: &Records, key: &Key) -> Result<Training, StageError> {
     let inputs = record.ancestry.iter().map(|(port, all)| {
         let told = all.iter().map(|one| {
             let from = one.action.map(|key| records.output_title(&key, &one.port));
-            format!("{} {}", from.unwrap_or_else(|| "source files".to_string()), one.artifact.short())
+            format!(
+                "{} {}",
+                from.unwrap_or_else(|| "source files".to_string()),
+                one.artifact.short()
+            )
         });
         (port.clone(), told.collect())
     });

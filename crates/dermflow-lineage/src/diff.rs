@@ -131,7 +131,8 @@ impl Comparing<'_> {
         let (one, other) = (self.records.record(a)?, self.records.record(b)?);
         let inputs = |key: &Key| -> BTreeMap<(String, usize), Key> {
             let all = self.graph.inputs(key).into_iter();
-            all.map(|one| ((one.wire.port, one.wire.place), one.key)).collect()
+            all.map(|one| ((one.wire.port, one.wire.place), one.key))
+                .collect()
         };
         let (before, after) = (inputs(a), inputs(b));
         for (place, from) in &before {
@@ -168,7 +169,11 @@ fn changes(a: &Manifest, b: &Manifest, [from, to]: [&Inputs; 2]) -> Vec<Change> 
         }
     };
     told("kind", Some(a.kind.clone()), Some(b.kind.clone()));
-    told("version", Some(a.version.to_string()), Some(b.version.to_string()));
+    told(
+        "version",
+        Some(a.version.to_string()),
+        Some(b.version.to_string()),
+    );
     let number = |seed: Option<u64>| seed.map(|seed| seed.to_string());
     told("seed", number(a.seed), number(b.seed));
     told("salt", a.salt.clone(), b.salt.clone());
@@ -212,7 +217,9 @@ fn differing_columns(a: Option<&Vec<InputDigest>>, b: Option<&Vec<InputDigest>>)
     else {
         return Vec::new();
     };
-    let differing = keys(a, b).into_iter().filter(|column| a.get(*column) != b.get(*column));
+    let differing = keys(a, b)
+        .into_iter()
+        .filter(|column| a.get(*column) != b.get(*column));
     differing.cloned().collect()
 }
 

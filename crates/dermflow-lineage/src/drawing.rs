@@ -103,13 +103,19 @@ impl Drawing {
             letters as f64 * LETTER + 24.0
         };
         let mut columns: Vec<Vec<usize>> = vec![Vec::new(); layers.iter().max().map_or(0, |most| most + 1)];
-        layers.iter().enumerate().for_each(|(at, layer)| columns[*layer].push(at));
+        layers
+            .iter()
+            .enumerate()
+            .for_each(|(at, layer)| columns[*layer].push(at));
         let tallest = columns.iter().map(Vec::len).max().unwrap_or(0) as f64;
         let height = tallest * (HEIGHT + GAP.1) + 2.0 * MARGIN;
         let mut places = vec![(0.0, 0.0, 0.0); self.boxes.len()];
         let mut x = MARGIN;
         for column in &columns {
-            let widest = column.iter().map(|at| width(&self.boxes[*at])).fold(0.0, f64::max);
+            let widest = column
+                .iter()
+                .map(|at| width(&self.boxes[*at]))
+                .fold(0.0, f64::max);
             let room = column.len() as f64 * (HEIGHT + GAP.1);
             let mut y = (height - room) / 2.0;
             for at in column {

@@ -89,7 +89,10 @@ impl Story {
 
     /// Every source file or folder that any action read, by digest.
     fn sources(&self) -> BTreeMap<Digest, String> {
-        let all = self.told.iter().flat_map(|one| one.record.manifest.sources.values());
+        let all = self
+            .told
+            .iter()
+            .flat_map(|one| one.record.manifest.sources.values());
         all.map(|source| (source_digest(source), source_title(source)))
             .collect()
     }
@@ -145,7 +148,9 @@ fn leaves(value: &Value) -> Vec<(String, String)> {
         };
         match value {
             Value::Map(entries) if !entries.is_empty() => {
-                entries.iter().for_each(|(key, value)| walk(&below(key), value, found));
+                entries
+                    .iter()
+                    .for_each(|(key, value)| walk(&below(key), value, found));
             }
             Value::List(all) if !all.is_empty() => {
                 let placed = all.iter().enumerate();

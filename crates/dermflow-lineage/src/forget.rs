@@ -67,6 +67,9 @@ pub struct Plan {
     pub results: Vec<PathBuf>,
     /// Samples that a tombstone names already.
     pub forgotten_before: Vec<SampleId>,
+    /// The ids that rows about the same images would have.
+    #[serde(skip)]
+    names: BTreeSet<SampleId>,
     #[serde(skip)]
     scratch: Vec<Key>,
 }
@@ -126,6 +129,7 @@ impl Plan {
             results: results_holding(records, results, &affected)?,
             forgotten_before: ids.intersection(&before).copied().collect(),
             scratch: scratch.collect(),
+            names: trace.samples.names(records),
             removals,
             marks,
             reruns,
@@ -146,7 +150,7 @@ impl Plan {
     pub fn apply(&self, records: &Records) -> Result<Certificate, StageError> {
         let store = records.store();
         let tombstone = Tombstone {
-            samples: self.trace.samples.set().union(&self.trace.samples.names).copied().collect(),
+            samples: self.trace.samples.set().union(&self.names).copied().collect(),
             blobs: self.removals.iter().map(|removal| removal.blob).collect(),
             marks: self.marks.iter().map(|(_, mark)| mark.clone()).collect(),
         };
@@ -189,15 +193,7 @@ fn tainted(records: &Records, graph: &Graph, trace: &Trace) -> BTreeMap<Digest, 
         .map(|one| one.artifact)
         .collect();
     let mut tainted: BTreeMap<Digest, String> = BTreeMap::new();
-    let mut order = Vec::new();
-    let mut seen = BTreeSet::new();
-    for (key, _) in records.stages() {
-        if !seen.contains(key) {
-            let behind = graph.ancestry(key).into_iter();
-            order.extend(behind.filter(|key| seen.insert(*key)));
-        }
-    }
-    for key in order {
+    for key in graph.order(records.stages().map(|(key, _)| *key)) {
         let Some(node) = records.node(&key) else { continue };
         let takes = |known: &dyn Fn(&Digest) -> bool| node.wires().any(|(_, _, one)| known(&one.artifact));
         let rows = takes(&|artifact| with_rows.contains(artifact));
@@ -253,16 +249,15 @@ impl Removing<'_> {
         let rows = Rows::of(records, ids);
         for (key, node) in records.all() {
             for (port, artifact) in &node.outputs {
-                let Artifact::Table(table) = artifact else { continue };
+                let Artifact::Table(table) = artifact else {
+                    continue;
+                };
                 let there = table
                     .partitions
                     .iter()
                     .filter(|partition| records.store().has_blob(&partition.blob));
-                let there = dermflow_core::TableManifest::new(
-                    "",
-                    table.columns.clone(),
-                    there.cloned().collect(),
-                );
+                let there =
+                    dermflow_core::TableManifest::new("", table.columns.clone(), there.cloned().collect());
                 for at in rows.holding(&there)? {
                     let blob = there.partitions[at].blob;
                     self.add(key, port, Some(artifact.name()), blob, "holds rows of them");
@@ -286,9 +281,17 @@ impl Removing<'_> {
         }
         if models {
             for one in trace.reached.iter().filter(|one| one.sort == "model") {
-                let blobs = records.node(&one.action).and_then(|node| node.outputs.get(&one.port));
+                let blobs = records
+                    .node(&one.action)
+                    .and_then(|node| node.outputs.get(&one.port));
                 for blob in blobs.map(Artifact::blobs).unwrap_or_default() {
-                    self.add(&one.action, &one.port, Some(one.artifact), blob, "a model trained on them");
+                    self.add(
+                        &one.action,
+                        &one.port,
+                        Some(one.artifact),
+                        blob,
+                        "a model trained on them",
+                    );
                 }
             }
         }
@@ -299,8 +302,12 @@ impl Removing<'_> {
         let records = self.records;
         let needles: Vec<String> = ids.iter().map(ToString::to_string).collect();
         let mut seen = BTreeSet::new();
-        let on_disk: BTreeMap<Digest, BlobRef> =
-            records.store().blobs().into_iter().map(|blob| (blob.digest, blob)).collect();
+        let on_disk: BTreeMap<Digest, BlobRef> = records
+            .store()
+            .blobs()
+            .into_iter()
+            .map(|blob| (blob.digest, blob))
+            .collect();
         for (key, node) in records.all() {
             for listing in &node.listings {
                 let (true, Some(blob)) = (seen.insert(*listing), on_disk.get(listing)) else {
@@ -318,7 +325,9 @@ impl Removing<'_> {
 
 fn marks(records: &Records, trace: &Trace, gone: &BTreeSet<Digest>) -> Vec<(String, Mark)> {
     let stays = |one: &&crate::trace::Reached| {
-        let artifact = records.node(&one.action).and_then(|node| node.outputs.get(&one.port));
+        let artifact = records
+            .node(&one.action)
+            .and_then(|node| node.outputs.get(&one.port));
         let blobs = artifact.map(Artifact::blobs).unwrap_or_default();
         one.level < Level::Rows && !blobs.iter().all(|blob| gone.contains(&blob.digest))
     };
@@ -340,7 +349,9 @@ fn marks(records: &Records, trace: &Trace, gone: &BTreeSet<Digest>) -> Vec<(Stri
 fn sources(records: &Records, ids: &BTreeSet<SampleId>, trace: &Trace) -> Result<Vec<PathBuf>, StageError> {
     let mut digests: BTreeSet<Digest> = ids.iter().map(|id| Digest::from_bytes(*id.as_bytes())).collect();
     for one in trace.reached.iter().filter(|one| one.level == Level::Rows) {
-        let entered = records.node(&one.action).is_some_and(|node| node.inputs.is_empty());
+        let entered = records
+            .node(&one.action)
+            .is_some_and(|node| node.inputs.is_empty());
         if entered {
             let sources = records.record(&one.action)?.manifest.sources;
             digests.extend(sources.into_values().filter_map(|source| match source {
@@ -350,7 +361,10 @@ fn sources(records: &Records, ids: &BTreeSet<SampleId>, trace: &Trace) -> Result
         }
     }
     let known = Sources::new(records.store(), false).files_of(&digests);
-    let there = known.into_iter().map(|(path, _)| path).filter(|path| path.exists());
+    let there = known
+        .into_iter()
+        .map(|(path, _)| path)
+        .filter(|path| path.exists());
     Ok(there.collect())
 }
 

@@ -120,10 +120,16 @@ impl Graph {
 
     /// The actions behind one, itself among them, each after all that it needs.
     pub fn ancestry(&self, key: &Key) -> Vec<Key> {
+        self.order([*key])
+    }
+
+    /// These actions and all behind them, each after all that it needs.
+    pub fn order(&self, keys: impl IntoIterator<Item = Key>) -> Vec<Key> {
         let mut order = Vec::new();
         let mut seen = BTreeSet::new();
         // Depth first without recursion: a chain of records may be long.
-        let mut waiting = vec![(*key, false)];
+        let mut waiting: Vec<(Key, bool)> = keys.into_iter().map(|key| (key, false)).collect();
+        waiting.reverse();
         while let Some((key, expanded)) = waiting.pop() {
             if expanded {
                 order.push(key);

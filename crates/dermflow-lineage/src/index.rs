@@ -178,7 +178,9 @@ mod tests {
 
     #[test]
     fn id_sets_survive_a_memo_and_nonsense_is_none() {
-        let ids: Vec<SampleId> = (0..5u8).map(|number| SampleId::from_bytes([number; 32])).collect();
+        let ids: Vec<SampleId> = (0..5u8)
+            .map(|number| SampleId::from_bytes([number; 32]))
+            .collect();
         let mut sets = IdSets::default();
         sets.add(Digest::of(b"a"), &ids[..2]);
         sets.add(Digest::of(b"b"), &ids[2..]);

@@ -28,6 +28,8 @@ pub struct Node {
     pub seconds: f64,
     /// The artifact at each output port.
     pub outputs: BTreeMap<String, Artifact>,
+    /// The name of each: working them out again would be most of the time of a question.
+    pub names: BTreeMap<String, Digest>,
     /// Where each input came from.
     pub inputs: BTreeMap<String, Vec<Ancestor>>,
     /// For a map: the actions of its partitions.
@@ -52,6 +54,11 @@ impl Node {
             started: record.making.started,
             seconds: record.making.seconds,
             outputs: record.outputs.clone(),
+            names: record
+                .outputs
+                .iter()
+                .map(|(port, artifact)| (port.clone(), artifact.name()))
+                .collect(),
             inputs: record.ancestry.clone(),
             parts: record.making.partitions.clone(),
             listings: listings.collect(),
@@ -66,6 +73,11 @@ impl Node {
             let placed = all.iter().enumerate();
             placed.map(move |(at, ancestor)| (port.as_str(), at, ancestor))
         })
+    }
+
+    /// Every output with its name.
+    pub fn named(&self) -> impl Iterator<Item = (&Artifact, Digest)> {
+        self.outputs.values().zip(self.names.values().copied())
     }
 
     /// The outputs that people see: those whose names start with a dot are the engine's own.
@@ -150,7 +162,10 @@ impl Records {
     fn of(store: &Store, nodes: BTreeMap<Key, Node>, broken: BTreeMap<Key, String>) -> Records {
         let mut records = Records {
             store: store.clone(),
-            parts: nodes.values().flat_map(|node| node.parts.iter().copied()).collect(),
+            parts: nodes
+                .values()
+                .flat_map(|node| node.parts.iter().copied())
+                .collect(),
             makers: BTreeMap::new(),
             users: BTreeMap::new(),
             uses: BTreeMap::new(),
@@ -161,8 +176,8 @@ impl Records {
             if records.parts.contains(key) {
                 continue;
             }
-            for (port, artifact) in &node.outputs {
-                let makers = records.makers.entry(artifact.name()).or_default();
+            for (port, name) in &node.names {
+                let makers = records.makers.entry(*name).or_default();
                 makers.push((*key, port.clone()));
             }
             for (port, _, ancestor) in node.wires() {

@@ -72,7 +72,10 @@ pub struct Reproduced {
 /// # Errors
 /// Where this program computes something else (another version of a kind), a source or program is
 /// not to be found as it was, or an action fails.
-#[allow(clippy::too_many_arguments, reason = "each is another thing, named at the call")]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "each is another thing, named at the call"
+)]
 pub fn reproduce(
     records: &Records,
     graph: &Graph,
@@ -182,7 +185,8 @@ impl Again<'_> {
     fn action_file(&self, key: &Key, record: &Record) -> Result<ActionFile, StageError> {
         let manifest = &record.manifest;
         let kind = self.registry.get(&manifest.kind);
-        let kind = kind.ok_or_else(|| StageError::new(format!("this program has no kind `{}`", manifest.kind)))?;
+        let kind =
+            kind.ok_or_else(|| StageError::new(format!("this program has no kind `{}`", manifest.kind)))?;
         if kind.version() != manifest.version {
             return Err(StageError::new(format!(
                 "the record is of version {} of `{}`, and this program computes version {}",
@@ -211,7 +215,10 @@ impl Again<'_> {
         let mut inputs: BTreeMap<String, Vec<(usize, Key, String)>> = BTreeMap::new();
         for input in self.graph.inputs(key) {
             let wire = input.wire;
-            inputs.entry(wire.port).or_default().push((wire.place, input.key, wire.output));
+            inputs
+                .entry(wire.port)
+                .or_default()
+                .push((wire.place, input.key, wire.output));
         }
         let inputs = inputs.into_iter().map(|(port, mut all)| {
             all.sort();
@@ -250,7 +257,11 @@ impl Again<'_> {
         let Some(last) = self.records.uses(key).last() else {
             return here;
         };
-        let lines = self.records.store().read_journal(&last.journal).unwrap_or_default();
+        let lines = self
+            .records
+            .store()
+            .read_journal(&last.journal)
+            .unwrap_or_default();
         let header = lines.first().cloned().unwrap_or_default();
         let pipelines = header["pipelines"].as_array().cloned().unwrap_or_default();
         let file = pipelines

@@ -149,7 +149,12 @@ pub fn open(
             )));
         }
     }
-    Ok(TableReader::open_partitions(store, table, partitions, Some(columns))?)
+    Ok(TableReader::open_partitions(
+        store,
+        table,
+        partitions,
+        Some(columns),
+    )?)
 }
 
 /// Every pair of an id and the text in a column, over all tables on record that have it. Texts
@@ -160,7 +165,9 @@ pub fn texts(records: &Records, column: &str) -> Vec<(SampleId, String)> {
     let mut waiting: Vec<(&TableManifest, usize)> = Vec::new();
     for (_, node) in records.stages() {
         for artifact in node.outputs.values() {
-            let Artifact::Table(table) = artifact else { continue };
+            let Artifact::Table(table) = artifact else {
+                continue;
+            };
             let is_text = |at: usize| table.columns[at].column_type == dermflow_core::ColumnType::Text;
             let place = table.columns.iter().position(|one| one.name == column);
             let Some(place) = place.filter(|at| is_text(*at)) else {
@@ -203,7 +210,9 @@ fn extend(sets: &mut IdSets, records: &Records, samples: &BTreeSet<SampleId>) {
     let mut waiting: BTreeMap<Digest, (&TableManifest, usize)> = BTreeMap::new();
     for (_, node) in records.stages() {
         for artifact in node.outputs.values() {
-            let Artifact::Table(table) = artifact else { continue };
+            let Artifact::Table(table) = artifact else {
+                continue;
+            };
             for (at, partition) in table.partitions.iter().enumerate() {
                 let Some(ids) = partition.digests.first() else {
                     continue;

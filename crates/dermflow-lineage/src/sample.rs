@@ -28,9 +28,6 @@ pub struct Samples {
     pub asked: Vec<String>,
     /// The samples, with the words that say how they were found.
     pub ids: BTreeMap<SampleId, String>,
-    /// The ids that rows about the same images would have, whether or not there are any.
-    #[serde(skip)]
-    pub names: BTreeSet<SampleId>,
 }
 
 impl Samples {
@@ -45,11 +42,22 @@ impl Samples {
         };
         for name in names {
             let (found, by_text) = named(records, name)?;
-            let (ids, keys) = linked(records, found, by_text)?;
-            samples.ids.extend(ids);
-            samples.names.extend(keys);
+            samples.ids.extend(linked(records, found, by_text));
         }
         Ok(samples)
+    }
+
+    /// The ids that rows about the same images would have, whether or not there are any.
+    pub fn names(&self, records: &Records) -> BTreeSet<SampleId> {
+        let sources = sources_of(records, &self.set());
+        let mut keys: BTreeSet<SampleId> = sources
+            .iter()
+            .flat_map(|source| keys_of(source))
+            .map(|(key, _)| key)
+            .collect();
+        let others = of_others(records, &keys, &self.ids);
+        keys.retain(|key| !others.contains(key));
+        keys
     }
 
     /// The ids alone.
@@ -71,10 +79,8 @@ fn named(records: &Records, name: &str) -> Result<(Named, bool), StageError> {
     if let Ok(id) = name.parse::<SampleId>() {
         return Ok((Named::from([(id, "its id".to_string())]), false));
     }
-    let is_prefix = name.len() >= SHORTEST
-        && name
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let is_prefix =
+        name.len() >= SHORTEST && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if is_prefix {
         let fitting = by_prefix(records, name);
         match fitting.len() {
@@ -84,9 +90,8 @@ fn named(records: &Records, name: &str) -> Result<(Named, bool), StageError> {
                 return Ok((fitting.into_iter().map(|id| (id, told.clone())).collect(), false));
             }
             many => {
-                return Err(StageError::new(format!("`{name}` fits {many} sample ids")).with_help(
-                    "give more digits, or all 64",
-                ));
+                return Err(StageError::new(format!("`{name}` fits {many} sample ids"))
+                    .with_help("give more digits, or all 64"));
             }
         }
     }
@@ -167,74 +172,74 @@ fn keys_of(source: &str) -> [(SampleId, String); 3] {
     [source, base, stem].map(|key| (SampleId::of_key(key), format!("the row that a table calls {key}")))
 }
 
-/// Adds the other ids of the same images, and gives the keys that such rows would have. A name
-/// that was found as a text may stand in a table without images, so there the images are looked
-/// for as well.
-fn linked(
-    records: &Records,
-    mut found: Named,
-    by_text: bool,
-) -> Result<(Named, BTreeSet<SampleId>), StageError> {
-    let mut candidates: Named = Named::new();
+/// Adds the other ids of the same images. A name that was found as a text may stand in a table
+/// without images, so there the images are looked for as well.
+fn linked(records: &Records, mut found: Named, by_text: bool) -> Named {
     if by_text {
         for (id, source) in texts(records, "source") {
-            let keys = keys_of(&source);
-            if keys.iter().any(|(key, _)| found.contains_key(key)) {
+            if keys_of(&source).iter().any(|(key, _)| found.contains_key(key)) {
                 found.insert(id, format!("the image {source}"));
             }
         }
     }
-    let ids = found.keys().copied().collect();
-    let rows = Rows::of(records, &ids);
-    for table in tables(records) {
-        let is_source = |column: &&dermflow_core::Column| {
-            column.name == "source" && column.column_type == ColumnType::Text
-        };
-        if !table.columns.iter().any(|column| is_source(&column)) {
-            continue;
-        }
-        for batch in rows.take(table).unwrap_or_default() {
-            let Some(sources) = batch.column_by_name("source") else {
-                continue;
-            };
-            let sources = sources.as_string::<i32>();
-            for row in (0..sources.len()).filter(|row| !sources.is_null(*row)) {
-                candidates.extend(keys_of(sources.value(row)));
-            }
-        }
-    }
-    if candidates.is_empty() {
-        return Ok((found, BTreeSet::new()));
-    }
-    // `1.jpg` may be another image's name as well: such a name says nothing.
-    let mut owners: BTreeMap<SampleId, BTreeSet<SampleId>> = BTreeMap::new();
-    for (id, source) in texts(records, "source") {
-        for (key, _) in keys_of(&source) {
-            if candidates.contains_key(&key) {
-                owners.entry(key).or_default().insert(id);
-            }
-        }
-    }
-    candidates.retain(|key, _| {
-        let others = owners.get(key).into_iter().flatten();
-        others.clone().all(|id| found.contains_key(id))
-    });
+    let sources = sources_of(records, &found.keys().copied().collect());
+    let candidates: Named = sources.iter().flat_map(|source| keys_of(source)).collect();
     let there = exist(records, &candidates.keys().copied().collect());
-    let keys = candidates.keys().copied().collect();
+    let whole: BTreeSet<SampleId> = sources.iter().map(|source| SampleId::of_key(source)).collect();
+    let doubtful: BTreeSet<SampleId> = there.difference(&whole).copied().collect();
+    let others = of_others(records, &doubtful, &found);
     for (id, told) in candidates {
-        if there.contains(&id) {
+        if there.contains(&id) && !others.contains(&id) {
             found.entry(id).or_insert(told);
         }
     }
-    Ok((found, keys))
+    found
+}
+
+/// The texts in columns `source` of the rows of these samples.
+fn sources_of(records: &Records, ids: &BTreeSet<SampleId>) -> BTreeSet<String> {
+    let rows = Rows::of(records, ids);
+    let mut sources = BTreeSet::new();
+    for table in tables(records) {
+        let is_source = |column: &dermflow_core::Column| {
+            column.name == "source" && column.column_type == ColumnType::Text
+        };
+        if !table.columns.iter().any(is_source) {
+            continue;
+        }
+        for batch in rows.take(table).unwrap_or_default() {
+            let Some(column) = batch.column_by_name("source") else {
+                continue;
+            };
+            let texts = column.as_string::<i32>();
+            let there = (0..texts.len()).filter(|row| !texts.is_null(*row));
+            sources.extend(there.map(|row| texts.value(row).to_string()));
+        }
+    }
+    sources
+}
+
+/// Those keys that are the name of another image, too: `1.jpg` in two folders says nothing.
+fn of_others(records: &Records, keys: &BTreeSet<SampleId>, own: &Named) -> BTreeSet<SampleId> {
+    if keys.is_empty() {
+        return BTreeSet::new();
+    }
+    let mut others = BTreeSet::new();
+    for (id, source) in texts(records, "source") {
+        if !own.contains_key(&id) {
+            let named = keys_of(&source).into_iter().map(|(key, _)| key);
+            others.extend(named.filter(|key| keys.contains(key)));
+        }
+    }
+    others
 }
 
 /// Every table on record, those of the same content once.
 fn tables(records: &Records) -> impl Iterator<Item = &TableManifest> {
     let mut seen: BTreeSet<Digest> = BTreeSet::new();
-    let artifacts = records.stages().flat_map(|(_, node)| node.outputs.values());
-    artifacts.filter_map(move |artifact| match artifact {
-        Artifact::Table(table) if seen.insert(artifact.name()) => Some(table),
+    let artifacts = records.stages().flat_map(|(_, node)| node.named());
+    artifacts.filter_map(move |(artifact, name)| match artifact {
+        Artifact::Table(table) if seen.insert(name) => Some(table),
         _ => None,
     })
 }

@@ -135,7 +135,10 @@ pub fn sign(store: &Store, key: &PrivateKey) -> Result<Signature, StageError> {
 impl Signature {
     /// The text that is signed: four lines, the last ended as the others.
     pub fn text(&self) -> String {
-        format!("dermflow seal v1\n{}\n{}\n{}\n", self.journal, self.number, self.seal)
+        format!(
+            "dermflow seal v1\n{}\n{}\n{}\n",
+            self.journal, self.number, self.seal
+        )
     }
 
     /// Reads one as it lies beside a journal.
@@ -197,18 +200,27 @@ mod tests {
         };
         let (key, other) = (key_of("one", KEY), key_of("other", OTHER));
         assert!(sign(&store, &key).is_err());
-        Journal::start(&store, Value::Null).unwrap().seal(Value::Null).unwrap();
+        Journal::start(&store, Value::Null)
+            .unwrap()
+            .seal(Value::Null)
+            .unwrap();
         let signature = sign(&store, &key).unwrap();
         let read = Signature::read(&store.signature(&signature.journal).unwrap()).unwrap();
         assert_eq!(read, signature);
-        let check = |signature: &Signature, key: &PrivateKey| signature.check(&store, &signature.journal, &key.public());
+        let check = |signature: &Signature, key: &PrivateKey| {
+            signature.check(&store, &signature.journal, &key.public())
+        };
         check(&signature, &key).unwrap();
         assert!(check(&signature, &other).unwrap_err().contains("another key"));
         let forged = Signature {
             public_key: other.public().hex(),
             ..signature.clone()
         };
-        assert!(check(&forged, &other).unwrap_err().contains("not one of this key"));
+        assert!(
+            check(&forged, &other)
+                .unwrap_err()
+                .contains("not one of this key")
+        );
         let moved = Signature {
             number: 2,
             ..signature.clone()

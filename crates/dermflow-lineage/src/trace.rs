@@ -171,8 +171,10 @@ impl Tracing<'_> {
     fn count_rows(&mut self) {
         for (key, node) in self.records.stages() {
             for (port, artifact) in &node.outputs {
-                let Artifact::Table(table) = artifact else { continue };
-                let name = artifact.name();
+                let (Artifact::Table(table), Some(name)) = (artifact, node.names.get(port)) else {
+                    continue;
+                };
+                let name = *name;
                 if self.counts.contains_key(&name) {
                     continue;
                 }
@@ -230,8 +232,7 @@ impl Tracing<'_> {
             .find(|(_, level, _)| *level < Level::Rows)
             .map(|(port, _, artifact)| format!("through `{port}` ({})", artifact.short()));
         let mut risen = false;
-        for artifact in node.outputs.values() {
-            let name = artifact.name();
+        for (artifact, name) in node.named() {
             let (level, why) = match (artifact, &by_rows) {
                 (Artifact::Table(table), Some(_)) if !node.opaque && self.is_of_samples(table, node)? => {
                     match &through {
@@ -307,7 +308,9 @@ impl Tracing<'_> {
             .collect();
         let holding: Vec<&&str> = others.iter().filter(|port| ports.contains(**port)).collect();
         if others.len() >= 2 && holding.len() < 2 {
-            return Ok(Err(format!("{held} and in no other input: nothing to learn from")));
+            return Ok(Err(format!(
+                "{held} and in no other input: nothing to learn from"
+            )));
         }
         let mut folds = BTreeSet::new();
         for (_, table) in &splits {
@@ -378,20 +381,21 @@ impl Tracing<'_> {
     }
 
     fn reached(&self, graph: &Graph) -> Vec<Reached> {
-        let mut order: Vec<Key> = Vec::new();
-        let mut seen = BTreeSet::new();
-        for (key, _) in self.records.stages() {
-            if !seen.contains(key) {
-                let behind = graph.ancestry(key).into_iter();
-                order.extend(behind.filter(|key| seen.insert(*key)));
-            }
-        }
+        let has_reached = |node: &Node| node.names.values().any(|name| self.levels.contains_key(name));
+        let makers = self.records.stages().filter(|(_, node)| has_reached(node));
+        let order = graph.order(makers.map(|(key, _)| *key));
         let mut reached = Vec::new();
         for key in &order {
-            let Some(node) = self.records.node(key) else { continue };
+            let Some(node) = self.records.node(key) else {
+                continue;
+            };
             for (port, artifact) in node.shown() {
-                let name = artifact.name();
-                let Some(level) = self.levels.get(&name) else { continue };
+                let Some(name) = node.names.get(port).copied() else {
+                    continue;
+                };
+                let Some(level) = self.levels.get(&name) else {
+                    continue;
+                };
                 reached.push(Reached {
                     name: self.records.output_title(key, port),
                     kind: node.kind.clone(),

@@ -115,7 +115,12 @@ impl Tree<'_> {
             let shown = record.outputs.iter().filter(|(port, _)| !port.starts_with('.'));
             for (port, artifact) in shown {
                 let name = artifact.name();
-                _ = writeln!(out, "{indent}gave {} {} = `{port}`", artifact.sort(), name.short());
+                _ = writeln!(
+                    out,
+                    "{indent}gave {} {} = `{port}`",
+                    artifact.sort(),
+                    name.short()
+                );
                 let next: Vec<(Key, String)> = self.records.users(&name).to_vec();
                 self.ahead(out, &next, &format!("{indent}  "))?;
             }
@@ -168,7 +173,10 @@ fn details(records: &Records, key: &Key, record: &Record) -> Vec<String> {
                 format!("source {parameter}: {name} {}", digest.short())
             }
             SourceDigest::Folder { listing, files } => {
-                format!("source {parameter}: {files} files, listing {}", listing.digest.short())
+                format!(
+                    "source {parameter}: {files} files, listing {}",
+                    listing.digest.short()
+                )
             }
         });
     }

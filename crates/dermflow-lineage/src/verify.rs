@@ -142,7 +142,12 @@ pub fn verify(store: &Store, scope: &Scope<'_>) -> Result<Verified, StageError> 
 /// Hashes every blob; gives those that are what their names say.
 fn blobs(store: &Store, found: &mut Verified) -> BTreeSet<Digest> {
     let all = store.blobs();
-    let look = |blob: &BlobRef| store.inspect_blob(blob).map(|()| blob.digest).map_err(|reason| (*blob, reason));
+    let look = |blob: &BlobRef| {
+        store
+            .inspect_blob(blob)
+            .map(|()| blob.digest)
+            .map_err(|reason| (*blob, reason))
+    };
     let looked: Vec<Result<Digest, (BlobRef, String)>> = all.par_iter().map(look).collect();
     found.checked.blobs = all.len();
     found.checked.bytes = all.iter().map(|blob| blob.bytes).sum();
@@ -173,7 +178,11 @@ fn tombstones(store: &Store, found: &mut Verified) -> BTreeSet<Digest> {
             removed
         }
         Err(error) => {
-            let problem = Problem::new("tombstone", store.root().join("forgotten").display().to_string(), error.message());
+            let problem = Problem::new(
+                "tombstone",
+                store.root().join("forgotten").display().to_string(),
+                error.message(),
+            );
             found.problems.push(problem);
             BTreeSet::new()
         }
@@ -233,16 +242,20 @@ fn record(records: &Records, key: &Key, node: &Node, removed: &BTreeSet<Digest>,
 fn indexes(store: &Store, found: &mut Verified) {
     for trouble in store.index_troubles() {
         let problem = Problem::new("index", trouble.path.display().to_string(), trouble.reason);
-        found.problems.push(problem.with(Remedy::SetFileAside(trouble.path)));
+        found
+            .problems
+            .push(problem.with(Remedy::SetFileAside(trouble.path)));
     }
     let strays = store.strays().into_iter();
     found
         .notices
         .extend(strays.map(|stray| format!("{} {}", stray.path.display(), stray.reason)));
     let damaged = std::fs::read_dir(store.root().join("damaged"));
-    let reasons = damaged.into_iter().flatten().flatten().filter(|entry| {
-        entry.path().extension().is_some_and(|ending| ending == "reason")
-    });
+    let reasons = damaged
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().extension().is_some_and(|ending| ending == "reason"));
     let aside = reasons.count();
     if aside > 0 {
         found.notices.push(format!(

@@ -34,7 +34,7 @@ pub struct IndexTrouble {
 }
 
 /// What lies directly in the folder of a store.
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 15] = [
     "actions",
     "blobs",
     "damaged",
@@ -44,6 +44,7 @@ const KNOWN: [&str; 14] = [
     "gc.lock",
     "latest",
     "memos",
+    "remote",
     "runs",
     "sources",
     "sources.lock",
@@ -246,7 +247,13 @@ mod tests {
     fn strays_and_broken_indexes_are_named() {
         let (_folder, store) = store();
         assert_eq!((store.strays(), store.index_troubles()), (vec![], vec![]));
-        for name in ["note.txt", "blobs/ab/short", "runs/other.jsonl", "memos/x", "latest/y"] {
+        for name in [
+            "note.txt",
+            "blobs/ab/short",
+            "runs/other.jsonl",
+            "memos/x",
+            "latest/y",
+        ] {
             let path = store.root().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "?").unwrap();

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use dermflow_core::{Artifact, Key, Record};
 use dermflow_engine::{JournalLine, Sources, published};
+use dermflow_lineage::Records;
 use dermflow_store::{Found, Store};
 
 use crate::exit::Failure;
@@ -26,6 +27,75 @@ impl Located {
         let found = self.record.outputs.get(&self.port);
         found.ok_or_else(|| Failure::new(format!("the action {} has no output `{}`", self.key, self.port)))
     }
+}
+
+/// The stage's action and output that a name means, by what is on record: as [`locate`], and at
+/// once where the store is large.
+pub fn locate_in(records: &Records, name: &str) -> Result<(Key, String), Failure> {
+    let store = records.store();
+    if Path::new(name).is_file() || Path::new(name).is_dir() && name.contains('/') {
+        let sources = Sources::new(store, false);
+        if let Some(held) = published(Path::new(name), &sources) {
+            return Ok(records.stage_of(&held.action, &held.port));
+        }
+        if Path::new(name).is_file() {
+            let digest = sources.digest(Path::new(name))?;
+            let holds = |artifact: &Artifact| artifact.blobs().iter().any(|blob| blob.digest == digest);
+            let mut shown = records
+                .stages()
+                .flat_map(|(key, node)| node.shown().map(move |one| (key, one)));
+            if let Some((key, (port, _))) = shown.find(|(_, (_, artifact))| holds(artifact)) {
+                return Ok((*key, port.to_string()));
+            }
+        }
+        return Err(not_a_result(Path::new(name)));
+    }
+    if let Some(located) = by_stage(store, name)? {
+        return Ok(records.stage_of(&located.key, &located.port));
+    }
+    if !looks_like_digest(name) {
+        return Err(no_name(name));
+    }
+    let mut artifacts = std::collections::BTreeMap::new();
+    for (key, node) in records.stages() {
+        for (port, artifact) in &node.names {
+            let of_action = key.hex().starts_with(name) && !port.starts_with('.');
+            if of_action || artifact.hex().starts_with(name) {
+                artifacts.entry(*artifact).or_insert((*key, port.clone()));
+            }
+        }
+    }
+    match artifacts.len() {
+        0 => {
+            // A partition of a map is on record, and no stage.
+            let located = by_digest(store, name)?;
+            Ok(records.stage_of(&located.key, &located.port))
+        }
+        1 => Ok(artifacts.into_values().next().unwrap_or_else(|| unreachable!())),
+        _ => Err(Failure::new(format!(
+            "`{name}` fits several artifacts: give more digits"
+        ))),
+    }
+}
+
+fn not_a_result(path: &Path) -> Failure {
+    Failure::Failed(
+        dermflow_core::StageError::new(format!(
+            "{} is not a result that a run laid out, or was changed since, and no artifact holds a file of its content",
+            path.display()
+        ))
+        .with_help("results lie under results/<pipeline>/; `dermflow ls` lists artifacts by digest"),
+    )
+}
+
+fn looks_like_digest(name: &str) -> bool {
+    name.len() >= 4 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn no_name(name: &str) -> Failure {
+    Failure::new(format!(
+        "`{name}` is no stage of a run here, no digest and no result file"
+    ))
 }
 
 /// Finds an artifact by any of its names.
@@ -109,13 +179,7 @@ fn by_path(store: &Store, path: &Path) -> Result<Located, Failure> {
     if let Some(located) = by_content(store, path, &sources)? {
         return Ok(located);
     }
-    Err(Failure::Failed(
-        dermflow_core::StageError::new(format!(
-            "{} is not a result that a run laid out, or was changed since, and no artifact holds a file of its content",
-            path.display()
-        ))
-        .with_help("results lie under results/<pipeline>/; `dermflow ls` lists artifacts by digest"),
-    ))
+    Err(not_a_result(path))
 }
 
 /// The artifact that is, or holds, a file of this content: a model or a file that somebody
@@ -131,7 +195,10 @@ fn by_content(store: &Store, path: &Path, sources: &Sources) -> Result<Option<Lo
         };
         let holds = |artifact: &Artifact| artifact.blobs().iter().any(|blob| blob.digest == digest);
         let shown = |port: &String| !port.starts_with('.');
-        let port = record.outputs.iter().find(|(port, artifact)| shown(port) && holds(artifact));
+        let port = record
+            .outputs
+            .iter()
+            .find(|(port, artifact)| shown(port) && holds(artifact));
         if let Some(port) = port.map(|(port, _)| port.clone()) {
             return Ok(Some(Located { key, record, port }));
         }
@@ -166,9 +233,8 @@ fn by_stage(store: &Store, name: &str) -> Result<Option<Located>, Failure> {
 }
 
 fn by_digest(store: &Store, prefix: &str) -> Result<Located, Failure> {
-    if prefix.len() < 4 || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        let message = format!("`{prefix}` is no stage of a run here, no digest and no result file");
-        return Err(Failure::new(message));
+    if !looks_like_digest(prefix) {
+        return Err(no_name(prefix));
     }
     let mut found: Vec<(Key, String)> = Vec::new();
     for one in store.find_artifact(prefix)? {

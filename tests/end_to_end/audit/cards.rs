@@ -11,8 +11,12 @@ use crate::project::digests;
 fn table(project: &dermflow_tests::Project, name: &str) -> BTreeMap<String, Vec<String>> {
     project.done(&["export", name, "--to", "table.csv"]);
     let text = project.read("table.csv");
-    let rows = text.lines().skip(1).map(|line| line.split(',').map(str::to_string).collect());
-    rows.map(|row: Vec<String>| (row[0].clone(), row[1..].to_vec())).collect()
+    let rows = text
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').map(str::to_string).collect());
+    rows.map(|row: Vec<String>| (row[0].clone(), row[1..].to_vec()))
+        .collect()
 }
 
 #[test]
@@ -22,10 +26,15 @@ fn a_card_counts_what_the_tables_hold() {
     let (labels, folds) = (table(&project, "labels.labels"), table(&project, "split.splits"));
     let mut expected: BTreeMap<(String, String), u64> = BTreeMap::new();
     for (id, row) in &labels {
-        *expected.entry((folds[id][0].clone(), row[0].clone())).or_default() += 1;
+        *expected
+            .entry((folds[id][0].clone(), row[0].clone()))
+            .or_default() += 1;
     }
     for ((fold, label), count) in &expected {
-        assert_eq!(card["data"]["folds"][fold]["classes"][label], *count, "{fold} {label}");
+        assert_eq!(
+            card["data"]["folds"][fold]["classes"][label], *count,
+            "{fold} {label}"
+        );
     }
     let told: u64 = card["data"]["folds"]
         .as_object()
@@ -40,7 +49,10 @@ fn a_card_counts_what_the_tables_hold() {
     let present = ages["present"].as_u64().unwrap() + ages["missing"].as_u64().unwrap();
     assert_eq!(present, labels.len() as u64, "{ages}");
 
-    assert_eq!(card["evidence"]["model"], digests(&project)["classifier.model"].as_str());
+    assert_eq!(
+        card["evidence"]["model"],
+        digests(&project)["classifier.model"].as_str()
+    );
     assert!(card["network"]["parameters"].as_u64().unwrap() > 1_000);
     assert!(card["network"]["multiply_adds"].as_u64().unwrap() > 10_000);
     assert_eq!(card["training"]["seed"], 7);
@@ -81,7 +93,15 @@ fn checklists_are_filled_where_records_speak_and_nowhere_else() {
         items.iter().find(|item| item["number"] == number).unwrap()["status"].clone()
     };
     // Partitions and the network are on record; funding, skin tone and limits are not.
-    for (list, number) in [(0, "19"), (0, "20"), (0, "22"), (0, "37"), (1, "11"), (1, "21"), (2, "23")] {
+    for (list, number) in [
+        (0, "19"),
+        (0, "20"),
+        (0, "22"),
+        (0, "37"),
+        (1, "11"),
+        (1, "21"),
+        (2, "23"),
+    ] {
         assert_eq!(status(list, number), "filled", "{list} {number}");
     }
     for (list, number) in [(0, "44"), (0, "40"), (0, "33"), (1, "8"), (1, "18"), (2, "17")] {
@@ -120,11 +140,20 @@ fn a_card_is_a_page_and_a_file_and_says_whom_the_model_should_not_know() {
     }
     serde_json::from_str::<Value>(&project.read("skin.json")).unwrap();
     let ended = project.ended(&["card", "labels.labels"]);
-    assert!(ended.code == Some(1) && ended.err.contains("a card is of a model"), "{}", ended.err);
+    assert!(
+        ended.code == Some(1) && ended.err.contains("a card is of a model"),
+        "{}",
+        ended.err
+    );
 
     let model = digests(&project)["classifier.model"].clone();
     project.done(&["forget", PATIENT, "--yes"]);
     assert!(project.done(&["card", &model]).out.contains("forgotten since"));
     project.run(&["run"]);
-    assert!(!project.done(&["card", "classifier.model"]).out.contains("forgotten since"));
+    assert!(
+        !project
+            .done(&["card", "classifier.model"])
+            .out
+            .contains("forgotten since")
+    );
 }

@@ -23,7 +23,9 @@ fn lineage_names_stages_times_and_runs_both_ways() {
     let told = json(&project, &["lineage", "labels.labels", "--down", "--json"]);
     let kinds = |of: &str| -> Vec<String> {
         let actions = told[of].as_object().unwrap().values();
-        actions.map(|action| action["manifest"]["kind"].as_str().unwrap().to_string()).collect()
+        actions
+            .map(|action| action["manifest"]["kind"].as_str().unwrap().to_string())
+            .collect()
     };
     assert!(kinds("actions").contains(&"ingest".to_string()));
     assert!(kinds("used_by").contains(&"evaluate".to_string()));
@@ -33,21 +35,40 @@ fn lineage_names_stages_times_and_runs_both_ways() {
 #[test]
 fn lineage_is_drawn_in_every_form() {
     let project = ran();
-    let drawn = |format: &str| project.done(&["lineage", "scores.metrics", "--format", format, "--down"]).out;
+    let drawn = |format: &str| {
+        project
+            .done(&["lineage", "scores.metrics", "--format", format, "--down"])
+            .out
+    };
     let dot = drawn("dot");
-    assert!(dot.starts_with("digraph") && dot.matches("->").count() >= 9, "{dot}");
+    assert!(
+        dot.starts_with("digraph") && dot.matches("->").count() >= 9,
+        "{dot}"
+    );
     let mermaid = drawn("mermaid");
-    assert!(mermaid.starts_with("flowchart LR") && mermaid.contains("<b>classifier</b>"), "{mermaid}");
+    assert!(
+        mermaid.starts_with("flowchart LR") && mermaid.contains("<b>classifier</b>"),
+        "{mermaid}"
+    );
     let svg = drawn("svg");
-    assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{svg}");
-    let boxes = dot.lines().filter(|line| line.starts_with("  a") && !line.contains(" -> a"));
+    assert!(
+        svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"),
+        "{svg}"
+    );
+    let boxes = dot
+        .lines()
+        .filter(|line| line.starts_with("  a") && !line.contains(" -> a"));
     assert_eq!(svg.matches("<rect x=").count(), boxes.count());
 }
 
 #[test]
 fn a_file_that_was_copied_elsewhere_is_known_by_its_content() {
     let project = ran();
-    std::fs::copy(project.at("results/audit/model.safetensors"), project.at("mine.bin")).unwrap();
+    std::fs::copy(
+        project.at("results/audit/model.safetensors"),
+        project.at("mine.bin"),
+    )
+    .unwrap();
     let told = project.done(&["lineage", "mine.bin"]).out;
     assert!(told.contains("classifier-train"), "{told}");
     let report = crate::project::files_below(&project.at("results/audit/report"));
@@ -77,7 +98,10 @@ fn diff_goes_back_to_the_cause_and_shows_what_follows() {
     assert_eq!(pairs[0]["changes"][0]["to"], "40");
     assert!(pairs[1..].iter().all(|pair| pair["cause"] == false), "{pairs:#?}");
     let text = project.done(&["diff", &was, now]).out;
-    assert!(text.contains("with.where.at-least: 18 -> 40") && text.contains("follows"), "{text}");
+    assert!(
+        text.contains("with.where.at-least: 18 -> 40") && text.contains("follows"),
+        "{text}"
+    );
     let same = project.done(&["diff", now, now]).out;
     assert!(same.contains("hold the same"), "{same}");
 
@@ -97,7 +121,10 @@ fn variants_are_compared_with_their_figures() {
     let project = ran();
     project.run(&["run", "--variant", "elder"]);
     let told = project.done(&["diff", "base", "elder"]).out;
-    assert!(told.contains("young") && told.contains("with.where.below: 60 -> 80"), "{told}");
+    assert!(
+        told.contains("young") && told.contains("with.where.below: 60 -> 80"),
+        "{told}"
+    );
     project.run(&["run", "--set", "epochs=2"]);
     let models: Vec<String> = json(&project, &["ls", "--all", "--json"])
         .as_array()

@@ -12,7 +12,9 @@ fn errors(schema: &str, document: &Value) -> Vec<String> {
     let schema: Value = serde_json::from_str(schema).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
     let errors = validator.iter_errors(document);
-    errors.map(|error| format!("{}: {error}", error.instance_path)).collect()
+    errors
+        .map(|error| format!("{}: {error}", error.instance_path))
+        .collect()
 }
 
 const PROV: &str = include_str!("schemas/prov-json.json");
@@ -21,7 +23,10 @@ const OPENLINEAGE: &str = include_str!("schemas/openlineage.json");
 #[test]
 fn prov_json_fits_its_schema_and_names_nothing_that_it_does_not_declare() {
     let project = ran();
-    let document = json(&project, &["export-lineage", "scores.metrics", "--format", "prov"]);
+    let document = json(
+        &project,
+        &["export-lineage", "scores.metrics", "--format", "prov"],
+    );
     assert_eq!(errors(PROV, &document), Vec::<String>::new());
     let declared: BTreeSet<&String> = ["entity", "activity", "agent"]
         .iter()
@@ -35,10 +40,19 @@ fn prov_json_fits_its_schema_and_names_nothing_that_it_does_not_declare() {
     for part in ["wasGeneratedBy", "used", "wasDerivedFrom", "wasAssociatedWith"] {
         for relation in document[part].as_object().unwrap().values() {
             for (field, value) in relation.as_object().unwrap() {
-                if ["prov:entity", "prov:activity", "prov:agent", "prov:generatedEntity", "prov:usedEntity"]
-                    .contains(&field.as_str())
+                if [
+                    "prov:entity",
+                    "prov:activity",
+                    "prov:agent",
+                    "prov:generatedEntity",
+                    "prov:usedEntity",
+                ]
+                .contains(&field.as_str())
                 {
-                    assert!(declared.contains(&value.as_str().unwrap().to_string()), "{part}: {value}");
+                    assert!(
+                        declared.contains(&value.as_str().unwrap().to_string()),
+                        "{part}: {value}"
+                    );
                     relations += 1;
                 }
             }
@@ -46,7 +60,12 @@ fn prov_json_fits_its_schema_and_names_nothing_that_it_does_not_declare() {
     }
     assert!(relations > 40, "{relations}");
     let metrics = &digests(&project)["scores.metrics"];
-    assert!(document["entity"].as_object().unwrap().contains_key(&format!("artifact:{metrics}")));
+    assert!(
+        document["entity"]
+            .as_object()
+            .unwrap()
+            .contains_key(&format!("artifact:{metrics}"))
+    );
     // A document that breaks a rule is seen to: the schema is not empty.
     let mut broken = document.clone();
     broken["used"]["_:u1"] = json!({"prov:entity": "artifact:1"});
@@ -56,8 +75,13 @@ fn prov_json_fits_its_schema_and_names_nothing_that_it_does_not_declare() {
 #[test]
 fn openlineage_events_fit_the_specification_and_come_in_order() {
     let project = ran();
-    let out = project.done(&["export-lineage", "classifier.model", "--format", "openlineage"]).out;
-    let events: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let out = project
+        .done(&["export-lineage", "classifier.model", "--format", "openlineage"])
+        .out;
+    let events: Vec<Value> = out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     let mut seen: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut last = String::new();
     for event in &events {
@@ -65,14 +89,30 @@ fn openlineage_events_fit_the_specification_and_come_in_order() {
         let text = |value: &Value| value.as_str().unwrap().to_string();
         assert!(last <= text(&event["eventTime"]));
         last = text(&event["eventTime"]);
-        seen.entry(text(&event["run"]["runId"])).or_default().push(text(&event["eventType"]));
+        seen.entry(text(&event["run"]["runId"]))
+            .or_default()
+            .push(text(&event["eventType"]));
     }
     assert!(seen.len() >= 6);
-    assert!(seen.values().all(|sorts| sorts == &["START", "COMPLETE"]), "{seen:?}");
-    let training = events.iter().find(|event| event["job"]["name"] == "classifier").unwrap();
-    let inputs: Vec<&str> = training["inputs"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert!(
+        seen.values().all(|sorts| sorts == &["START", "COMPLETE"]),
+        "{seen:?}"
+    );
+    let training = events
+        .iter()
+        .find(|event| event["job"]["name"] == "classifier")
+        .unwrap();
+    let inputs: Vec<&str> = training["inputs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
     assert_eq!(inputs, ["labels.labels", "all.table", "split.splits"]);
-    assert_eq!(training["inputs"][1]["facets"]["schema"]["fields"][0]["name"], "sample_id");
+    assert_eq!(
+        training["inputs"][1]["facets"]["schema"]["fields"][0]["name"],
+        "sample_id"
+    );
     let mut broken = training.clone();
     broken["run"].as_object_mut().unwrap().remove("runId");
     assert!(!errors(OPENLINEAGE, &broken).is_empty());
@@ -84,7 +124,10 @@ fn entities(metadata: &Value) -> BTreeMap<String, Value> {
     let mut found = BTreeMap::new();
     for entity in graph {
         let id = entity["@id"].as_str().unwrap().to_string();
-        assert!(found.insert(id.clone(), entity.clone()).is_none(), "{id} stands twice");
+        assert!(
+            found.insert(id.clone(), entity.clone()).is_none(),
+            "{id} stands twice"
+        );
     }
     found
 }
@@ -92,7 +135,12 @@ fn entities(metadata: &Value) -> BTreeMap<String, Value> {
 fn types(entity: &Value) -> Vec<&str> {
     match &entity["@type"] {
         Value::String(one) => vec![one],
-        many => many.as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect(),
+        many => many
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one.as_str().unwrap())
+            .collect(),
     }
 }
 
@@ -106,16 +154,31 @@ fn refers(entity: &Value, property: &str) -> Vec<String> {
 }
 
 fn of_type<'a>(all: &'a BTreeMap<String, Value>, wanted: &str) -> Vec<&'a Value> {
-    all.values().filter(|entity| types(entity).contains(&wanted)).collect()
+    all.values()
+        .filter(|entity| types(entity).contains(&wanted))
+        .collect()
 }
 
 /// The MUSTs of RO-Crate 1.1 and of the profiles Process, Workflow and Provenance Run Crate 0.5.
 #[test]
 fn a_crate_keeps_the_rules_of_ro_crate_and_of_the_provenance_run_profile() {
     let project = ran();
-    let arguments = ["export-lineage", "scores.metrics", "classifier.model", "report.text", "--format", "ro-crate", "--to", "crate"];
+    let arguments = [
+        "export-lineage",
+        "scores.metrics",
+        "classifier.model",
+        "report.text",
+        "--format",
+        "ro-crate",
+        "--to",
+        "crate",
+    ];
     project.done(&arguments);
-    assert_eq!(project.ended(&arguments).code, Some(1), "a folder with things in it is not overwritten");
+    assert_eq!(
+        project.ended(&arguments).code,
+        Some(1),
+        "a folder with things in it is not overwritten"
+    );
     let metadata: Value = serde_json::from_str(&project.read("crate/ro-crate-metadata.json")).unwrap();
     let all = entities(&metadata);
     assert_eq!(metadata["@context"][0], "https://w3id.org/ro/crate/1.1/context");
@@ -135,7 +198,11 @@ fn a_crate_keeps_the_rules_of_ro_crate_and_of_the_provenance_run_profile() {
             let values = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
             for id in values.iter().filter_map(|value| value["@id"].as_str()) {
                 let outside = id.starts_with("http");
-                assert!(outside || all.contains_key(id), "{} {property} {id}", entity["@id"]);
+                assert!(
+                    outside || all.contains_key(id),
+                    "{} {property} {id}",
+                    entity["@id"]
+                );
             }
         }
     }
@@ -196,12 +263,18 @@ fn a_crate_keeps_the_rules_of_ro_crate_and_of_the_provenance_run_profile() {
     }
     let engines = of_type(&all, "OrganizeAction");
     assert_eq!(engines.len(), 1);
-    assert_eq!(types(&all[&refers(engines[0], "instrument")[0]]), ["SoftwareApplication"]);
+    assert_eq!(
+        types(&all[&refers(engines[0], "instrument")[0]]),
+        ["SoftwareApplication"]
+    );
     assert_eq!(refers(engines[0], "result"), [runs[0]["@id"].as_str().unwrap()]);
     assert_eq!(refers(engines[0], "object").len(), controls.len());
 
     // What is in the crate is what its digest says.
-    let model = all.values().find(|entity| entity["name"] == "classifier.model").unwrap();
+    let model = all
+        .values()
+        .find(|entity| entity["name"] == "classifier.model")
+        .unwrap();
     let bytes = std::fs::read(project.at("crate").join(model["@id"].as_str().unwrap())).unwrap();
     let digest = dermflow_core::Digest::of(&bytes);
     assert_eq!(model["identifier"], format!("blake3:{digest}"));

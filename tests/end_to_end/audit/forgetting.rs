@@ -27,7 +27,14 @@ fn a_forgetting_is_told_first_and_nothing_is_touched() {
     let before: Vec<_> = files_below(&project.at(".dermflow"));
     for arguments in [vec!["forget", PATIENT], vec!["forget", PATIENT, "--dry-run"]] {
         let told = project.done(&arguments).out;
-        for words in ["would remove", "holds rows of them", "would mark", "labels.csv", "nothing was removed", PATIENT] {
+        for words in [
+            "would remove",
+            "holds rows of them",
+            "would mark",
+            "labels.csv",
+            "nothing was removed",
+            PATIENT,
+        ] {
             assert!(told.contains(words), "{words}: {told}");
         }
     }
@@ -56,7 +63,11 @@ fn forget_then_run_is_the_run_without_them_from_scratch() {
     journals_are_sound(&project);
     let trace = json(&project, &["trace", &files_of(&project, PATIENT)[0], "--json"]);
     assert!(
-        trace["reached"].as_array().unwrap().iter().all(|one| one["level"] != "rows"),
+        trace["reached"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|one| one["level"] != "rows"),
         "{trace:#}"
     );
 }
@@ -76,7 +87,10 @@ fn nothing_in_the_store_names_or_shows_whom_was_forgotten() {
         .filter(|path| !path.ends_with("/sources"))
         .collect();
     assert_eq!(left, Vec::<String>::new());
-    assert!(!traces(&project, OTHER, &[]).is_empty(), "the search finds nobody");
+    assert!(
+        !traces(&project, OTHER, &[]).is_empty(),
+        "the search finds nobody"
+    );
 }
 
 #[test]
@@ -91,7 +105,10 @@ fn the_certificate_says_what_went_what_stays_and_what_came_instead() {
     assert_eq!(certificate["all_absent"], true);
     assert!(certificate["removed"].as_array().unwrap().len() >= 8);
     let outside = certificate["outside"].to_string();
-    assert!(outside.contains("labels.csv") && outside.contains(PATIENT), "{outside}");
+    assert!(
+        outside.contains("labels.csv") && outside.contains(PATIENT),
+        "{outside}"
+    );
     let replaced = certificate["replaced"].as_array().unwrap();
     assert!(replaced.iter().all(|one| one["now"].is_null()));
 
@@ -134,7 +151,12 @@ fn a_model_that_knows_them_is_marked_or_goes_with_them() {
         let blob = project.at(".dermflow/blobs").join(&model[..2]).join(&model[2..]);
         assert_eq!(blob.exists(), !models);
         // Its lineage is still there to be asked for.
-        assert!(project.done(&["lineage", &model]).out.contains("classifier-train"));
+        assert!(
+            project
+                .done(&["lineage", &model])
+                .out
+                .contains("classifier-train")
+        );
     }
 }
 
@@ -146,7 +168,11 @@ fn whoever_was_forgotten_stays_out_when_files_are_moved_renamed_or_listed_anew()
     let sound = digests(&project);
     let photos = files_of(&project, PATIENT);
     for name in &photos {
-        std::fs::copy(project.at(name), project.at("photos/isic2017").join("harmless.jpg")).unwrap();
+        std::fs::copy(
+            project.at(name),
+            project.at("photos/isic2017").join("harmless.jpg"),
+        )
+        .unwrap();
     }
     let text = project.read("labels.csv");
     project.write("labels.csv", format!("{text}\n"));
@@ -171,7 +197,11 @@ fn a_lost_or_damaged_tombstone_is_seen_before_anybody_comes_back() {
     assert_eq!(project.ended(&["verify"]).code, Some(1));
     std::fs::remove_file(&stones[0]).unwrap();
     let told = project.ended(&["verify"]);
-    assert!(told.code == Some(1) && told.out.contains("is missing"), "{}", told.out);
+    assert!(
+        told.code == Some(1) && told.out.contains("is missing"),
+        "{}",
+        told.out
+    );
 }
 
 #[test]

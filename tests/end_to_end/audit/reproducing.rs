@@ -17,10 +17,22 @@ fn a_model_and_its_scores_come_out_the_same_without_the_pipeline_file() {
         .iter()
         .map(|step| step["stage"].as_str().unwrap())
         .collect();
-    for stage in ["photos", "more", "all", "labels", "split", "classifier", "predicted", "scores"] {
+    for stage in [
+        "photos",
+        "more",
+        "all",
+        "labels",
+        "split",
+        "classifier",
+        "predicted",
+        "scores",
+    ] {
         assert!(stages.contains(&stage), "{stages:?}");
     }
-    assert_eq!(json(&project, &["reproduce", "report.text", "--json"])["same"], true);
+    assert_eq!(
+        json(&project, &["reproduce", "report.text", "--json"])["same"],
+        true
+    );
 }
 
 /// A project whose store knows of no files but its own: the first one's lie still where they were.
@@ -38,7 +50,10 @@ fn one_action_alone_takes_its_inputs_from_the_store() {
         std::fs::remove_dir_all(project.at(name)).unwrap();
     }
     let told = json(&project, &["reproduce", "classifier.model", "--only", "--json"]);
-    assert_eq!((told["same"].as_bool(), told["steps"].as_array().unwrap().len()), (Some(true), 1));
+    assert_eq!(
+        (told["same"].as_bool(), told["steps"].as_array().unwrap().len()),
+        (Some(true), 1)
+    );
     let ended = project.ended(&["reproduce", "classifier.model"]);
     assert_eq!(ended.code, Some(1));
     assert!(ended.err.contains("--sources"), "{}", ended.err);
@@ -51,13 +66,20 @@ fn moved_files_are_found_by_content() {
     for name in ["photos", "more", "labels.csv", "count.sh"] {
         std::fs::rename(project.at(name), project.at("elsewhere").join(name)).unwrap();
     }
-    let told = json(&project, &["reproduce", "dated.table", "--sources", "elsewhere", "--json"]);
+    let told = json(
+        &project,
+        &["reproduce", "dated.table", "--sources", "elsewhere", "--json"],
+    );
     assert_eq!(told["same"], true, "{told:#}");
     // What was found is what was there, or it isn't taken.
     let text = project.read("elsewhere/labels.csv");
     project.write("elsewhere/labels.csv", text.replacen("nevus", "melanoma", 1));
     let ended = project.ended(&["reproduce", "dated.table", "--sources", "elsewhere"]);
-    assert!(ended.code == Some(1) && ended.err.contains("labels.csv"), "{}", ended.err);
+    assert!(
+        ended.code == Some(1) && ended.err.contains("labels.csv"),
+        "{}",
+        ended.err
+    );
 }
 
 #[test]

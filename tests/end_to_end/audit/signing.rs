@@ -39,5 +39,9 @@ fn a_signed_run_is_vouched_for_by_its_key_alone() {
     let text = std::fs::read_to_string(&signatures[0]).unwrap();
     std::fs::write(&signatures[0], text.replace("\"number\": 1", "\"number\": 2")).unwrap();
     let told = project.ended(&["verify", "--public-key", "public.hex"]);
-    assert!(told.code == Some(1) && told.out.contains("signature"), "{}", told.out);
+    assert!(
+        told.code == Some(1) && told.out.contains("signature"),
+        "{}",
+        told.out
+    );
 }

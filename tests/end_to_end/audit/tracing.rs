@@ -15,7 +15,9 @@ fn scanned(store: &Store, ids: &BTreeSet<SampleId>) -> BTreeMap<String, u64> {
     for key in store.records() {
         let record = store.get_record(&key).unwrap().unwrap();
         for artifact in record.outputs.values() {
-            let Artifact::Table(table) = artifact else { continue };
+            let Artifact::Table(table) = artifact else {
+                continue;
+            };
             let mut rows = 0;
             for batch in TableReader::open(store, table, None).unwrap() {
                 let batch = batch.unwrap();
@@ -61,14 +63,21 @@ fn of_stages(store: &Store, scanned: BTreeMap<String, u64>) -> BTreeMap<String, 
     let mut shown = BTreeSet::new();
     for journal in store.list_journals() {
         for line in store.read_journal(&journal).unwrap() {
-            for name in line["outputs"].as_object().into_iter().flat_map(|outputs| outputs.iter()) {
+            for name in line["outputs"]
+                .as_object()
+                .into_iter()
+                .flat_map(|outputs| outputs.iter())
+            {
                 if !name.0.starts_with('.') {
                     shown.insert(name.1.as_str().unwrap().to_string());
                 }
             }
         }
     }
-    scanned.into_iter().filter(|(name, _)| shown.contains(name)).collect()
+    scanned
+        .into_iter()
+        .filter(|(name, _)| shown.contains(name))
+        .collect()
 }
 
 #[test]
@@ -104,7 +113,10 @@ fn a_photo_is_found_by_its_file_its_id_its_digits_its_name_and_its_patient() {
     }
     let column = format!("patient={PATIENT}");
     let all = json(&project, &["trace", &column, "--json"]);
-    assert_eq!(ids_of(&all), ids_of(&json(&project, &["trace", PATIENT, "--json"])));
+    assert_eq!(
+        ids_of(&all),
+        ids_of(&json(&project, &["trace", PATIENT, "--json"]))
+    );
     let several: Vec<&str> = std::iter::once("trace")
         .chain(photos.iter().map(String::as_str))
         .chain(["--json"])
@@ -117,18 +129,32 @@ fn beyond_rows_a_trace_says_what_was_made_from_them_and_through_what() {
     let project = ran();
     let trace = json(&project, &["trace", PATIENT, "--json"]);
     let rows = names(&trace, "rows");
-    for table in ["photos.samples", "more.samples", "all.table", "truth.table", "labels.labels", "split.splits"] {
+    for table in [
+        "photos.samples",
+        "more.samples",
+        "all.table",
+        "truth.table",
+        "labels.labels",
+        "split.splits",
+    ] {
         assert!(rows.contains(table), "{table}: {rows:?}");
     }
     let made = names(&trace, "from");
     assert!(made.contains("report.text"), "a program's result: {made:?}");
-    let report = trace["reached"].as_array().unwrap().iter().find(|one| one["name"] == "report.text");
+    let report = trace["reached"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["name"] == "report.text");
     assert!(report.unwrap()["why"].as_str().unwrap().contains("can't be seen"));
     // The truth is scored on all folds, so the patient is in the scores whatever the fold.
     assert!(made.contains("scores.metrics"), "{made:?}");
 
     // A photo is in one fold, and the model knows those that it learns from or chooses by.
-    for photo in files_of(&project, PATIENT).iter().chain(&files_of(&project, OTHER)) {
+    for photo in files_of(&project, PATIENT)
+        .iter()
+        .chain(&files_of(&project, OTHER))
+    {
         let trace = json(&project, &["trace", photo, "--json"]);
         let fold = fold_of(&project, photo);
         let made = names(&trace, "from").contains("classifier.model");
@@ -140,7 +166,10 @@ fn beyond_rows_a_trace_says_what_was_made_from_them_and_through_what() {
         }
     }
     let told = project.done(&["trace", PATIENT]).out;
-    assert!(told.contains("tables with rows of them") && told.contains("import-table"), "{told}");
+    assert!(
+        told.contains("tables with rows of them") && told.contains("import-table"),
+        "{told}"
+    );
 }
 
 fn fold_of(project: &dermflow_tests::Project, photo: &str) -> String {
@@ -161,5 +190,10 @@ fn what_is_no_sample_is_refused_with_the_ways_to_name_one() {
     }
     // An image that was never ingested has an id, which nothing holds.
     project.write("stranger.jpg", "not among them");
-    assert!(project.done(&["trace", "stranger.jpg"]).out.contains("nothing on record"));
+    assert!(
+        project
+            .done(&["trace", "stranger.jpg"])
+            .out
+            .contains("nothing on record")
+    );
 }

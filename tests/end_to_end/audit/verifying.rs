@@ -18,7 +18,14 @@ fn problems(project: &Project, more: &[&str]) -> Vec<String> {
         .as_array()
         .unwrap()
         .iter()
-        .map(|one| format!("{} {}: {}", text(&one["sort"]), text(&one["what"]), text(&one["reason"])))
+        .map(|one| {
+            format!(
+                "{} {}: {}",
+                text(&one["sort"]),
+                text(&one["what"]),
+                text(&one["reason"])
+            )
+        })
         .collect();
     assert_eq!(told["sound"].as_bool().unwrap(), problems.is_empty());
     problems
@@ -57,7 +64,10 @@ impl Kept {
     fn sees(&self, what: &str, words: &[&str]) {
         let found = problems(&self.0, &[]);
         let fits = |problem: &&String| words.iter().all(|word| problem.contains(word));
-        assert!(found.iter().any(|problem| fits(&problem)), "{what}: {words:?} not in {found:#?}");
+        assert!(
+            found.iter().any(|problem| fits(&problem)),
+            "{what}: {words:?} not in {found:#?}"
+        );
     }
 
     /// What can be set aside is, and the next runs make it again.
@@ -72,7 +82,13 @@ impl Kept {
 
 fn digest_of(path: &Path) -> String {
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
-    let shard = path.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
+    let shard = path
+        .parent()
+        .unwrap()
+        .file_name()
+        .unwrap()
+        .to_string_lossy()
+        .into_owned();
     format!("{shard}{}", name.trim_end_matches(".json"))
 }
 
@@ -154,7 +170,9 @@ fn an_edited_record_is_seen_whatever_was_edited() {
             edit(record, |record| record["making"]["seconds"] = 1e6.into());
             kept.sees("times", &["record", short]);
             kept.restore();
-            edit(record, |record| record["making"]["metrics"]["accuracy"] = 0.99.into());
+            edit(record, |record| {
+                record["making"]["metrics"]["accuracy"] = 0.99.into()
+            });
             kept.sees("figures", &["record", short]);
         }
         kept.restore();
@@ -180,12 +198,18 @@ fn a_record_that_points_to_another_result_is_seen() {
             kept.restore();
             let (mine, theirs) = (read(one), read(other));
             if mine["outputs"] == theirs["outputs"]
-                || mine["outputs"]["table"]["table"]["columns"] != theirs["outputs"]["table"]["table"]["columns"]
+                || mine["outputs"]["table"]["table"]["columns"]
+                    != theirs["outputs"]["table"]["table"]["columns"]
             {
                 continue;
             }
             edit(one, |record| record["outputs"] = theirs["outputs"].clone());
-            assert!(!problems(&kept.0, &[]).is_empty(), "{} as {}", one.display(), other.display());
+            assert!(
+                !problems(&kept.0, &[]).is_empty(),
+                "{} as {}",
+                one.display(),
+                other.display()
+            );
             swapped += 1;
         }
     }
@@ -223,7 +247,13 @@ fn journals_can_not_be_changed_removed_reordered_or_renamed() {
     for (at, journal) in journals.iter().enumerate() {
         let text = std::fs::read_to_string(journal).unwrap();
         let mut lines: Vec<&str> = text.lines().collect();
-        for what in ["entry removed", "entries swapped", "entry changed", "journal removed", "renamed"] {
+        for what in [
+            "entry removed",
+            "entries swapped",
+            "entry changed",
+            "journal removed",
+            "renamed",
+        ] {
             kept.restore();
             let mut changed = lines.clone();
             match what {
@@ -245,7 +275,12 @@ fn journals_can_not_be_changed_removed_reordered_or_renamed() {
             let word = match what {
                 "journal removed" => "missing".to_string(),
                 "renamed" => "was called".to_string(),
-                _ if text == lines.join("\n") + "\n" && what == "entry changed" && !text.contains("executed") => continue,
+                _ if text == lines.join("\n") + "\n"
+                    && what == "entry changed"
+                    && !text.contains("executed") =>
+                {
+                    continue;
+                }
                 _ => stem(journal),
             };
             kept.sees(&format!("{what} of {at}"), &["journal", &word]);
@@ -292,14 +327,18 @@ fn results_that_were_changed_renamed_or_forged_are_seen() {
     kept.sees("renamed", &["result", "names.csv", "removed or renamed"]);
 
     kept.restore();
-    let text = std::fs::read_to_string(&path).unwrap().replace("ISIC_0", "ISIC_9");
+    let text = std::fs::read_to_string(&path)
+        .unwrap()
+        .replace("ISIC_0", "ISIC_9");
     std::fs::write(&path, &text).unwrap();
     kept.sees("changed", &["result", "names.csv", "changed"]);
 
     // Whoever changes a result can change the index beside it; the store knows better.
     let index = kept.0.at("results/chain/.published.json");
     let forged = dermflow_core::Digest::of(text.as_bytes()).hex();
-    edit(&index, |index| index["names.csv"]["files"][""] = forged.clone().into());
+    edit(&index, |index| {
+        index["names.csv"]["files"][""] = forged.clone().into()
+    });
     kept.sees("forged", &["result", "names.csv", "not what the store would lay"]);
     kept.heals("results");
 }
@@ -309,10 +348,15 @@ fn a_sound_store_of_every_sort_of_stage_is_found_sound_and_stays_untouched() {
     let project = ran();
     let listing = |project: &Project| -> Vec<(PathBuf, Vec<u8>)> {
         let files = files_below(&project.at(".dermflow")).into_iter();
-        files.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+        files
+            .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+            .collect()
     };
     let before = listing(&project);
     let told = project.done(&["verify"]).out;
-    assert!(told.contains("nothing is wrong") && told.contains("newest seal: number 1"), "{told}");
+    assert!(
+        told.contains("nothing is wrong") && told.contains("newest seal: number 1"),
+        "{told}"
+    );
     assert_eq!(listing(&project), before);
 }

@@ -104,7 +104,9 @@ impl DataCard {
     /// Where a record can't be read.
     pub fn of(records: &Records, graph: &Graph, key: &Key) -> Result<DataCard, StageError> {
         let mut card = DataCard::default();
-        let Some(node) = records.node(key) else { return Ok(card) };
+        let Some(node) = records.node(key) else {
+            return Ok(card);
+        };
         let ancestry = graph.ancestry(key);
         let tables = |port: &str| tables_at(records, node, port);
         let labels: BTreeMap<SampleId, String> = texts(records, &tables("labels"), "label");
@@ -112,7 +114,10 @@ impl DataCard {
         let pictures = ids(records, &tables("samples"));
         let groups = groups(records, &ancestry);
         let mut members: BTreeMap<String, BTreeSet<&String>> = BTreeMap::new();
-        for (id, label) in labels.iter().filter(|(id, _)| pictures.is_empty() || pictures.contains(id)) {
+        for (id, label) in labels
+            .iter()
+            .filter(|(id, _)| pictures.is_empty() || pictures.contains(id))
+        {
             let fold = match folds.is_empty() {
                 true => "all".to_string(),
                 false => folds.get(id).cloned().unwrap_or_else(|| "none".to_string()),
@@ -129,7 +134,9 @@ impl DataCard {
         }
         for (id, source) in texts(records, &tables("samples"), "source") {
             if labels.contains_key(&id) || labels.is_empty() {
-                let set = source.rsplit_once('/').map_or("(no folder)", |(folder, _)| folder);
+                let set = source
+                    .rsplit_once('/')
+                    .map_or("(no folder)", |(folder, _)| folder);
                 *card.sources.entry(set.to_string()).or_default() += 1;
             }
         }
@@ -144,7 +151,8 @@ impl DataCard {
                         format!("{files} files (listing {})", listing.digest)
                     }
                 };
-                card.files.push(format!("{} {parameter}: {told}", records.title(key)));
+                card.files
+                    .push(format!("{} {parameter}: {told}", records.title(key)));
             }
             card.flow.extend(flow(records, key));
         }
@@ -172,7 +180,12 @@ fn table_of<'a>(records: &'a Records, name: &dermflow_core::Digest) -> Option<&'
 }
 
 /// Calls `take` with the ids and one column of every batch that can be read.
-fn read(records: &Records, table: &TableManifest, column: &str, take: &mut dyn FnMut(&[SampleId], &ArrayRef)) {
+fn read(
+    records: &Records,
+    table: &TableManifest,
+    column: &str,
+    take: &mut dyn FnMut(&[SampleId], &ArrayRef),
+) {
     let columns = [column.to_string()];
     let Ok(reader) = open(records.store(), table, 0..table.partitions.len(), &columns) else {
         return;
@@ -215,7 +228,9 @@ fn texts(records: &Records, tables: &[TableManifest], column: &str) -> BTreeMap<
 fn ids(records: &Records, tables: &[TableManifest]) -> BTreeSet<SampleId> {
     let mut found = BTreeSet::new();
     for table in tables {
-        read(records, table, dermflow_core::SAMPLE_ID, &mut |ids, _| found.extend(ids));
+        read(records, table, dermflow_core::SAMPLE_ID, &mut |ids, _| {
+            found.extend(ids)
+        });
     }
     found
 }
@@ -224,7 +239,11 @@ fn ids(records: &Records, tables: &[TableManifest]) -> BTreeSet<SampleId> {
 fn groups(records: &Records, ancestry: &[Key]) -> BTreeMap<SampleId, String> {
     let mut found = BTreeMap::new();
     for column in ["patient", "group"] {
-        for (_, artifact) in ancestry.iter().filter_map(|key| records.node(key)).flat_map(Node::shown) {
+        for (_, artifact) in ancestry
+            .iter()
+            .filter_map(|key| records.node(key))
+            .flat_map(Node::shown)
+        {
             if let Artifact::Table(table) = artifact
                 && has_text(table, column)
             {
@@ -248,7 +267,9 @@ fn columns(
     for key in ancestry.iter().rev() {
         let Some(node) = records.node(key) else { continue };
         for (port, artifact) in node.shown() {
-            let Artifact::Table(table) = artifact else { continue };
+            let Artifact::Table(table) = artifact else {
+                continue;
+            };
             if matches!(table.contract.as_str(), "Metrics" | "History" | "Rejects") {
                 continue;
             }
@@ -334,10 +355,15 @@ fn provenance(records: &Records, graph: &Graph, node: &Node, card: &mut DataCard
                 }
                 None => {
                     let entered = behind.iter().filter(|key| {
-                        records.node(key).is_some_and(|node| node.outputs.len() > 1 || node.inputs.is_empty())
+                        records
+                            .node(key)
+                            .is_some_and(|node| node.outputs.len() > 1 || node.inputs.is_empty())
                     });
                     let names: Vec<String> = entered.map(|key| records.title(key)).collect();
-                    told += &format!(", as imported (by way of {}): no model had a part in them", names.join(", "));
+                    told += &format!(
+                        ", as imported (by way of {}): no model had a part in them",
+                        names.join(", ")
+                    );
                 }
             }
             card.label_provenance.push(told);

@@ -46,7 +46,9 @@ pub(super) fn metrics(records: &Records, graph: &Graph, model: &Digest) -> Resul
             continue;
         }
         for (_, artifact) in node.shown() {
-            let Artifact::Table(table) = artifact else { continue };
+            let Artifact::Table(table) = artifact else {
+                continue;
+            };
             if table.contract != "Metrics" {
                 continue;
             }

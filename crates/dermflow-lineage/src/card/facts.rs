@@ -64,7 +64,10 @@ pub(super) fn gather(records: &Records, graph: &Graph, card: &Card, key: &Key) -
     let mut gathering = Gathering {
         records,
         ancestry: graph.ancestry(key),
-        ahead: graph.consequences(records, &card.evidence.model).into_iter().collect(),
+        ahead: graph
+            .consequences(records, &card.evidence.model)
+            .into_iter()
+            .collect(),
         facts: Facts::new(),
     };
     gathering.data(card);
@@ -75,7 +78,10 @@ pub(super) fn gather(records: &Records, graph: &Graph, card: &Card, key: &Key) -
 }
 
 fn list(counts: &BTreeMap<String, u64>) -> String {
-    let told: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    let told: Vec<String> = counts
+        .iter()
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
     told.join(", ")
 }
 
@@ -119,10 +125,20 @@ impl Gathering<'_> {
             self.put(Topic::LabelProvenance, told.clone(), "data.label_provenance");
         }
         for (fold, counts) in &data.folds {
-            let groups = counts.groups.map_or(String::new(), |groups| format!(" of {groups} patients or groups"));
-            let told = format!("{fold}: {} samples{groups} ({})", counts.samples, list(&counts.classes));
+            let groups = counts
+                .groups
+                .map_or(String::new(), |groups| format!(" of {groups} patients or groups"));
+            let told = format!(
+                "{fold}: {} samples{groups} ({})",
+                counts.samples,
+                list(&counts.classes)
+            );
             self.put(Topic::SampleSizes, told, "data.folds");
-            self.put(Topic::ClassBalance, format!("{fold}: {}", list(&counts.classes)), "data.folds");
+            self.put(
+                Topic::ClassBalance,
+                format!("{fold}: {}", list(&counts.classes)),
+                "data.folds",
+            );
         }
         for (name, values) in &data.columns {
             let mut told = format!("{name}: {} present, {} missing", values.present, values.missing);
@@ -140,7 +156,11 @@ impl Gathering<'_> {
                     self.put(Topic::Demographics, told, place);
                 }
                 _ => {
-                    let missing = format!("{name}: {} of {} missing", values.missing, values.missing + values.present);
+                    let missing = format!(
+                        "{name}: {} of {} missing",
+                        values.missing,
+                        values.missing + values.present
+                    );
                     self.put(Topic::Missing, missing, place.clone());
                     self.put(Topic::Demographics, told, place);
                 }
@@ -153,16 +173,24 @@ impl Gathering<'_> {
         for key in self.ancestry.clone() {
             let record = self.records.record(&key)?;
             let parameters = serde_json::to_string(&record.manifest.parameters).unwrap_or_default();
-            let (title, place) = (self.records.title(&key), format!("action {}", key.digest().short()));
+            let (title, place) = (
+                self.records.title(&key),
+                format!("action {}", key.digest().short()),
+            );
             let told = format!("{title} ({}): {parameters}", record.manifest.kind);
             self.put(
                 Topic::Software,
-                format!("{}, {} v{}", record.making.program, record.manifest.kind, record.manifest.version),
+                format!(
+                    "{}, {} v{}",
+                    record.making.program, record.manifest.kind, record.manifest.version
+                ),
                 place.clone(),
             );
             match record.manifest.kind.as_str() {
                 "ingest" | "unpack" | "coerce" => self.put(Topic::Preprocessing, told, place),
-                "filter" | "sample" | "rank-resample" | "select-for-labelling" => self.put(Topic::Subsets, told, place),
+                "filter" | "sample" | "rank-resample" | "select-for-labelling" => {
+                    self.put(Topic::Subsets, told, place)
+                }
                 "split" => {
                     let text = |name: &str| {
                         let entries = record.manifest.parameters.as_map()?;
@@ -197,7 +225,11 @@ impl Gathering<'_> {
                 record.making.metrics.get("leaks"),
             ) {
                 let told = format!("{}: {leaks} leaks between folds", self.records.title(&key));
-                self.put(Topic::Leakage, told.clone(), format!("action {}", key.digest().short()));
+                self.put(
+                    Topic::Leakage,
+                    told.clone(),
+                    format!("action {}", key.digest().short()),
+                );
                 self.put(Topic::Disjoint, told, format!("action {}", key.digest().short()));
             }
         }
@@ -215,9 +247,17 @@ impl Gathering<'_> {
                 network.input[0],
                 network.input[1]
             );
-            self.put(Topic::Technology, format!("deep learning, a convolutional {}", network.task), "network");
+            self.put(
+                Topic::Technology,
+                format!("deep learning, a convolutional {}", network.task),
+                "network",
+            );
             self.put(Topic::Network, told, "network");
-            self.put(Topic::Preprocessing, format!("network input: {}", network.preprocessing), "network.preprocessing");
+            self.put(
+                Topic::Preprocessing,
+                format!("network input: {}", network.preprocessing),
+                "network.preprocessing",
+            );
             let told = format!("a probability for each of {}", network.classes.join(", "));
             self.put(Topic::Output, told, "network.classes");
         }
@@ -231,21 +271,38 @@ impl Gathering<'_> {
             training.host
         );
         self.put(Topic::Training, told, place.clone());
-        self.put(Topic::Training, training.parameters.to_string(), "training.parameters");
-        self.put(Topic::Hyperparameters, training.parameters.to_string(), "training.parameters");
+        self.put(
+            Topic::Training,
+            training.parameters.to_string(),
+            "training.parameters",
+        );
+        self.put(
+            Topic::Hyperparameters,
+            training.parameters.to_string(),
+            "training.parameters",
+        );
         let init = match training.inputs.get("init") {
             Some(from) => format!("the weights of {}", from.join(", ")),
             None => "drawn at random from the seed".to_string(),
         };
         self.put(Topic::Initialisation, init, "training.inputs.init");
-        let keep = training.parameters.get("keep").or_else(|| training.parameters.pointer("/classifier/keep"));
+        let keep = training
+            .parameters
+            .get("keep")
+            .or_else(|| training.parameters.pointer("/classifier/keep"));
         if let Some(keep) = keep {
-            let told = format!("the weights that are kept: {keep} (by the score on the fold `valid`, where there is one)");
+            let told = format!(
+                "the weights that are kept: {keep} (by the score on the fold `valid`, where there is one)"
+            );
             self.put(Topic::Selection, told, "training.parameters.keep");
         }
         for name in ["loss", "batches"] {
             if let Some(value) = training.parameters.get(name) {
-                self.put(Topic::ClassBalance, format!("{name}: {value}"), format!("training.parameters.{name}"));
+                self.put(
+                    Topic::ClassBalance,
+                    format!("{name}: {value}"),
+                    format!("training.parameters.{name}"),
+                );
             }
         }
         let told = format!(
@@ -263,7 +320,10 @@ impl Gathering<'_> {
                 (Some(low), Some(high)) => format!(" ({low:.4} to {high:.4})"),
                 _ => String::new(),
             };
-            let slice = metric.slice.clone().map_or(String::new(), |slice| format!(" [{slice}]"));
+            let slice = metric
+                .slice
+                .clone()
+                .map_or(String::new(), |slice| format!(" [{slice}]"));
             let n = metric.n.map_or(String::new(), |n| format!(", n = {n}"));
             let told = format!("{}{slice} = {:.4}{interval}{n}", metric.name, metric.value);
             match metric.slice {
@@ -271,18 +331,31 @@ impl Gathering<'_> {
                 Some(_) => self.put(Topic::Subgroups, told, "metrics"),
             }
             let fold = metric.fold.clone().unwrap_or_else(|| "all folds".to_string());
-            self.put(Topic::InternalTest, format!("{} on {fold}", metric.stage), "metrics");
+            self.put(
+                Topic::InternalTest,
+                format!("{} on {fold}", metric.stage),
+                "metrics",
+            );
         }
         let with_interval = card.metrics.iter().filter(|metric| metric.low.is_some()).count();
         if with_interval > 0 {
-            let told = format!("{with_interval} of {} figures have an interval", card.metrics.len());
+            let told = format!(
+                "{with_interval} of {} figures have an interval",
+                card.metrics.len()
+            );
             self.put(Topic::Uncertainty, told, "metrics");
         }
         for key in self.ahead.clone() {
-            let Some(node) = self.records.node(&key) else { continue };
+            let Some(node) = self.records.node(&key) else {
+                continue;
+            };
             if node.kind == "explain" {
                 let told = format!("{} (Grad-CAM and the like)", self.records.title(&key));
-                self.put(Topic::Explanation, told, format!("action {}", key.digest().short()));
+                self.put(
+                    Topic::Explanation,
+                    told,
+                    format!("action {}", key.digest().short()),
+                );
             }
         }
     }

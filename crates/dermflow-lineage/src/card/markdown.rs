@@ -33,11 +33,19 @@ pub(super) fn page(card: &Card) -> String {
 }
 
 fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace('\n', "<br>").replace('<', "&lt;").replace("&lt;br>", "<br>")
+    text.replace('|', "\\|")
+        .replace('\n', "<br>")
+        .replace('<', "&lt;")
+        .replace("&lt;br>", "<br>")
 }
 
 fn table(out: &mut String, headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
-    _ = writeln!(out, "| {} |\n|{}", headings.join(" | "), "---|".repeat(headings.len()));
+    _ = writeln!(
+        out,
+        "| {} |\n|{}",
+        headings.join(" | "),
+        "---|".repeat(headings.len())
+    );
     for row in rows {
         let cells: Vec<String> = row.iter().map(|text| cell(text)).collect();
         _ = writeln!(out, "| {} |", cells.join(" | "));
@@ -59,7 +67,10 @@ fn model(out: &mut String, card: &Card) {
         pair("network", format!("{} ({})", network.name, network.task)),
         pair("parameters", network.parameters.to_string()),
         pair("multiply-adds", network.multiply_adds.to_string()),
-        pair("input", format!("{} x {} pixels", network.input[0], network.input[1])),
+        pair(
+            "input",
+            format!("{} x {} pixels", network.input[0], network.input[1]),
+        ),
         pair("preprocessing", network.preprocessing.to_string()),
         pair("classes", network.classes.join(", ")),
     ];
@@ -71,19 +82,34 @@ fn training(out: &mut String, card: &Card) {
     out.push_str("## Training\n\n");
     let mut rows = vec![
         pair("stage", format!("{} ({})", training.stage, training.kind)),
-        pair("seed", training.seed.map_or("none".to_string(), |seed| seed.to_string())),
+        pair(
+            "seed",
+            training.seed.map_or("none".to_string(), |seed| seed.to_string()),
+        ),
         pair("began", training.started.clone()),
         pair("took", time::seconds(training.seconds)),
         pair("machine", training.host.clone()),
         pair("program", training.program.clone()),
         pair(
             "energy",
-            training.energy_joules.map_or("not measured".to_string(), |joules| format!("{joules:.0} J")),
+            training
+                .energy_joules
+                .map_or("not measured".to_string(), |joules| format!("{joules:.0} J")),
         ),
         pair("parameters", training.parameters.to_string()),
     ];
-    rows.extend(training.inputs.iter().map(|(port, from)| pair(&format!("input `{port}`"), from.join(", "))));
-    rows.extend(training.figures.iter().map(|(name, value)| pair(name, value.to_string())));
+    rows.extend(
+        training
+            .inputs
+            .iter()
+            .map(|(port, from)| pair(&format!("input `{port}`"), from.join(", "))),
+    );
+    rows.extend(
+        training
+            .figures
+            .iter()
+            .map(|(name, value)| pair(name, value.to_string())),
+    );
     table(out, &["", ""], rows);
 }
 
@@ -107,7 +133,9 @@ fn metrics(out: &mut String, card: &Card) {
             metric.n.map_or(String::new(), |n| n.to_string()),
         ]
     });
-    let headings = ["stage", "fold", "figure", "class", "slice", "value", "low", "high", "n"];
+    let headings = [
+        "stage", "fold", "figure", "class", "slice", "value", "low", "high", "n",
+    ];
     table(out, &headings, rows);
 }
 
@@ -120,21 +148,27 @@ fn evidence(out: &mut String, card: &Card) {
         pair("record", evidence.record.hex()),
         pair(
             "newest seal",
-            evidence
-                .seal
-                .map_or("none".to_string(), |(number, digest)| format!("{number}: {digest}")),
+            evidence.seal.map_or("none".to_string(), |(number, digest)| {
+                format!("{number}: {digest}")
+            }),
         ),
         pair("runs", evidence.runs.join(", ")),
         pair(
             "again",
-            format!("`dermflow reproduce {}`, `dermflow verify`", evidence.model.short()),
+            format!(
+                "`dermflow reproduce {}`, `dermflow verify`",
+                evidence.model.short()
+            ),
         ),
     ];
     table(out, &["", ""], rows);
 }
 
 fn list(counts: &BTreeMap<String, u64>) -> String {
-    let told: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    let told: Vec<String> = counts
+        .iter()
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
     told.join(", ")
 }
 
@@ -145,13 +179,21 @@ fn data(out: &mut String, card: &Card) {
         vec![
             fold.clone(),
             counts.samples.to_string(),
-            counts.groups.map_or("unknown".to_string(), |groups| groups.to_string()),
+            counts
+                .groups
+                .map_or("unknown".to_string(), |groups| groups.to_string()),
             list(&counts.classes),
         ]
     });
     table(out, &["fold", "samples", "patients or groups", "classes"], rows);
     if !data.sources.is_empty() {
-        table(out, &["folder", "samples"], data.sources.iter().map(|(name, count)| pair(name, count.to_string())));
+        table(
+            out,
+            &["folder", "samples"],
+            data.sources
+                .iter()
+                .map(|(name, count)| pair(name, count.to_string())),
+        );
     }
     out.push_str("## Labels\n\n");
     for told in &data.label_provenance {
@@ -159,7 +201,11 @@ fn data(out: &mut String, card: &Card) {
     }
     out.push_str("\n## Inclusions and exclusions\n\n");
     let rows = data.flow.iter().map(|flow| {
-        let refusals: Vec<String> = flow.refusals.iter().map(|(why, count)| format!("{count}: {why}")).collect();
+        let refusals: Vec<String> = flow
+            .refusals
+            .iter()
+            .map(|(why, count)| format!("{count}: {why}"))
+            .collect();
         vec![
             flow.stage.clone(),
             flow.kind.clone(),
@@ -168,7 +214,11 @@ fn data(out: &mut String, card: &Card) {
             refusals.join("\n"),
         ]
     });
-    table(out, &["stage", "kind", "rows in", "rows out", "refused, and why"], rows);
+    table(
+        out,
+        &["stage", "kind", "rows in", "rows out", "refused, and why"],
+        rows,
+    );
     out.push_str("## Who and what the samples are\n\n");
     let rows = data.columns.iter().map(|(name, values)| {
         let told = match (values.range, values.distinct) {
@@ -198,7 +248,11 @@ fn checklists(out: &mut String, card: &Card) {
          the records say something about it; whether that is enough is for the author to judge.\n\n",
     );
     for list in &card.checklists {
-        let filled = list.items.iter().filter(|item| item.status == Status::Filled).count();
+        let filled = list
+            .items
+            .iter()
+            .filter(|item| item.status == Status::Filled)
+            .count();
         _ = writeln!(
             out,
             "## {} ({}): {filled} of {} filled\n",

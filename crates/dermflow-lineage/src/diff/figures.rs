@@ -77,11 +77,19 @@ fn of(records: &Records, key: Option<&Key>) -> Result<BTreeMap<String, f64>, Sta
 pub(crate) fn rows(records: &Records, table: &TableManifest) -> Result<BTreeMap<String, f64>, StageError> {
     let known = |name: &&&str| table.columns.iter().any(|column| column.name == ***name);
     let columns = ["name", "slice", "value", "class"];
-    let columns: Vec<String> = columns.iter().filter(known).map(|name| (*name).to_string()).collect();
+    let columns: Vec<String> = columns
+        .iter()
+        .filter(known)
+        .map(|name| (*name).to_string())
+        .collect();
     let mut figures = BTreeMap::new();
     for batch in open(records.store(), table, 0..table.partitions.len(), &columns)? {
         let batch = batch?;
-        let text = |name: &str| batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
+        let text = |name: &str| {
+            batch
+                .column_by_name(name)
+                .and_then(|column| column.as_string_opt::<i32>())
+        };
         let values = batch
             .column_by_name("value")
             .and_then(|column| column.as_primitive_opt::<Float64Type>());

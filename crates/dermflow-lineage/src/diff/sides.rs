@@ -47,7 +47,11 @@ impl Side {
             None => name == "base",
         };
         let uses = records.named().flat_map(|(_, uses)| uses);
-        let newest = uses.filter(|one| is_cell(one)).map(|one| &one.journal).max()?.clone();
+        let newest = uses
+            .filter(|one| is_cell(one))
+            .map(|one| &one.journal)
+            .max()?
+            .clone();
         let stages = of(
             records,
             |one| one.journal == newest && is_cell(one),
@@ -61,7 +65,11 @@ impl Side {
     }
 }
 
-fn of(records: &Records, wanted: impl Fn(&Use) -> bool, name: impl Fn(&Use) -> String) -> BTreeMap<String, Key> {
+fn of(
+    records: &Records,
+    wanted: impl Fn(&Use) -> bool,
+    name: impl Fn(&Use) -> String,
+) -> BTreeMap<String, Key> {
     let named = records.named();
     named
         .flat_map(|(key, uses)| uses.iter().map(move |one| (key, one)))

@@ -47,10 +47,18 @@ fn event(story: &Story, one: &Told, sort: &str, time: &str) -> Value {
     action["parameters"] = json!(record.manifest.parameters);
     let mut taken: Vec<Value> = inputs(record)
         .map(|(port, ancestor)| {
-            let maker = ancestor.action.and_then(|key| story.told.iter().find(|told| told.key == key));
+            let maker = ancestor
+                .action
+                .and_then(|key| story.told.iter().find(|told| told.key == key));
             let stage = maker.map_or("unknown", |told| told.stage.as_str());
-            let mut dataset = dataset(story, &format!("{stage}.{}", ancestor.port), &ancestor.artifact.hex());
-            if let Some(Artifact::Table(table)) = maker.and_then(|told| told.record.outputs.get(&ancestor.port)) {
+            let mut dataset = dataset(
+                story,
+                &format!("{stage}.{}", ancestor.port),
+                &ancestor.artifact.hex(),
+            );
+            if let Some(Artifact::Table(table)) =
+                maker.and_then(|told| told.record.outputs.get(&ancestor.port))
+            {
                 dataset["facets"]["schema"] = schema(&table.columns);
             }
             let mut input = own_facet("InputPortFacet");

@@ -8,7 +8,8 @@ use super::{HOME, Story, inputs, leaves, shown, source_digest, times};
 /// The document.
 pub fn prov_json(story: &Story) -> Value {
     let (mut entities, mut activities) = (Map::new(), Map::new());
-    let (mut generated, mut used, mut derived, mut associated) = (Map::new(), Map::new(), Map::new(), Map::new());
+    let (mut generated, mut used, mut derived, mut associated) =
+        (Map::new(), Map::new(), Map::new(), Map::new());
     for (name, (title, artifact)) in story.artifacts() {
         let mut entity = json!({"prov:label": title, "prov:type": "dermflow:artifact"});
         if let Some(artifact) = artifact {
@@ -38,20 +39,27 @@ pub fn prov_json(story: &Story) -> Value {
         let agent = format!("program:{}", record.making.program.replace(' ', "-"));
         let about = json!({"prov:type": "prov:SoftwareAgent", "prov:label": record.making.program});
         agents.insert(agent.clone(), about);
-        let number = |relation: &Map<String, Value>, letter: &str| format!("_:{letter}{}", relation.len() + 1);
+        let number =
+            |relation: &Map<String, Value>, letter: &str| format!("_:{letter}{}", relation.len() + 1);
         let id = number(&associated, "a");
         associated.insert(id, json!({"prov:activity": activity, "prov:agent": agent}));
         let mut took = Vec::new();
         for (port, ancestor) in inputs(record) {
             let entity = format!("artifact:{}", ancestor.artifact);
             let id = number(&used, "u");
-            used.insert(id, json!({"prov:activity": activity, "prov:entity": entity, "prov:role": port}));
+            used.insert(
+                id,
+                json!({"prov:activity": activity, "prov:entity": entity, "prov:role": port}),
+            );
             took.push(entity);
         }
         for (parameter, source) in &record.manifest.sources {
             let entity = format!("source:{}", source_digest(source));
             let id = number(&used, "u");
-            used.insert(id, json!({"prov:activity": activity, "prov:entity": entity, "prov:role": parameter}));
+            used.insert(
+                id,
+                json!({"prov:activity": activity, "prov:entity": entity, "prov:role": parameter}),
+            );
             took.push(entity);
         }
         for (port, artifact) in shown(record) {

@@ -38,8 +38,10 @@ pub fn ro_crate(story: &Story, files: &BTreeMap<Digest, String>, licence: Option
     }
     let entity = Entity { files };
     graph.push(workflow(story));
-    graph.push(json!({"@id": "#language", "@type": "ComputerLanguage", "name": "dermflow",
-        "url": {"@id": HOME}, "identifier": {"@id": HOME}}));
+    graph.push(
+        json!({"@id": "#language", "@type": "ComputerLanguage", "name": "dermflow",
+        "url": {"@id": HOME}, "identifier": {"@id": HOME}}),
+    );
     graph.extend(formal_parameters(story));
     graph.extend(tools(story));
     graph.extend(artifacts(story, &entity));
@@ -59,9 +61,21 @@ pub fn ro_crate(story: &Story, files: &BTreeMap<Digest, String>, licence: Option
 
 const WORKFLOW_CRATE: &str = "https://w3id.org/workflowhub/workflow-ro-crate/1.0";
 const PROFILES: [(&str, &str, &str); 4] = [
-    ("https://w3id.org/ro/wfrun/process/0.5", "Process Run Crate", "0.5"),
-    ("https://w3id.org/ro/wfrun/workflow/0.5", "Workflow Run Crate", "0.5"),
-    ("https://w3id.org/ro/wfrun/provenance/0.5", "Provenance Run Crate", "0.5"),
+    (
+        "https://w3id.org/ro/wfrun/process/0.5",
+        "Process Run Crate",
+        "0.5",
+    ),
+    (
+        "https://w3id.org/ro/wfrun/workflow/0.5",
+        "Workflow Run Crate",
+        "0.5",
+    ),
+    (
+        "https://w3id.org/ro/wfrun/provenance/0.5",
+        "Provenance Run Crate",
+        "0.5",
+    ),
     (WORKFLOW_CRATE, "Workflow RO-Crate", "1.0"),
 ];
 
@@ -78,10 +92,12 @@ fn root(story: &Story, files: &BTreeMap<Digest, String>, licence: Option<&str>) 
     let named: Vec<String> = story
         .results
         .iter()
-        .map(|(key, port)| match story.told.iter().find(|one| one.key == *key) {
-            Some(one) => format!("{}.{port}", one.stage),
-            None => port.clone(),
-        })
+        .map(
+            |(key, port)| match story.told.iter().find(|one| one.key == *key) {
+                Some(one) => format!("{}.{port}", one.stage),
+                None => port.clone(),
+            },
+        )
         .collect();
     json!({
         "@id": "./", "@type": "Dataset",
@@ -99,12 +115,17 @@ fn root(story: &Story, files: &BTreeMap<Digest, String>, licence: Option<&str>) 
 
 fn profiles() -> Vec<Value> {
     let all = PROFILES.iter();
-    all.map(|(id, name, version)| json!({"@id": id, "@type": "CreativeWork", "name": name, "version": version}))
-        .collect()
+    all.map(
+        |(id, name, version)| json!({"@id": id, "@type": "CreativeWork", "name": name, "version": version}),
+    )
+    .collect()
 }
 
 fn tool_id(one: &Told) -> String {
-    format!("#tool-{}-v{}", one.record.manifest.kind, one.record.manifest.version)
+    format!(
+        "#tool-{}-v{}",
+        one.record.manifest.kind, one.record.manifest.version
+    )
 }
 
 fn step_id(one: &Told) -> String {
@@ -135,8 +156,14 @@ fn workflow(story: &Story) -> Value {
     let mut tools: Vec<String> = story.told.iter().map(tool_id).collect();
     tools.sort();
     tools.dedup();
-    let sources = story.sources().into_keys().map(|digest| format!("#parameter-{}", digest.short()));
-    let results = story.results.iter().map(|(key, port)| output_parameter(story, key, port));
+    let sources = story
+        .sources()
+        .into_keys()
+        .map(|digest| format!("#parameter-{}", digest.short()));
+    let results = story
+        .results
+        .iter()
+        .map(|(key, port)| output_parameter(story, key, port));
     json!({
         "@id": WORKFLOW, "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
         "name": story.pipeline, "programmingLanguage": reference("#language"), "encodingFormat": "application/json",
@@ -146,8 +173,15 @@ fn workflow(story: &Story) -> Value {
 }
 
 fn output_parameter(story: &Story, key: &dermflow_core::Key, port: &str) -> String {
-    let stage = story.told.iter().find(|one| one.key == *key).map_or("", |one| &one.stage);
-    format!("#output-{}-{port}", stage.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-"))
+    let stage = story
+        .told
+        .iter()
+        .find(|one| one.key == *key)
+        .map_or("", |one| &one.stage);
+    format!(
+        "#output-{}-{port}",
+        stage.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-")
+    )
 }
 
 /// What the workflow takes and gives.
@@ -192,7 +226,8 @@ fn artifacts(story: &Story, entity: &Entity<'_>) -> Vec<Value> {
             None if id.ends_with('/') => "Dataset",
             None => "File",
         };
-        let mut told = json!({"@id": id, "@type": sort, "name": title, "identifier": format!("blake3:{name}")});
+        let mut told =
+            json!({"@id": id, "@type": sort, "name": title, "identifier": format!("blake3:{name}")});
         if let Some(artifact) = artifact {
             told["contentSize"] = artifact.bytes().to_string().into();
             told["description"] = format!("{} of {} rows or files", artifact.sort(), artifact.rows()).into();
@@ -225,7 +260,10 @@ fn runs(story: &Story, entity: &Entity<'_>) -> Vec<Value> {
         Some(entity.artifact(&one.record.outputs.get(port)?.name()))
     });
     let sources = story.sources().into_keys().map(|digest| entity.source(&digest));
-    let program = story.told.last().map_or("dermflow", |one| &one.record.making.program);
+    let program = story
+        .told
+        .last()
+        .map_or("dermflow", |one| &one.record.making.program);
     let (name, version) = program.split_once(' ').unwrap_or((program, "unknown"));
     let (start, end) = (time::utc(story.started()), time::utc(story.ended()));
     vec![
@@ -255,8 +293,17 @@ fn step(one: &Told, place: usize, entity: &Entity<'_>) -> Vec<Value> {
     let mut objects: Vec<String> = inputs(record)
         .map(|(_, ancestor)| entity.artifact(&ancestor.artifact))
         .collect();
-    objects.extend(record.manifest.sources.values().map(|source| entity.source(&source_digest(source))));
-    let seed = record.manifest.seed.map(|seed| ("seed".to_string(), seed.to_string()));
+    objects.extend(
+        record
+            .manifest
+            .sources
+            .values()
+            .map(|source| entity.source(&source_digest(source))),
+    );
+    let seed = record
+        .manifest
+        .seed
+        .map(|seed| ("seed".to_string(), seed.to_string()));
     for (path, value) in leaves(&record.manifest.parameters).into_iter().chain(seed) {
         let id = format!("#value-{}-{path}", one.key.digest().short());
         told.push(json!({"@id": id, "@type": "PropertyValue", "name": path, "value": value}));

@@ -74,16 +74,18 @@ pub fn certificate(records: &Records, tombstone: &Digest) -> Result<Certificate,
         stone.ok_or_else(|| StageError::new(format!("there is no tombstone {tombstone} in this store")))?;
     for journal in store.list_journals().into_iter().rev() {
         let lines = store.read_journal(&journal)?;
-        let tells = lines.first().and_then(|line| line["forget"]["tombstone"].as_str());
+        let tells = lines
+            .first()
+            .and_then(|line| line["forget"]["tombstone"].as_str());
         if tells != Some(&tombstone.hex()) {
             continue;
         }
         return from_journal(records, stone, tombstone, journal, &lines);
     }
-    Err(
-        StageError::new(format!("no journal tells of the forgetting {tombstone}: it was not completed"))
-            .with_help("do it again with the same samples"),
-    )
+    Err(StageError::new(format!(
+        "no journal tells of the forgetting {tombstone}: it was not completed"
+    ))
+    .with_help("do it again with the same samples"))
 }
 
 fn from_journal(
@@ -105,7 +107,9 @@ fn from_journal(
             Some((line["name"].as_str()?.to_string(), mark))
         })
         .collect();
-    let reruns = lines.iter().find_map(|line| serde_json::from_value(read(line, "reruns")?).ok());
+    let reruns = lines
+        .iter()
+        .find_map(|line| serde_json::from_value(read(line, "reruns")?).ok());
     let seal = lines.last().map(|line| line["seal"].clone()).unwrap_or_default();
     let store = records.store();
     let is_absent = |removal: &Removal| {
@@ -155,7 +159,10 @@ fn replaced(
         .map(|(name, mark)| ((name.clone(), mark.artifact), (mark.port.as_str(), "marked")));
     let all: BTreeMap<(String, Digest), (&str, &'static str)> = stays.chain(gone).collect();
     let told = all.into_iter().map(|((name, was), (port, became))| {
-        let stage = name.strip_suffix(&format!(".{port}")).unwrap_or(&name).to_string();
+        let stage = name
+            .strip_suffix(&format!(".{port}"))
+            .unwrap_or(&name)
+            .to_string();
         let later = records
             .named()
             .flat_map(|(key, uses)| uses.iter().map(move |one| (key, one)))

@@ -26,7 +26,9 @@ pub(super) fn find(records: &Records, ids: &BTreeSet<SampleId>) -> Result<Vec<Re
     let mut waiting: BTreeMap<Digest, (&Key, &str, &Artifact, &TableManifest, usize)> = BTreeMap::new();
     for (key, node) in records.all() {
         for (port, artifact) in &node.outputs {
-            let Artifact::Table(table) = artifact else { continue };
+            let Artifact::Table(table) = artifact else {
+                continue;
+            };
             for (at, partition) in table.partitions.iter().enumerate() {
                 waiting
                     .entry(partition.blob.digest)
@@ -61,7 +63,9 @@ fn names(records: &Records, ids: &BTreeSet<SampleId>) -> Result<BTreeSet<String>
     let mut names = BTreeSet::new();
     for (_, node) in records.stages() {
         for artifact in node.outputs.values() {
-            let Artifact::Table(table) = artifact else { continue };
+            let Artifact::Table(table) = artifact else {
+                continue;
+            };
             if !table.columns.iter().any(|column| column.name == "source") {
                 continue;
             }

@@ -49,7 +49,12 @@ impl<'a> Finder<'a> {
     ///
     /// # Errors
     /// Where there is none, with what was looked for.
-    pub(super) fn find(&self, parameter: &str, wanted: &SourceDigest, take: &Take) -> Result<PathBuf, StageError> {
+    pub(super) fn find(
+        &self,
+        parameter: &str,
+        wanted: &SourceDigest,
+        take: &Take,
+    ) -> Result<PathBuf, StageError> {
         let candidates = match wanted {
             SourceDigest::File { name, digest } => {
                 let files = self.files(digest).into_iter();
@@ -78,7 +83,10 @@ impl<'a> Finder<'a> {
 
     fn files(&self, digest: &Digest) -> Vec<PathBuf> {
         let known = self.known.files_of(&BTreeSet::from([*digest])).into_iter();
-        let mut files: Vec<PathBuf> = known.map(|(path, _)| path).filter(|path| path.is_file()).collect();
+        let mut files: Vec<PathBuf> = known
+            .map(|(path, _)| path)
+            .filter(|path| path.is_file())
+            .collect();
         files.extend(self.below_named.get(digest).cloned().unwrap_or_default());
         files
     }

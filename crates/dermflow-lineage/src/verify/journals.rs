@@ -38,15 +38,17 @@ pub(super) fn lines(records: &Records, found: &mut Verified) {
         let Some(node) = records.node(key) else {
             let in_newest = uses.iter().any(|one| newest.contains(&one.journal));
             match in_newest && !records.broken().contains_key(key) {
-                true => found.problems.push(Problem::new(
-                    "record",
-                    what,
-                    format!(
-                        "is not in the store, and the run {} used it: the next run makes it again",
-                        last.journal
-                    ),
-                )
-                .with(Remedy::LayAgain)),
+                true => found.problems.push(
+                    Problem::new(
+                        "record",
+                        what,
+                        format!(
+                            "is not in the store, and the run {} used it: the next run makes it again",
+                            last.journal
+                        ),
+                    )
+                    .with(Remedy::LayAgain),
+                ),
                 false => gone_of_old += 1,
             }
             continue;
@@ -58,7 +60,10 @@ pub(super) fn lines(records: &Records, found: &mut Verified) {
             .map(|(port, artifact)| (port.clone(), Artifact::name(artifact)))
             .collect();
         if outputs != sealed.outputs {
-            let reason = format!("gives other artifacts than the sealed journal {} says", last.journal);
+            let reason = format!(
+                "gives other artifacts than the sealed journal {} says",
+                last.journal
+            );
             let problem = Problem::new("record", what, reason);
             found.problems.push(problem.with(Remedy::SetRecordAside(*key)));
         } else if node.digest != sealed.record {
@@ -84,9 +89,11 @@ fn newest_journals(records: &Records) -> BTreeSet<JournalName> {
     let cells: BTreeSet<(String, Option<String>)> = lines
         .map(|one| (one.line.pipeline.clone(), one.line.cell.clone()))
         .collect();
-    let newest = cells
-        .iter()
-        .filter_map(|(pipeline, cell)| records.store().get_latest(&cell_digest(pipeline, cell.as_deref())));
+    let newest = cells.iter().filter_map(|(pipeline, cell)| {
+        records
+            .store()
+            .get_latest(&cell_digest(pipeline, cell.as_deref()))
+    });
     newest.collect()
 }
 
@@ -99,8 +106,12 @@ pub(super) fn forgettings(records: &Records, found: &mut Verified) -> Result<(),
     };
     let mut there: BTreeSet<String> = tombstones.iter().map(|(digest, _)| digest.hex()).collect();
     for name in store.list_journals() {
-        let Ok(lines) = store.read_journal(&name) else { continue };
-        let told = lines.first().and_then(|line| line["forget"]["tombstone"].as_str());
+        let Ok(lines) = store.read_journal(&name) else {
+            continue;
+        };
+        let told = lines
+            .first()
+            .and_then(|line| line["forget"]["tombstone"].as_str());
         if let Some(told) = told
             && !there.remove(told)
             && !tombstones.iter().any(|(digest, _)| digest.hex() == told)
@@ -124,7 +135,9 @@ pub(super) fn forgettings(records: &Records, found: &mut Verified) -> Result<(),
 pub(super) fn signatures(store: &Store, key: &PublicKey, found: &mut Verified) {
     let mut signed = 0;
     for name in store.list_journals() {
-        let Some(bytes) = store.signature(&name) else { continue };
+        let Some(bytes) = store.signature(&name) else {
+            continue;
+        };
         let checked = Signature::read(&bytes).and_then(|signature| signature.check(store, &name, key));
         match checked {
             Ok(()) => signed += 1,
@@ -136,9 +149,11 @@ pub(super) fn signatures(store: &Store, key: &PublicKey, found: &mut Verified) {
     found.checked.signatures = signed;
     if signed == 0 {
         let reason = "no run of this store is signed with the key that was given";
-        found
-            .problems
-            .push(Problem::new("signature", store.root().display().to_string(), reason));
+        found.problems.push(Problem::new(
+            "signature",
+            store.root().display().to_string(),
+            reason,
+        ));
     }
     let unsigned_tail = unsigned_after_the_last(store);
     if signed > 0 && unsigned_tail > 0 {
@@ -151,5 +166,7 @@ pub(super) fn signatures(store: &Store, key: &PublicKey, found: &mut Verified) {
 fn unsigned_after_the_last(store: &Store) -> usize {
     let journals = store.list_journals();
     let newest_first = journals.iter().rev();
-    newest_first.take_while(|name| store.signature(name).is_none()).count()
+    newest_first
+        .take_while(|name| store.signature(name).is_none())
+        .count()
 }

@@ -55,7 +55,11 @@ fn differs(records: &Records, one: &LaidOut, sources: &Sources) -> Result<bool, 
     if artifact.name() != held.artifact {
         return Ok(true);
     }
-    if artifact.blobs().iter().any(|blob| !records.store().has_blob(blob)) {
+    if artifact
+        .blobs()
+        .iter()
+        .any(|blob| !records.store().has_blob(blob))
+    {
         return Err("a blob of it is not in the store".to_string());
     }
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;

@@ -17,7 +17,9 @@ pub(super) fn columns(records: &Records, sound: &BTreeSet<Digest>, found: &mut V
     let mut waiting: BTreeMap<(Digest, Vec<Digest>), (&Key, &str, &TableManifest, usize)> = BTreeMap::new();
     for (key, node) in records.all() {
         for (port, artifact) in &node.outputs {
-            let Artifact::Table(table) = artifact else { continue };
+            let Artifact::Table(table) = artifact else {
+                continue;
+            };
             for (at, partition) in table.partitions.iter().enumerate() {
                 if sound.contains(&partition.blob.digest) {
                     let content = (partition.blob.digest, partition.digests.clone());
@@ -88,7 +90,9 @@ pub(super) fn unions(records: &Records, sound: &BTreeSet<Digest>, found: &mut Ve
             continue;
         };
         for (port, artifact) in node.shown() {
-            let Artifact::Table(whole) = artifact else { continue };
+            let Artifact::Table(whole) = artifact else {
+                continue;
+            };
             let fragments: Vec<&TableManifest> = parts
                 .iter()
                 .filter_map(|part| match part.outputs.get(port) {
@@ -156,7 +160,9 @@ pub(super) fn forgotten(records: &Records, found: &mut Verified) {
     let rows = Rows::of(records, &forgotten);
     for (key, node) in records.all() {
         for (port, artifact) in &node.outputs {
-            let Artifact::Table(table) = artifact else { continue };
+            let Artifact::Table(table) = artifact else {
+                continue;
+            };
             // A table whose blobs can't be read is told elsewhere.
             for at in 0..table.partitions.len() {
                 let part = TableManifest::new("", table.columns.clone(), vec![table.partitions[at].clone()]);

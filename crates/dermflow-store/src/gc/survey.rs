@@ -63,9 +63,9 @@ pub(super) fn runs(store: &Store, policy: Policy) -> Result<Runs, StoreError> {
         let lines = store.read_journal(&name);
         let by_number = policy.keep_runs.is_some_and(|runs| place < runs);
         // What tells of a forgetting is no run, and takes no run's place.
-        let is_run = lines
-            .as_ref()
-            .map_or(true, |lines| lines.first().is_none_or(|line| line["forget"].is_null()));
+        let is_run = lines.as_ref().map_or(true, |lines| {
+            lines.first().is_none_or(|line| line["forget"].is_null())
+        });
         place += usize::from(is_run);
         let age = now.duration_since(name.started()).unwrap_or_default();
         let by_age = policy.keep_newer_than.is_some_and(|newer| age < newer);

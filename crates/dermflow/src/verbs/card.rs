@@ -8,7 +8,7 @@ use dermflow_lineage::card::{Card, Status};
 use dermflow_lineage::{Graph, Records};
 
 use crate::exit::Done;
-use crate::lookup::locate;
+use crate::lookup::locate_in;
 use crate::options::StoreOptions;
 
 /// Writes a model card and a data card from the records, with the checklists CLAIM 2024, CLEAR
@@ -30,9 +30,8 @@ pub struct Arguments {
 /// Nothing is asked of the user, and nothing guessed.
 pub fn run(arguments: &Arguments) -> Done {
     let store = arguments.store.open_existing()?;
-    let located = locate(&store, &arguments.model)?;
     let records = Records::read(&store)?;
-    let (key, port) = records.stage_of(&located.key, &located.port);
+    let (key, port) = locate_in(&records, &arguments.model)?;
     let card = Card::of(&records, &Graph::of(&records), &key, &port)?;
     if arguments.json {
         println!("{:#}", serde_json::json!(card));

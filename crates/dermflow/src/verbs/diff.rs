@@ -3,10 +3,9 @@
 use clap::Args;
 use dermflow_lineage::diff::{Change, Difference, Side};
 use dermflow_lineage::{Graph, Records};
-use dermflow_store::Store;
 
 use crate::exit::{Done, Failure};
-use crate::lookup::locate;
+use crate::lookup::locate_in;
 use crate::options::StoreOptions;
 use crate::text;
 
@@ -33,7 +32,7 @@ const MOST_ALIKE: usize = 12;
 pub fn run(arguments: &Arguments) -> Done {
     let store = arguments.store.open_existing()?;
     let records = Records::read(&store)?;
-    let sides = [&arguments.a, &arguments.b].map(|name| side(&store, &records, name));
+    let sides = [&arguments.a, &arguments.b].map(|name| side(&records, name));
     let [one, other] = sides;
     let (one, other) = (one?, other?);
     if one.port.is_some() != other.port.is_some() {
@@ -52,12 +51,11 @@ pub fn run(arguments: &Arguments) -> Done {
     Ok(())
 }
 
-fn side(store: &Store, records: &Records, name: &str) -> Result<Side, Failure> {
+fn side(records: &Records, name: &str) -> Result<Side, Failure> {
     if let Some(side) = Side::run(records, name).or_else(|| Side::variant(records, name)) {
         return Ok(side);
     }
-    let located = locate(store, name)?;
-    let (key, port) = records.stage_of(&located.key, &located.port);
+    let (key, port) = locate_in(records, name)?;
     Ok(Side::artifact(name, key, &port))
 }
 
@@ -70,7 +68,12 @@ fn tell(difference: &Difference) {
     for pair in &difference.pairs {
         let short = |key: &Option<dermflow_core::Key>| key.map_or(String::new(), |key| key.digest().short());
         let sort = if pair.cause { "differs" } else { "follows" };
-        println!("{sort}  {}  {} -> {}", pair.stage, short(&pair.from), short(&pair.to));
+        println!(
+            "{sort}  {}  {} -> {}",
+            pair.stage,
+            short(&pair.from),
+            short(&pair.to)
+        );
         for Change { what, from, to } in &pair.changes {
             let show = |side: &Option<String>| side.clone().unwrap_or_else(|| "(absent)".to_string());
             println!("         {what}: {} -> {}", show(from), show(to));
@@ -88,7 +91,10 @@ fn tell(difference: &Difference) {
         .map(|at| {
             let figure = &difference.figures[at];
             let show = |value: Option<f64>| value.map_or("-".to_string(), |value| format!("{value:.6}"));
-            let change = figure.from.zip(figure.to).map(|(from, to)| format!("{:+.6}", to - from));
+            let change = figure
+                .from
+                .zip(figure.to)
+                .map(|(from, to)| format!("{:+.6}", to - from));
             vec![
                 figure.stage.clone(),
                 figure.name.clone(),

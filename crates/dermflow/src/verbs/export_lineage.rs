@@ -8,10 +8,9 @@ use dermflow_core::{Artifact, Digest, Key, StageError};
 use dermflow_lineage::diff::Side;
 use dermflow_lineage::export::{Story, open_lineage, prov_json, ro_crate};
 use dermflow_lineage::{Graph, Records};
-use dermflow_store::Store;
 
 use crate::exit::{Done, Failure};
-use crate::lookup::locate;
+use crate::lookup::locate_in;
 use crate::options::StoreOptions;
 
 /// Writes the lineage of artifacts, or of all results of a run, for other tools: an RO-Crate
@@ -52,12 +51,15 @@ pub fn run(arguments: &Arguments) -> Done {
     let store = arguments.store.open_existing()?;
     let records = Records::read(&store)?;
     let graph = Graph::of(&records);
-    let results = results(&store, &records, &arguments.artifacts)?;
+    let results = results(&records, &arguments.artifacts)?;
     let story = Story::of(&records, &graph, &results)?;
     match arguments.format {
         Format::Prov => write(arguments, &format!("{:#}\n", prov_json(&story))),
         Format::Openlineage => {
-            let lines: String = open_lineage(&story).iter().map(|event| format!("{event}\n")).collect();
+            let lines: String = open_lineage(&story)
+                .iter()
+                .map(|event| format!("{event}\n"))
+                .collect();
             write(arguments, &lines)
         }
         Format::RoCrate => {
@@ -70,7 +72,7 @@ pub fn run(arguments: &Arguments) -> Done {
     }
 }
 
-fn results(store: &Store, records: &Records, names: &[String]) -> Result<Vec<(Key, String)>, Failure> {
+fn results(records: &Records, names: &[String]) -> Result<Vec<(Key, String)>, Failure> {
     let mut results = Vec::new();
     for name in names {
         if let Some(run) = Side::run(records, name) {
@@ -80,8 +82,7 @@ fn results(store: &Store, records: &Records, names: &[String]) -> Result<Vec<(Ke
             }
             continue;
         }
-        let located = locate(store, name)?;
-        results.push(records.stage_of(&located.key, &located.port));
+        results.push(locate_in(records, name)?);
     }
     Ok(results)
 }
@@ -101,8 +102,14 @@ fn write_crate(
     results: &[(Key, String)],
     folder: &Path,
 ) -> Done {
-    if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(Failure::new(format!("{} is a folder with things in it", folder.display())));
+    if folder
+        .read_dir()
+        .is_ok_and(|mut entries| entries.next().is_some())
+    {
+        return Err(Failure::new(format!(
+            "{} is a folder with things in it",
+            folder.display()
+        )));
     }
     let data = folder.join("data");
     let made = std::fs::create_dir_all(if arguments.without_data { folder } else { &data });
@@ -115,14 +122,20 @@ fn write_crate(
         let title = records.output_title(key, port).replace([':', '/'], "-");
         let (name, id) = match artifact {
             Artifact::Table(_) => (format!("{title}.parquet"), format!("data/{title}.parquet")),
-            Artifact::Model(_) => (format!("{title}.safetensors"), format!("data/{title}.safetensors")),
+            Artifact::Model(_) => (
+                format!("{title}.safetensors"),
+                format!("data/{title}.safetensors"),
+            ),
             Artifact::Files(_) => (title.clone(), format!("data/{title}/")),
         };
         dermflow_engine::export(records.store(), artifact, &data.join(name))?;
         files.insert(artifact.name(), id);
     }
     let written = ro_crate(story, &files, arguments.licence.as_deref());
-    for (name, content) in [("ro-crate-metadata.json", written.metadata), ("workflow.json", written.workflow)] {
+    for (name, content) in [
+        ("ro-crate-metadata.json", written.metadata),
+        ("workflow.json", written.workflow),
+    ] {
         let path = folder.join(name);
         let written = std::fs::write(&path, format!("{content:#}\n"));
         written.map_err(|error| StageError::io("writing", &path, &error))?;

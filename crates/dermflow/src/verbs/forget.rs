@@ -52,7 +52,10 @@ pub fn run(arguments: &Arguments) -> Done {
         return tell_certificate(arguments, &certificate(&records, &tombstone)?);
     }
     let samples = Samples::find(&records, &arguments.samples)?;
-    let results = arguments.results.clone().unwrap_or_else(|| arguments.store.results());
+    let results = arguments
+        .results
+        .clone()
+        .unwrap_or_else(|| arguments.store.results());
     let graph = Graph::of(&records);
     let plan = Plan::of(&records, &graph, samples, Some(&results), arguments.models)?;
     if !arguments.yes {
@@ -130,7 +133,11 @@ fn tell_certificate(arguments: &Arguments, certificate: &Certificate) -> Done {
         certificate.seal_number,
         certificate.journal
     );
-    let waiting = certificate.replaced.iter().filter(|one| one.now.is_none()).count();
+    let waiting = certificate
+        .replaced
+        .iter()
+        .filter(|one| one.now.is_none())
+        .count();
     println!("certificate: {}", path.display());
     if waiting > 0 {
         println!(

@@ -3,8 +3,8 @@
 use clap::{Args, ValueEnum};
 use dermflow_lineage::{Drawing, Graph, Records, tree};
 
-use crate::exit::Done;
-use crate::lookup::locate;
+use crate::exit::{Done, Failure};
+use crate::lookup::locate_in;
 use crate::options::StoreOptions;
 
 /// Shows where an artifact came from: kinds, versions, parameters, seeds, sources, inputs, times;
@@ -42,14 +42,18 @@ enum Format {
 /// The tree goes from the artifact back to source files, and ahead to what nothing used.
 pub fn run(arguments: &Arguments) -> Done {
     let store = arguments.store.open_existing()?;
-    let located = locate(&store, &arguments.artifact)?;
-    let artifact = located.artifact()?.name();
     let records = Records::read(&store)?;
     let graph = Graph::of(&records);
-    let (key, port) = records.stage_of(&located.key, &located.port);
+    let (key, port) = locate_in(&records, &arguments.artifact)?;
     let (key, port) = (&key, port.as_str());
+    let artifact = records.node(key).and_then(|node| node.names.get(port)).copied();
+    let artifact =
+        artifact.ok_or_else(|| Failure::new(format!("the action {key} has no output `{port}`")))?;
     if arguments.json {
-        println!("{:#}", tree::as_json(&records, &graph, key, port, arguments.down)?);
+        println!(
+            "{:#}",
+            tree::as_json(&records, &graph, key, port, arguments.down)?
+        );
         return Ok(());
     }
     if arguments.format == Format::Tree {

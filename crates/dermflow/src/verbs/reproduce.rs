@@ -11,7 +11,7 @@ use dermflow_stages::registry;
 use dermflow_store::Store;
 
 use crate::exit::{Done, Failure};
-use crate::lookup::locate;
+use crate::lookup::locate_in;
 use crate::options::StoreOptions;
 use crate::text;
 
@@ -44,10 +44,9 @@ pub struct Arguments {
 /// Needs the source files, not the pipeline file.
 pub fn run(arguments: &Arguments) -> Done {
     let store = arguments.store.open_existing()?;
-    let located = locate(&store, &arguments.artifact)?;
     let records = Records::read(&store)?;
     let graph = Graph::of(&records);
-    let (key, _) = records.stage_of(&located.key, &located.port);
+    let (key, _) = locate_in(&records, &arguments.artifact)?;
     let (folder, _removed) = match &arguments.keep {
         Some(folder) => (folder.clone(), None),
         None => {
@@ -55,7 +54,10 @@ pub fn run(arguments: &Arguments) -> Done {
             (folder.clone(), Some(Removed(folder)))
         }
     };
-    if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+    if folder
+        .read_dir()
+        .is_ok_and(|mut entries| entries.next().is_some())
+    {
         return Err(Failure::new(format!(
             "{} is not empty: nothing there may count as reproduced",
             folder.display()
@@ -74,7 +76,16 @@ pub fn run(arguments: &Arguments) -> Done {
             println!("{}", line(step));
         }
     };
-    let done = reproduce(&records, &graph, &key, &registry(), &into, &options, &interrupt, &tell);
+    let done = reproduce(
+        &records,
+        &graph,
+        &key,
+        &registry(),
+        &into,
+        &options,
+        &interrupt,
+        &tell,
+    );
     let reproduced = match done {
         Err(_) if interrupt.asked() => return Err(Failure::Interrupted),
         other => other?,
@@ -101,7 +112,11 @@ fn line(step: &Step) -> String {
     );
     for (port, (was, now)) in &step.outputs {
         if was != now {
-            line += &format!("\n         `{port}` was {} and came out as {}", was.short(), now.short());
+            line += &format!(
+                "\n         `{port}` was {} and came out as {}",
+                was.short(),
+                now.short()
+            );
         }
     }
     line

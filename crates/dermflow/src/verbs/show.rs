@@ -52,10 +52,18 @@ pub fn run(arguments: &Arguments) -> Done {
         located.port
     );
     for (_, tombstone) in store.tombstones()? {
-        if tombstone.marks.iter().any(|mark| mark.artifact == artifact.name()) {
+        if tombstone
+            .marks
+            .iter()
+            .any(|mark| mark.artifact == artifact.name())
+        {
             println!("made from samples that were forgotten since");
         }
-        if artifact.blobs().iter().any(|blob| tombstone.blobs.contains(&blob.digest)) {
+        if artifact
+            .blobs()
+            .iter()
+            .any(|blob| tombstone.blobs.contains(&blob.digest))
+        {
             println!("removed, in part or whole, because samples were forgotten");
         }
     }

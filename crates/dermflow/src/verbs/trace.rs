@@ -49,7 +49,11 @@ pub fn tell(trace: &Trace) {
             line(one, vec![text::count(one.rows), contract])
         })
         .collect();
-    section("tables with rows of them", &["artifact", "digest", "kind", "runs", "rows", "contract"], &rows);
+    section(
+        "tables with rows of them",
+        &["artifact", "digest", "kind", "runs", "rows", "contract"],
+        &rows,
+    );
     for (level, what) in [
         (Level::From, "made from those rows"),
         (Level::Through, "made from what was made from them"),
@@ -57,14 +61,22 @@ pub fn tell(trace: &Trace) {
         let rows: Vec<Vec<String>> = of(level)
             .map(|one| line(one, vec![one.sort.to_string(), one.why.clone()]))
             .collect();
-        section(what, &["artifact", "digest", "kind", "runs", "sort", "why"], &rows);
+        section(
+            what,
+            &["artifact", "digest", "kind", "runs", "sort", "why"],
+            &rows,
+        );
     }
     let unused: Vec<Vec<String>> = trace
         .unused
         .iter()
         .map(|one| vec![one.name.clone(), one.action.digest().short(), one.why.clone()])
         .collect();
-    section("took such a table and did not use the rows", &["stage", "action", "why"], &unused);
+    section(
+        "took such a table and did not use the rows",
+        &["stage", "action", "why"],
+        &unused,
+    );
     for one in &trace.unreadable {
         println!("can't be read, and may hold rows: {one}");
     }

@@ -35,7 +35,10 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Done {
     let public_key = arguments.public_key.as_deref().map(PublicKey::read).transpose()?;
     let store = arguments.store.open_existing()?;
-    let results = arguments.results.clone().unwrap_or_else(|| arguments.store.results());
+    let results = arguments
+        .results
+        .clone()
+        .unwrap_or_else(|| arguments.store.results());
     let scope = Scope {
         results: Some(&results),
         public_key: public_key.as_ref(),
@@ -83,11 +86,17 @@ fn tell(found: &Verified, repaired: bool) {
         count(checked.results)
     );
     if checked.signatures > 0 {
-        println!("{} signatures are by the key that was given", count(checked.signatures));
+        println!(
+            "{} signatures are by the key that was given",
+            count(checked.signatures)
+        );
     }
     match (found.problems.len(), repaired) {
         (0, _) => println!("nothing is wrong"),
         (many, true) => println!("{} problems; what could be was set aside", count(many)),
-        (many, false) => println!("{} problems; --repair sets aside what the next run can make again", count(many)),
+        (many, false) => println!(
+            "{} problems; --repair sets aside what the next run can make again",
+            count(many)
+        ),
     }
 }
