@@ -75,7 +75,7 @@ pub struct MemoryContext {
     /// with it.
     pub scratch: PathBuf,
     /// Keeps that folder.
-    own_scratch: Option<TempDir>,
+    _own_scratch: Option<TempDir>,
     /// Set it to interrupt the stage.
     pub cancel: Arc<AtomicBool>,
     /// What [`StageContext::tool`] gives.
@@ -105,7 +105,7 @@ impl Default for MemoryContext {
             seed: 0,
             threads: 1,
             scratch,
-            own_scratch,
+            _own_scratch: own_scratch,
             cancel: Arc::default(),
             tool: None,
             batch_rows: 8192,

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use dermflow_core::canonical::Value;
 use dermflow_core::{
-    Ancestor, Artifact, BlobRef, Column, Digest, FILES_PORT, InputDigest, InputSizes, InputTypes, Inputs,
-    Key, Kind, Manifest, OutputPort, Parameters, PortType, Reads, Record, SampleId, Shape, SideRows,
-    SourceDigest, StageError, TableManifest,
+    Ancestor, Artifact, Column, Digest, FILES_PORT, InputDigest, InputSizes, InputTypes, Inputs, Key, Kind,
+    Manifest, OutputPort, Parameters, PortType, Reads, SampleId, Shape, SideRows, SourceDigest, StageError,
+    TableManifest, Take,
 };
 use dermflow_graph::Pipeline;
 

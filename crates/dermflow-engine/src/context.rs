@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use dermflow_core::{
-    Artifact, FILES_PORT, NamedFile, OutputPort, PortType, SampleId, StageContext, StageError, TableFiles,
-    TableManifest, TableReader, TableType, TableWriter,
+    Artifact, NamedFile, OutputPort, PortType, SampleId, StageContext, StageError, TableFiles, TableManifest,
+    TableReader, TableType, TableWriter,
 };
 use dermflow_store::table::schema_of;
 use dermflow_store::{Store, TableWriter as StoredTableWriter};

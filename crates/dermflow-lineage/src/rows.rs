@@ -107,7 +107,7 @@ impl<'a> Rows<'a> {
     /// As [`Rows::count`].
     pub fn take(&self, table: &TableManifest) -> Result<Vec<RecordBatch>, StageError> {
         let held: Vec<SampleId> = self.count(table)?.into_keys().collect();
-        take_samples(self.store, table, &held)?.collect()
+        take_samples(self.store, table, &held, None)?.collect()
     }
 }
 

@@ -31,7 +31,7 @@ impl Located {
 
 /// The stage's action and output that a name means, by what is on record: as [`locate`], and at
 /// once where the store is large.
-pub fn locate_in(records: &Records, name: &str) -> Result<(Key, String), Failure> {
+pub fn locate_on_record(records: &Records, name: &str) -> Result<(Key, String), Failure> {
     let store = records.store();
     if Path::new(name).is_file() || Path::new(name).is_dir() && name.contains('/') {
         let sources = Sources::new(store, false);

@@ -8,7 +8,7 @@ use dermflow_lineage::card::{Card, Status};
 use dermflow_lineage::{Graph, Records};
 
 use crate::exit::Done;
-use crate::lookup::locate_in;
+use crate::lookup::locate_on_record;
 use crate::options::StoreOptions;
 
 /// Writes a model card and a data card from the records, with the checklists CLAIM 2024, CLEAR
@@ -31,7 +31,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Done {
     let store = arguments.store.open_existing()?;
     let records = Records::read(&store)?;
-    let (key, port) = locate_in(&records, &arguments.model)?;
+    let (key, port) = locate_on_record(&records, &arguments.model)?;
     let card = Card::of(&records, &Graph::of(&records), &key, &port)?;
     if arguments.json {
         println!("{:#}", serde_json::json!(card));

@@ -5,7 +5,7 @@ use dermflow_lineage::diff::{Change, Difference, Side};
 use dermflow_lineage::{Graph, Records};
 
 use crate::exit::{Done, Failure};
-use crate::lookup::locate_in;
+use crate::lookup::locate_on_record;
 use crate::options::StoreOptions;
 use crate::text;
 
@@ -55,7 +55,7 @@ fn side(records: &Records, name: &str) -> Result<Side, Failure> {
     if let Some(side) = Side::run(records, name).or_else(|| Side::variant(records, name)) {
         return Ok(side);
     }
-    let (key, port) = locate_in(records, name)?;
+    let (key, port) = locate_on_record(records, name)?;
     Ok(Side::artifact(name, key, &port))
 }
 

@@ -10,7 +10,7 @@ use dermflow_lineage::export::{Story, open_lineage, prov_json, ro_crate};
 use dermflow_lineage::{Graph, Records};
 
 use crate::exit::{Done, Failure};
-use crate::lookup::locate_in;
+use crate::lookup::locate_on_record;
 use crate::options::StoreOptions;
 
 /// Writes the lineage of artifacts, or of all results of a run, for other tools: an RO-Crate
@@ -82,7 +82,7 @@ fn results(records: &Records, names: &[String]) -> Result<Vec<(Key, String)>, Fa
             }
             continue;
         }
-        results.push(locate_in(records, name)?);
+        results.push(locate_on_record(records, name)?);
     }
     Ok(results)
 }

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use dermflow_lineage::{Drawing, Graph, Records, tree};
 
 use crate::exit::{Done, Failure};
-use crate::lookup::locate_in;
+use crate::lookup::locate_on_record;
 use crate::options::StoreOptions;
 
 /// Shows where an artifact came from: kinds, versions, parameters, seeds, sources, inputs, times;
@@ -44,7 +44,7 @@ pub fn run(arguments: &Arguments) -> Done {
     let store = arguments.store.open_existing()?;
     let records = Records::read(&store)?;
     let graph = Graph::of(&records);
-    let (key, port) = locate_in(&records, &arguments.artifact)?;
+    let (key, port) = locate_on_record(&records, &arguments.artifact)?;
     let (key, port) = (&key, port.as_str());
     let artifact = records.node(key).and_then(|node| node.names.get(port)).copied();
     let artifact =

@@ -11,7 +11,7 @@ use dermflow_stages::registry;
 use dermflow_store::Store;
 
 use crate::exit::{Done, Failure};
-use crate::lookup::locate_in;
+use crate::lookup::locate_on_record;
 use crate::options::StoreOptions;
 use crate::text;
 
@@ -46,7 +46,7 @@ pub fn run(arguments: &Arguments) -> Done {
     let store = arguments.store.open_existing()?;
     let records = Records::read(&store)?;
     let graph = Graph::of(&records);
-    let (key, _) = locate_in(&records, &arguments.artifact)?;
+    let (key, _) = locate_on_record(&records, &arguments.artifact)?;
     let (folder, _removed) = match &arguments.keep {
         Some(folder) => (folder.clone(), None),
         None => {
