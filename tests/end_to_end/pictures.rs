@@ -5,7 +5,7 @@ use std::path::Path;
 
 use dermflow_tests::Project;
 
-use crate::project::empty;
+use crate::project::{copy, empty};
 
 /// A bitmap of one colour.
 fn bitmap(width: u32, height: u32, colour: u8) -> Vec<u8> {
@@ -153,10 +153,17 @@ outputs: {photos: photos.samples}
 #[test]
 fn every_picture_of_the_demo_is_ingested() {
     let project = empty();
-    let demo = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../pipelines/demo"));
-    copy(demo, &project.at("demo"));
-    let run = project.run(&["run", "demo/data.yaml"]);
-    assert_eq!(run.computed(), ["dirty", "photos", "truth"]);
+    let pipelines = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../pipelines"));
+    copy(pipelines, &project.at("pipelines"));
+    let read = [
+        "run",
+        "pipelines/demo.yaml",
+        "--until",
+        "dirty",
+        "--until",
+        "truth",
+    ];
+    assert_eq!(project.run(&read).computed(), ["dirty", "photos", "truth"]);
     let rows = |output: &str| -> u64 {
         let shown = project.done(&["show", output, "--json"]).out;
         let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
@@ -166,20 +173,9 @@ fn every_picture_of_the_demo_is_ingested() {
         "photos.samples",
         "photos.rejects",
         "photos.duplicates",
-        "truth.table",
+        "truth.labels",
         "truth.rejects",
     ];
     assert_eq!(all.map(rows), [1072, 0, 0, 1072, 0]);
-    assert_eq!(project.run(&["run", "demo/data.yaml"]).executed(), 0);
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().flatten() {
-        let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(std::fs::copy(entry.path(), target).unwrap()),
-        }
-    }
+    assert_eq!(project.run(&read).executed(), 0);
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 use dermflow_tests::Project;
 
 use crate::project::{copy, digests, empty};
+use crate::whole_method::small;
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -63,6 +64,9 @@ fn every_command_of_the_readme_works_in_the_order_of_the_page() {
             if needs_what_is_absent(&arguments) {
                 continue;
             }
+            let mut arguments = arguments;
+            let smaller = smaller(&arguments);
+            arguments.extend(smaller.iter().map(String::as_str));
             project.done(&arguments);
             run += 1;
         } else if command.starts_with("cargo ") {
@@ -78,6 +82,30 @@ fn every_command_of_the_readme_works_in_the_order_of_the_page() {
         }
     }
     assert!(run >= 2, "only {run} commands were run");
+}
+
+/// What makes a command that trains networks for minutes one of seconds.
+fn smaller(arguments: &[&str]) -> Vec<String> {
+    let trains = |file: &&str| text_of(file).is_some_and(|text| learns(&text));
+    match arguments
+        .first()
+        .is_some_and(|verb| ["run", "plan", "why"].contains(verb))
+    {
+        true if arguments.iter().any(trains) => small(),
+        _ => Vec::new(),
+    }
+}
+
+fn text_of(file: &str) -> Option<String> {
+    let is_pipeline = file.ends_with(".yaml");
+    is_pipeline.then(|| std::fs::read_to_string(repository().join(file)).ok())?
+}
+
+/// Whether a pipeline has the whole method in it.
+fn learns(text: &str) -> bool {
+    let included =
+        |line: &str| line.starts_with("include:") && (line.contains("parts/") || line.contains("demo.yaml"));
+    text.lines().any(included)
 }
 
 /// Whether a command runs a pipeline on data or a program that this machine lacks.
@@ -150,8 +178,14 @@ fn every_pipeline_that_comes_with_the_program_runs_and_runs_nothing_twice() {
                 continue;
             }
         };
-        let mut arguments = vec!["run", name, "--all-variants"];
-        arguments.extend(more.iter().map(String::as_str));
+        // Sixty trainings are no test.
+        let (cells, small) = match learns(&text) {
+            true => (None, small()),
+            false => (Some("--all-variants"), Vec::new()),
+        };
+        let mut arguments = vec!["run", name];
+        arguments.extend(cells);
+        arguments.extend(more.iter().chain(&small).map(String::as_str));
         assert!(project.run(&arguments).executed() > 0, "{name}");
         let again = project.run(&arguments);
         assert_eq!((again.executed(), again.number("failed")), (0, 0), "{name}");
@@ -179,5 +213,24 @@ fn the_readme_names_the_exit_codes_and_every_folder_that_is_there() {
             repository().join(folder).exists(),
             "README.md names {folder}, which is not there"
         );
+    }
+}
+
+#[test]
+fn the_table_of_claims_names_files_that_are_there() {
+    let root = repository();
+    let text = std::fs::read_to_string(root.join("pipelines/README.md")).unwrap();
+    let quoted = text.split('`').skip(1).step_by(2);
+    let files: Vec<&str> = quoted
+        .filter(|name| name.ends_with(".rs") || name.ends_with(".yaml"))
+        .collect();
+    assert!(files.len() > 30, "{files:?}");
+    for name in files.into_iter().filter(|name| !name.contains(' ')) {
+        let places = [
+            root.join(name),
+            root.join("crates").join(name),
+            root.join("pipelines").join(name),
+        ];
+        assert!(places.iter().any(|place| place.is_file()), "{name}");
     }
 }

@@ -157,7 +157,7 @@ fn outcomes_come_in_order_whatever_the_threads_and_bad_files_do_not_stop_the_res
     let of = |threads: usize| {
         let plan = Plan {
             threads,
-            reject: Some(Reject::ProbabilityBelow(0.335)),
+            reject: Some(Reject::ProbabilityBelow(0.33335)),
             ..Plan::default()
         };
         judged(&Predictor::open(&model, plan).unwrap(), &paths)
@@ -177,7 +177,7 @@ fn outcomes_come_in_order_whatever_the_threads_and_bad_files_do_not_stop_the_res
             }
             Outcome::Judged(judged) => {
                 assert_eq!(judged.path, paths[place]);
-                assert_eq!(judged.rejected, Some(f64::from(judged.probability) < 0.335));
+                assert_eq!(judged.rejected, Some(f64::from(judged.probability) < 0.33335));
                 rejected += usize::from(judged.rejected == Some(true));
             }
         }
