@@ -115,7 +115,11 @@ fn nibble(digit: u8) -> Option<u8> {
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.hex())
+        // Texts for people; binary formats, which only indexes are kept in, take the bytes.
+        match serializer.is_human_readable() {
+            true => serializer.serialize_str(&self.hex()),
+            false => serializer.serialize_bytes(&self.0),
+        }
     }
 }
 
@@ -130,8 +134,15 @@ impl<'de> Deserialize<'de> for Digest {
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Digest, E> {
                 text.parse().map_err(E::custom)
             }
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Digest, E> {
+                let bytes = bytes.try_into();
+                bytes.map(Digest).map_err(|_| E::custom("a digest has 32 bytes"))
+            }
         }
-        deserializer.deserialize_str(Visitor)
+        match deserializer.is_human_readable() {
+            true => deserializer.deserialize_str(Visitor),
+            false => deserializer.deserialize_bytes(Visitor),
+        }
     }
 }
 

@@ -118,7 +118,7 @@ impl Card {
     ///
     /// # Errors
     /// Where it is no model, or a record can't be read.
-    pub fn of(records: &Records, graph: &Graph, key: &Key, port: &str) -> Result<Card, StageError> {
+    pub fn of(records: &Records, graph: &Graph<'_>, key: &Key, port: &str) -> Result<Card, StageError> {
         let record = records.record(key)?;
         let Some(Artifact::Model(blob)) = record.outputs.get(port) else {
             let what = record

@@ -67,7 +67,7 @@ impl Difference {
     ///
     /// # Errors
     /// Where a record can't be read.
-    pub fn of(records: &Records, graph: &Graph, sides: [&Side; 2]) -> Result<Difference, StageError> {
+    pub fn of(records: &Records, graph: &Graph<'_>, sides: [&Side; 2]) -> Result<Difference, StageError> {
         let [one, other] = sides;
         let mut comparing = Comparing {
             records,
@@ -117,7 +117,7 @@ fn outputs(records: &Records, key: &Key) -> BTreeMap<String, Digest> {
 
 struct Comparing<'a> {
     records: &'a Records,
-    graph: &'a Graph,
+    graph: &'a Graph<'a>,
     seen: BTreeSet<(Key, Key)>,
     pairs: Vec<Pair>,
 }

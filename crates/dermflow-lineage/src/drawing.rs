@@ -3,10 +3,11 @@
 //! Boxes are actions, arrows the artifacts that went from one to the other. Knows only of boxes
 //! and arrows; which are drawn is decided by the caller.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use dermflow_core::Key;
+use petgraph::visit::EdgeRef;
 
 use crate::graph::Graph;
 use crate::records::Records;
@@ -31,8 +32,7 @@ const HEIGHT: f64 = 46.0;
 
 impl Drawing {
     /// These actions, and what went between them. `chosen` is drawn in another colour.
-    pub fn of(records: &Records, graph: &Graph, keys: &[Key], chosen: &Key) -> Drawing {
-        let places: BTreeMap<Key, usize> = keys.iter().enumerate().map(|(at, key)| (*key, at)).collect();
+    pub fn of(records: &Records, graph: &Graph<'_>, keys: &[Key], chosen: &Key) -> Drawing {
         let boxes = keys.iter().map(|key| {
             let node = records.node(key);
             let below = node.map_or(String::new(), |node| {
@@ -45,16 +45,14 @@ impl Drawing {
             }
         });
         let mut arrows = BTreeSet::new();
-        for (key, to) in &places {
-            for input in graph.inputs(key) {
-                if let Some(from) = places.get(&input.key) {
-                    let label = match input.wire.output == input.wire.port {
-                        true => input.wire.port.clone(),
-                        false => format!("{} -> {}", input.wire.output, input.wire.port),
-                    };
-                    arrows.insert((*from, *to, label));
-                }
-            }
+        let among = graph.among(keys);
+        for edge in among.edge_references() {
+            let wire = edge.weight();
+            let label = match wire.output == wire.port {
+                true => wire.port.clone(),
+                false => format!("{} -> {}", wire.output, wire.port),
+            };
+            arrows.insert((edge.source().index(), edge.target().index(), label));
         }
         Drawing {
             boxes: boxes.collect(),

@@ -45,7 +45,7 @@ impl Story {
     ///
     /// # Errors
     /// Where a record can't be read, or there is no output.
-    pub fn of(records: &Records, graph: &Graph, results: &[(Key, String)]) -> Result<Story, StageError> {
+    pub fn of(records: &Records, graph: &Graph<'_>, results: &[(Key, String)]) -> Result<Story, StageError> {
         let mut told: Vec<Told> = Vec::new();
         for (key, _) in results {
             for key in graph.ancestry(key) {

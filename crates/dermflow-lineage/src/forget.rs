@@ -82,7 +82,7 @@ impl Plan {
     /// Where a record or an index of results can't be read, or a tombstone is damaged.
     pub fn of(
         records: &Records,
-        graph: &Graph,
+        graph: &Graph<'_>,
         samples: Samples,
         results: Option<&Path>,
         models: bool,
@@ -185,7 +185,7 @@ impl Plan {
 /// Artifacts that may hold content of the samples though no row says so: files made from tables
 /// with rows of them, and all that comes from a program that was given such a table or file.
 /// Figures and models are not among them.
-fn tainted(records: &Records, graph: &Graph, trace: &Trace) -> BTreeMap<Digest, String> {
+fn tainted(records: &Records, graph: &Graph<'_>, trace: &Trace) -> BTreeMap<Digest, String> {
     let with_rows: BTreeSet<Digest> = trace
         .reached
         .iter()

@@ -4,9 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dermflow_core::{Digest, Key};
-use petgraph::Direction;
-use petgraph::graph::{DiGraph, NodeIndex};
-use petgraph::visit::EdgeRef;
+use petgraph::graph::DiGraph;
 
 use crate::records::Records;
 
@@ -26,10 +24,10 @@ pub struct Wire {
 }
 
 /// Actions, and the artifacts that went from one to the other. Partitions of maps are not in
-/// it: the map stands for them.
-pub struct Graph {
-    graph: DiGraph<Key, Wire>,
-    places: BTreeMap<Key, NodeIndex>,
+/// it: the map stands for them. Edges are looked up as they are walked, so that a question about
+/// few actions costs little however many there are.
+pub struct Graph<'a> {
+    records: &'a Records,
 }
 
 /// What an action is connected with.
@@ -41,81 +39,79 @@ pub struct Neighbour {
     pub key: Key,
 }
 
-impl Graph {
+impl<'a> Graph<'a> {
     /// The graph of all stages on record.
-    pub fn of(records: &Records) -> Graph {
-        let mut graph = DiGraph::new();
-        let mut places = BTreeMap::new();
-        for (key, _) in records.stages() {
-            places.insert(*key, graph.add_node(*key));
-        }
-        for (key, node) in records.stages() {
-            for (port, place, ancestor) in node.wires() {
-                let makers = records.makers(&ancestor.artifact).iter();
-                for (maker, output) in makers {
-                    let named = ancestor.action == Some(*maker) && ancestor.port == *output;
-                    // A filter that keeps everything gives what it was given.
-                    if !named && maker == key {
-                        continue;
-                    }
-                    let wire = Wire {
-                        port: port.to_string(),
-                        place,
-                        output: output.clone(),
-                        artifact: ancestor.artifact,
-                        same_content: !named,
-                    };
-                    graph.add_edge(places[maker], places[key], wire);
-                }
-            }
-        }
-        Graph { graph, places }
+    pub fn of(records: &'a Records) -> Graph<'a> {
+        Graph { records }
     }
 
     /// What went into an action, in order of ports: what its record names, or, where the record
     /// of that maker is gone, another that gave the same content.
     pub fn inputs(&self, key: &Key) -> Vec<Neighbour> {
-        let mut all = self.neighbours(key, Direction::Incoming);
-        let named: BTreeSet<(String, usize)> = all
-            .iter()
-            .filter(|one| !one.wire.same_content)
-            .map(|one| (one.wire.port.clone(), one.wire.place))
-            .collect();
-        let mut seen = BTreeSet::new();
-        all.retain(|one| {
-            let place = (one.wire.port.clone(), one.wire.place);
-            match one.wire.same_content {
-                false => true,
-                true => !named.contains(&place) && seen.insert(place),
-            }
-        });
-        all
-    }
-
-    /// Who used an action's outputs, in order of ports and keys.
-    pub fn users(&self, key: &Key) -> Vec<Neighbour> {
-        self.neighbours(key, Direction::Outgoing)
-    }
-
-    fn neighbours(&self, key: &Key, direction: Direction) -> Vec<Neighbour> {
-        let Some(place) = self.places.get(key) else {
+        let Some(node) = self.records.node(key) else {
             return Vec::new();
         };
-        let edges = self.graph.edges_directed(*place, direction);
-        let mut all: Vec<Neighbour> = edges
-            .map(|edge| {
-                let other = match direction {
-                    Direction::Incoming => edge.source(),
-                    Direction::Outgoing => edge.target(),
-                };
-                Neighbour {
-                    wire: edge.weight().clone(),
-                    key: self.graph[other],
+        let found = node.wires().filter_map(|(port, place, ancestor)| {
+            let makers = self.records.makers(&ancestor.artifact);
+            let is_named = |(maker, output): &&(Key, String)| {
+                ancestor.action == Some(*maker) && ancestor.port == *output
+            };
+            let named = makers.iter().find(is_named);
+            // A filter that keeps everything gives what it was given: it made nothing for itself.
+            let (maker, output) = named.or_else(|| makers.iter().find(|(maker, _)| maker != key))?;
+            let wire = Wire {
+                port: port.to_string(),
+                place,
+                output: output.clone(),
+                artifact: ancestor.artifact,
+                same_content: named.is_none(),
+            };
+            Some(Neighbour { wire, key: *maker })
+        });
+        let mut found: Vec<Neighbour> = found.collect();
+        found.sort();
+        found
+    }
+
+    /// Who used an action's outputs, in order of ports and keys: those that name it, and those that
+    /// name another maker of the same content.
+    pub fn users(&self, key: &Key) -> Vec<Neighbour> {
+        let names = self.records.node(key).into_iter().flat_map(|node| &node.names);
+        let mut found = BTreeSet::new();
+        for (output, name) in names {
+            for (user, port) in self.records.users(name).iter().filter(|(user, _)| user != key) {
+                let wired = self.records.node(user).and_then(|node| node.inputs.get(port));
+                for (place, ancestor) in wired.into_iter().flatten().enumerate() {
+                    if ancestor.artifact != *name {
+                        continue;
+                    }
+                    let named = ancestor.action == Some(*key) && ancestor.port == *output;
+                    let wire = Wire {
+                        port: port.clone(),
+                        place,
+                        output: output.clone(),
+                        artifact: *name,
+                        same_content: !named,
+                    };
+                    found.insert(Neighbour { wire, key: *user });
                 }
-            })
-            .collect();
-        all.sort();
-        all
+            }
+        }
+        found.into_iter().collect()
+    }
+
+    /// These actions and what went between them: node `i` is `keys[i]`.
+    pub fn among(&self, keys: &[Key]) -> DiGraph<Key, Wire> {
+        let mut graph = DiGraph::with_capacity(keys.len(), keys.len());
+        let places: BTreeMap<Key, _> = keys.iter().map(|key| (*key, graph.add_node(*key))).collect();
+        for (key, place) in &places {
+            for input in self.inputs(key) {
+                if let Some(from) = places.get(&input.key) {
+                    graph.add_edge(*from, *place, input.wire);
+                }
+            }
+        }
+        graph
     }
 
     /// The actions behind one, itself among them, each after all that it needs.
@@ -142,7 +138,8 @@ impl Graph {
     }
 
     /// The actions that an artifact's content went into, however far, in order of keys.
-    pub fn consequences(&self, records: &Records, artifact: &Digest) -> BTreeSet<Key> {
+    pub fn consequences(&self, artifact: &Digest) -> BTreeSet<Key> {
+        let records = self.records;
         let mut reached = BTreeSet::new();
         let mut waiting: Vec<Key> = records.users(artifact).iter().map(|(key, _)| *key).collect();
         while let Some(key) = waiting.pop() {

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use dermflow_core::{Digest, Key, SampleId};
 use dermflow_store::{Stat, Store, now};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::records::{Node, read_nodes};
@@ -14,75 +13,73 @@ use crate::records::{Node, read_nodes};
 /// With fewer records than this, reading them all takes no time that anybody notices.
 const WORTH_AN_INDEX: usize = 2_000;
 
-/// A record as it was read, and what its file looked like then.
+/// The records of a folder as they were read, and what the folder looked like then. Records are
+/// never changed in place: one that comes, goes or is replaced changes its folder. (Whoever
+/// changes one in place is found by `verify`, which believes no index.)
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Entry {
-    key: Key,
+struct Folder {
+    name: String,
     stat: Stat,
-    /// Before it was read.
+    /// Before they were read.
     recorded: i64,
-    node: Node,
+    nodes: Vec<(Key, Node)>,
 }
 
 /// Every action of a store, and the records that can't be read, with the reason.
 pub(crate) fn nodes(store: &Store) -> (BTreeMap<Key, Node>, BTreeMap<Key, String>) {
-    let keys: Vec<Key> = store.records().collect();
-    let large = keys.len() >= WORTH_AN_INDEX;
     let name = Digest::derive("dermflow lineage index v1", b"nodes");
-    let known: Vec<Entry> = match large {
-        true => store
-            .read_memo(&name)
-            .and_then(|bytes| postcard::from_bytes(&bytes).ok())
-            .unwrap_or_default(),
-        false => Vec::new(),
-    };
-    let mut known: BTreeMap<Key, Entry> = known.into_iter().map(|entry| (entry.key, entry)).collect();
-    let look = |key: &Key| -> bool {
-        known.get(key).is_some_and(|entry| {
-            let stat = store.record_stat(key);
-            stat == Some(entry.stat) && entry.stat.is_settled(entry.recorded)
-        })
-    };
-    let unchanged: Vec<bool> = keys.par_iter().with_min_len(256).map(look).collect();
-    let fresh: Vec<Key> = keys
-        .iter()
-        .zip(&unchanged)
-        .filter_map(|(key, same)| (!same).then_some(*key))
+    let known: Vec<Folder> = store
+        .read_memo(&name)
+        .and_then(|bytes| postcard::from_bytes(&bytes).ok())
+        .unwrap_or_default();
+    let mut known: BTreeMap<String, Folder> = known
+        .into_iter()
+        .map(|folder| (folder.name.clone(), folder))
         .collect();
-    let recorded = now();
-    let stats: Vec<Option<Stat>> = fresh.iter().map(|key| store.record_stat(key)).collect();
+    let mut folders = Vec::new();
     let mut broken = BTreeMap::new();
-    let mut entries: Vec<Entry> = keys
-        .iter()
-        .zip(&unchanged)
-        .filter_map(|(key, same)| if *same { known.remove(key) } else { None })
-        .collect();
-    for ((key, read), stat) in read_nodes(store, &fresh).into_iter().zip(stats) {
-        match (read, stat) {
-            (Ok(node), Some(stat)) => entries.push(Entry {
-                key,
-                stat,
-                recorded,
-                node,
-            }),
-            (Ok(_), None) => drop(broken.insert(key, "is gone".to_string())),
-            (Err(reason), _) => drop(broken.insert(key, reason)),
+    let mut changed = false;
+    for (name, stat) in store.record_folders() {
+        let same = known
+            .remove(&name)
+            .filter(|folder| folder.stat == stat && stat.is_settled(folder.recorded));
+        if let Some(folder) = same {
+            folders.push(folder);
+            continue;
         }
+        changed = true;
+        let recorded = now();
+        let mut nodes = Vec::new();
+        for (key, read) in read_nodes(store, &store.records_in(&name)) {
+            match read {
+                Ok(node) => nodes.push((key, node)),
+                Err(reason) => drop(broken.insert(key, reason)),
+            }
+        }
+        folders.push(Folder {
+            name,
+            stat,
+            recorded,
+            nodes,
+        });
     }
-    if large
-        && !fresh.is_empty()
-        && let Ok(bytes) = postcard::to_stdvec(&entries)
+    let count: usize = folders.iter().map(|folder| folder.nodes.len()).sum();
+    // What is broken is looked at again each time.
+    if changed
+        && count >= WORTH_AN_INDEX
+        && broken.is_empty()
+        && let Ok(bytes) = postcard::to_stdvec(&folders)
     {
         // An index that can't be written is only time lost next time.
         let _ = store.write_memo(&name, &bytes);
     }
-    let nodes = entries.into_iter().map(|entry| (entry.key, entry.node)).collect();
-    (nodes, broken)
+    let nodes = folders.into_iter().flat_map(|folder| folder.nodes);
+    (nodes.collect(), broken)
 }
 
 /// For each column of sample ids of a partition, by its digest: the first four bytes of every
 /// id, sorted. An id that is not among them is not in the partition.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct IdSets {
     starts: HashMap<Digest, (usize, usize)>,
     prefixes: Vec<u32>,

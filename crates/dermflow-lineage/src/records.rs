@@ -3,7 +3,8 @@
 //! What other modules ask is answered from here: which action made an artifact, who used it,
 //! which runs named it and as which stage. Must not know what a question is for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use dermflow_core::{Ancestor, Artifact, Digest, Key, Manifest, Record, StageError};
 use dermflow_engine::JournalLine;
@@ -11,7 +12,7 @@ use dermflow_store::{JournalName, Store};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::index;
+use crate::index::{self, IdSets};
 
 /// What questions need of a record. The rest is read when it is asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,9 +116,12 @@ pub struct Records {
     broken: BTreeMap<Key, String>,
     /// Actions that are a partition of a map.
     parts: BTreeSet<Key>,
-    makers: BTreeMap<Digest, Vec<(Key, String)>>,
-    users: BTreeMap<Digest, Vec<(Key, String)>>,
+    /// Looked things up in, never gone through.
+    makers: HashMap<Digest, Vec<(Key, String)>>,
+    users: HashMap<Digest, Vec<(Key, String)>>,
     uses: BTreeMap<Key, Vec<Use>>,
+    /// The index of sample ids, once it was asked for.
+    id_sets: Mutex<Option<Arc<IdSets>>>,
 }
 
 impl Records {
@@ -166,9 +170,10 @@ impl Records {
                 .values()
                 .flat_map(|node| node.parts.iter().copied())
                 .collect(),
-            makers: BTreeMap::new(),
-            users: BTreeMap::new(),
+            makers: HashMap::new(),
+            users: HashMap::new(),
             uses: BTreeMap::new(),
+            id_sets: Mutex::default(),
             nodes,
             broken,
         };
@@ -186,6 +191,14 @@ impl Records {
             }
         }
         records
+    }
+
+    /// The index of sample ids, changed by `extend` where that says so.
+    pub(crate) fn id_sets(&self, extend: impl FnOnce(&mut Arc<IdSets>)) -> Arc<IdSets> {
+        let mut known = self.id_sets.lock().unwrap_or_else(PoisonError::into_inner);
+        let sets = known.get_or_insert_with(|| Arc::new(IdSets::load(&self.store)));
+        extend(sets);
+        sets.clone()
     }
 
     /// The store.

@@ -78,7 +78,7 @@ pub struct Reproduced {
 )]
 pub fn reproduce(
     records: &Records,
-    graph: &Graph,
+    graph: &Graph<'_>,
     key: &Key,
     registry: &Registry,
     into: &Store,
@@ -132,7 +132,7 @@ pub fn reproduce(
 
 struct Again<'a> {
     records: &'a Records,
-    graph: &'a Graph,
+    graph: &'a Graph<'a>,
     registry: &'a Registry,
     into: &'a Store,
     finder: Finder<'a>,

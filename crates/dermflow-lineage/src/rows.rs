@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use dermflow_core::{Artifact, Digest, Partition, SampleId, StageError, TableManifest};
@@ -23,7 +23,7 @@ pub type Counts = BTreeMap<SampleId, u64>;
 pub struct Rows<'a> {
     store: &'a Store,
     samples: Vec<SampleId>,
-    sets: IdSets,
+    sets: Arc<IdSets>,
     /// What is known of columns of ids, by their digest.
     known: Mutex<HashMap<Digest, Counts>>,
 }
@@ -32,8 +32,10 @@ impl<'a> Rows<'a> {
     /// For these samples. With many tables on record, an index of their ids is brought up to
     /// date first.
     pub fn of(records: &'a Records, samples: &BTreeSet<SampleId>) -> Rows<'a> {
-        let mut sets = IdSets::load(records.store());
-        extend(&mut sets, records, samples);
+        let sets = match samples.is_empty() {
+            true => Arc::default(),
+            false => records.id_sets(|sets| extend(sets, records, samples)),
+        };
         Rows {
             store: records.store(),
             samples: samples.iter().copied().collect(),
@@ -206,7 +208,7 @@ pub fn texts(records: &Records, column: &str) -> Vec<(SampleId, String)> {
 }
 
 /// Adds the ids of partitions that may hold a sample and that the index doesn't know.
-fn extend(sets: &mut IdSets, records: &Records, samples: &BTreeSet<SampleId>) {
+fn extend(sets: &mut Arc<IdSets>, records: &Records, samples: &BTreeSet<SampleId>) {
     let mut waiting: BTreeMap<Digest, (&TableManifest, usize)> = BTreeMap::new();
     for (_, node) in records.stages() {
         for artifact in node.outputs.values() {
@@ -229,6 +231,10 @@ fn extend(sets: &mut IdSets, records: &Records, samples: &BTreeSet<SampleId>) {
         Some((*ids, all))
     };
     let found: Vec<Option<(Digest, Vec<SampleId>)>> = waiting.par_iter().map(read).collect();
+    if waiting.is_empty() {
+        return;
+    }
+    let sets = Arc::make_mut(sets);
     for (ids, all) in found.into_iter().flatten() {
         sets.add(ids, &all);
     }

@@ -155,6 +155,9 @@ fn by_text(records: &Records, name: &str) -> Named {
 
 /// Those that any table has a row of.
 fn exist(records: &Records, ids: &BTreeSet<SampleId>) -> BTreeSet<SampleId> {
+    if ids.is_empty() {
+        return BTreeSet::new();
+    }
     let rows = Rows::of(records, ids);
     let mut found = BTreeSet::new();
     for table in tables(records) {

@@ -110,7 +110,7 @@ impl Trace {
     ///
     /// # Errors
     /// Where a record that is needed can't be read.
-    pub fn of(records: &Records, graph: &Graph, samples: Samples) -> Result<Trace, StageError> {
+    pub fn of(records: &Records, graph: &Graph<'_>, samples: Samples) -> Result<Trace, StageError> {
         let ids = samples.set();
         let rows = Rows::of(records, &ids);
         let mut tracing = Tracing {
@@ -380,7 +380,7 @@ impl Tracing<'_> {
         Ok(false)
     }
 
-    fn reached(&self, graph: &Graph) -> Vec<Reached> {
+    fn reached(&self, graph: &Graph<'_>) -> Vec<Reached> {
         let has_reached = |node: &Node| node.names.values().any(|name| self.levels.contains_key(name));
         let makers = self.records.stages().filter(|(_, node)| has_reached(node));
         let order = graph.order(makers.map(|(key, _)| *key));

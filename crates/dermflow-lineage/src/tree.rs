@@ -17,7 +17,7 @@ const MOST_LETTERS: usize = 160;
 ///
 /// # Errors
 /// Where a record can't be read.
-pub fn ancestry(records: &Records, graph: &Graph, key: &Key, port: &str) -> Result<String, StageError> {
+pub fn ancestry(records: &Records, graph: &Graph<'_>, key: &Key, port: &str) -> Result<String, StageError> {
     let record = records.record(key)?;
     let artifact = record.outputs.get(port).map(Artifact::name);
     let sort = record.outputs.get(port).map_or("", |artifact| artifact.sort());
@@ -36,7 +36,7 @@ pub fn ancestry(records: &Records, graph: &Graph, key: &Key, port: &str) -> Resu
 ///
 /// # Errors
 /// Where a record can't be read.
-pub fn consequences(records: &Records, graph: &Graph, artifact: &Digest) -> Result<String, StageError> {
+pub fn consequences(records: &Records, graph: &Graph<'_>, artifact: &Digest) -> Result<String, StageError> {
     let mut out = String::new();
     let mut tree = Tree {
         records,
@@ -55,7 +55,7 @@ pub fn consequences(records: &Records, graph: &Graph, artifact: &Digest) -> Resu
 
 struct Tree<'a> {
     records: &'a Records,
-    graph: &'a Graph,
+    graph: &'a Graph<'a>,
     seen: BTreeSet<Key>,
 }
 
@@ -214,7 +214,7 @@ fn cut(text: &str) -> String {
 /// Where a record can't be read.
 pub fn as_json(
     records: &Records,
-    graph: &Graph,
+    graph: &Graph<'_>,
     key: &Key,
     port: &str,
     down: bool,
@@ -228,7 +228,7 @@ pub fn as_json(
     let mut told = json!({"artifact": artifact, "action": key, "port": port, "actions": actions});
     if let (true, Some(artifact)) = (down, artifact) {
         let mut users = serde_json::Map::new();
-        for key in graph.consequences(records, &artifact) {
+        for key in graph.consequences(&artifact) {
             users.insert(key.hex(), action(records, &key)?);
         }
         told["used_by"] = Value::Object(users);

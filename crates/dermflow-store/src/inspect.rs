@@ -13,6 +13,7 @@ use crate::blob::{hash_reader, is_in_place};
 use crate::error::StoreError;
 use crate::find::{digests_in, names_in};
 use crate::journal::JournalName;
+use crate::stat::Stat;
 
 /// A record, and the digest of its file.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,6 +103,24 @@ impl Store {
             BlobRef { digest, bytes }
         });
         sized.collect()
+    }
+
+    /// The folders that records lie in, with what `stat` says of each: a record that came, went
+    /// or was replaced changes that of its folder.
+    pub fn record_folders(&self) -> Vec<(String, Stat)> {
+        let actions = self.disk().at("actions");
+        let folders = names_in(&actions).into_iter().filter_map(|name| {
+            let metadata = std::fs::symlink_metadata(actions.join(&name)).ok()?;
+            metadata.is_dir().then(|| (name, Stat::of(&metadata)))
+        });
+        folders.collect()
+    }
+
+    /// The keys of the records in one of these folders, in order.
+    pub fn records_in(&self, folder: &str) -> Vec<Key> {
+        let names = names_in(&self.disk().at("actions").join(folder)).into_iter();
+        let keys = names.filter_map(|name| format!("{folder}{}", name.strip_suffix(".json")?).parse().ok());
+        keys.collect()
     }
 
     /// Where the file of a record lies.

@@ -7,6 +7,7 @@ use clap::Args;
 use dermflow_core::Registry;
 use dermflow_engine::Invocation;
 use dermflow_graph::{CellSelection, Loaded, Request, load};
+use dermflow_lineage::Records;
 use dermflow_store::{RemoteNote, RemoteUse, Store};
 
 use crate::exit::Failure;
@@ -107,6 +108,12 @@ pub fn tell_remote_notes(store: &Store) {
             eprintln!("help: {help}");
         }
     }
+}
+
+/// Everything that is recorded in a store.
+pub fn read_records(store: &Store) -> Result<&'static Records, Failure> {
+    // Left to the end of the process: those of a large store take long to be freed one by one.
+    Ok(Box::leak(Box::new(Records::read(store)?)))
 }
 
 /// Which store.

@@ -102,7 +102,7 @@ impl DataCard {
     ///
     /// # Errors
     /// Where a record can't be read.
-    pub fn of(records: &Records, graph: &Graph, key: &Key) -> Result<DataCard, StageError> {
+    pub fn of(records: &Records, graph: &Graph<'_>, key: &Key) -> Result<DataCard, StageError> {
         let mut card = DataCard::default();
         let Some(node) = records.node(key) else {
             return Ok(card);
@@ -337,7 +337,7 @@ fn values(
 }
 
 /// Where labels come from: the stage that gave them, and whether a model had a part in it.
-fn provenance(records: &Records, graph: &Graph, node: &Node, card: &mut DataCard) {
+fn provenance(records: &Records, graph: &Graph<'_>, node: &Node, card: &mut DataCard) {
     for port in ["labels", "heatmaps"] {
         for ancestor in node.inputs.get(port).into_iter().flatten() {
             let Some(maker) = ancestor.action else { continue };

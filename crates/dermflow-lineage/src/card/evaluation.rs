@@ -33,9 +33,13 @@ pub struct Metric {
 }
 
 /// Every row of every metrics table that was made from the model.
-pub(super) fn metrics(records: &Records, graph: &Graph, model: &Digest) -> Result<Vec<Metric>, StageError> {
+pub(super) fn metrics(
+    records: &Records,
+    graph: &Graph<'_>,
+    model: &Digest,
+) -> Result<Vec<Metric>, StageError> {
     let mut found = Vec::new();
-    for key in graph.consequences(records, model) {
+    for key in graph.consequences(model) {
         let Some(node) = records.node(&key) else { continue };
         // A model that was trained on from this one has figures of its own.
         let behind = graph.ancestry(&key);

@@ -60,14 +60,16 @@ struct Gathering<'a> {
 }
 
 /// Everything that is on record about a model.
-pub(super) fn gather(records: &Records, graph: &Graph, card: &Card, key: &Key) -> Result<Facts, StageError> {
+pub(super) fn gather(
+    records: &Records,
+    graph: &Graph<'_>,
+    card: &Card,
+    key: &Key,
+) -> Result<Facts, StageError> {
     let mut gathering = Gathering {
         records,
         ancestry: graph.ancestry(key),
-        ahead: graph
-            .consequences(records, &card.evidence.model)
-            .into_iter()
-            .collect(),
+        ahead: graph.consequences(&card.evidence.model).into_iter().collect(),
         facts: Facts::new(),
     };
     gathering.data(card);

@@ -11,10 +11,13 @@ use super::{Problem, Remedy, Verified};
 use crate::records::Records;
 use crate::rows::Rows;
 
+/// A partition: the action, the output port, its table, its number.
+type Place<'a> = (&'a Key, &'a str, &'a TableManifest, usize);
+
 /// Digests the columns of every partition whose blob is sound. Those that several tables share
 /// are read once.
 pub(super) fn columns(records: &Records, sound: &BTreeSet<Digest>, found: &mut Verified) {
-    let mut waiting: BTreeMap<(Digest, Vec<Digest>), (&Key, &str, &TableManifest, usize)> = BTreeMap::new();
+    let mut waiting: BTreeMap<(Digest, Vec<Digest>), Place<'_>> = BTreeMap::new();
     for (key, node) in records.all() {
         for (port, artifact) in &node.outputs {
             let Artifact::Table(table) = artifact else {
@@ -29,7 +32,7 @@ pub(super) fn columns(records: &Records, sound: &BTreeSet<Digest>, found: &mut V
         }
     }
     found.checked.partitions = waiting.len();
-    let look = |(key, port, table, at): &(&Key, &str, &TableManifest, usize)| {
+    let look = |(key, port, table, at): &Place<'_>| {
         let wrong = compare(records, table, *at).err()?;
         let what = format!("{}, partition {at}", records.output_title(key, port));
         Some(Problem::new("table", what, wrong).with(Remedy::SetRecordAside(**key)))

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dermflow_core::StageError;
+use dermflow_lineage::Graph;
 use dermflow_lineage::card::{Card, Status};
-use dermflow_lineage::{Graph, Records};
 
 use crate::exit::Done;
 use crate::lookup::locate_on_record;
-use crate::options::StoreOptions;
+use crate::options::{StoreOptions, read_records};
 
 /// Writes a model card and a data card from the records, with the checklists CLAIM 2024, CLEAR
 /// Derm and TRIPOD+AI: each item filled, "needs the author" or "not applicable".
@@ -30,9 +30,9 @@ pub struct Arguments {
 /// Nothing is asked of the user, and nothing guessed.
 pub fn run(arguments: &Arguments) -> Done {
     let store = arguments.store.open_existing()?;
-    let records = Records::read(&store)?;
-    let (key, port) = locate_on_record(&records, &arguments.model)?;
-    let card = Card::of(&records, &Graph::of(&records), &key, &port)?;
+    let records = read_records(&store)?;
+    let (key, port) = locate_on_record(records, &arguments.model)?;
+    let card = Card::of(records, &Graph::of(records), &key, &port)?;
     if arguments.json {
         println!("{:#}", serde_json::json!(card));
     }

@@ -6,7 +6,7 @@ use dermflow_lineage::{Graph, Records};
 
 use crate::exit::{Done, Failure};
 use crate::lookup::locate_on_record;
-use crate::options::StoreOptions;
+use crate::options::{StoreOptions, read_records};
 use crate::text;
 
 /// Compares two artifacts, runs (by their journals' names) or variants (by their names; `base` is
@@ -31,8 +31,8 @@ const MOST_ALIKE: usize = 12;
 /// Both must be of one sort.
 pub fn run(arguments: &Arguments) -> Done {
     let store = arguments.store.open_existing()?;
-    let records = Records::read(&store)?;
-    let sides = [&arguments.a, &arguments.b].map(|name| side(&records, name));
+    let records = read_records(&store)?;
+    let sides = [&arguments.a, &arguments.b].map(|name| side(records, name));
     let [one, other] = sides;
     let (one, other) = (one?, other?);
     if one.port.is_some() != other.port.is_some() {
@@ -41,8 +41,8 @@ pub fn run(arguments: &Arguments) -> Done {
             arguments.a, arguments.b
         )));
     }
-    let graph = Graph::of(&records);
-    let difference = Difference::of(&records, &graph, [&one, &other])?;
+    let graph = Graph::of(records);
+    let difference = Difference::of(records, &graph, [&one, &other])?;
     if arguments.json {
         println!("{:#}", serde_json::json!(difference));
         return Ok(());

@@ -11,7 +11,7 @@ use dermflow_lineage::{Graph, Records};
 
 use crate::exit::{Done, Failure};
 use crate::lookup::locate_on_record;
-use crate::options::StoreOptions;
+use crate::options::{StoreOptions, read_records};
 
 /// Writes the lineage of artifacts, or of all results of a run, for other tools: an RO-Crate
 /// (Provenance Run Crate), W3C PROV-JSON, or OpenLineage events.
@@ -49,10 +49,10 @@ enum Format {
 /// The story is the same in every form.
 pub fn run(arguments: &Arguments) -> Done {
     let store = arguments.store.open_existing()?;
-    let records = Records::read(&store)?;
-    let graph = Graph::of(&records);
-    let results = results(&records, &arguments.artifacts)?;
-    let story = Story::of(&records, &graph, &results)?;
+    let records = read_records(&store)?;
+    let graph = Graph::of(records);
+    let results = results(records, &arguments.artifacts)?;
+    let story = Story::of(records, &graph, &results)?;
     match arguments.format {
         Format::Prov => write(arguments, &format!("{:#}\n", prov_json(&story))),
         Format::Openlineage => {
@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments) -> Done {
                 .to
                 .as_deref()
                 .ok_or_else(|| Failure::new("a crate is a folder: say where with --to FOLDER"))?;
-            write_crate(arguments, &records, &story, &results, folder)
+            write_crate(arguments, records, &story, &results, folder)
         }
     }
 }

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use clap::Args;
 use dermflow_core::StageError;
 use dermflow_engine::Interrupt;
+use dermflow_lineage::Graph;
 use dermflow_lineage::reproduce::{Options, Reproduced, Step, reproduce};
-use dermflow_lineage::{Graph, Records};
 use dermflow_stages::registry;
 use dermflow_store::Store;
 
 use crate::exit::{Done, Failure};
 use crate::lookup::locate_on_record;
-use crate::options::StoreOptions;
+use crate::options::{StoreOptions, read_records};
 use crate::text;
 
 /// Runs an artifact's whole ancestry afresh in an empty store, from the records alone, and
@@ -44,9 +44,9 @@ pub struct Arguments {
 /// Needs the source files, not the pipeline file.
 pub fn run(arguments: &Arguments) -> Done {
     let store = arguments.store.open_existing()?;
-    let records = Records::read(&store)?;
-    let graph = Graph::of(&records);
-    let (key, _) = locate_on_record(&records, &arguments.artifact)?;
+    let records = read_records(&store)?;
+    let graph = Graph::of(records);
+    let (key, _) = locate_on_record(records, &arguments.artifact)?;
     let (folder, _removed) = match &arguments.keep {
         Some(folder) => (folder.clone(), None),
         None => {
@@ -77,7 +77,7 @@ pub fn run(arguments: &Arguments) -> Done {
         }
     };
     let done = reproduce(
-        &records,
+        records,
         &graph,
         &key,
         &registry(),

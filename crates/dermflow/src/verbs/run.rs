@@ -61,15 +61,13 @@ pub fn run(arguments: &Arguments) -> Done {
     // A key that can't be read is told before anything is computed.
     let key = arguments.sign.as_deref().map(PrivateKey::read).transpose()?;
     let done = run_unsigned(arguments);
-    match (&done, key) {
-        (Ok(()) | Err(Failure::Told), Some(key)) => {
-            let signature = sign(&arguments.store.open_existing()?, &key)?;
-            eprintln!(
-                "signed   {} (seal {}) with the key {}",
-                signature.journal, signature.number, signature.public_key
-            );
-        }
-        _ => {}
+    // A failed run is sealed, too, and says what it did.
+    if let (Ok(()) | Err(Failure::Told), Some(key)) = (&done, key) {
+        let signature = sign(&arguments.store.open_existing()?, &key)?;
+        eprintln!(
+            "signed   {} (seal {}) with the key {}",
+            signature.journal, signature.number, signature.public_key
+        );
     }
     done
 }

@@ -2,10 +2,10 @@
 
 use clap::Args;
 use dermflow_lineage::trace::{Level, Reached};
-use dermflow_lineage::{Graph, Records, Samples, Trace};
+use dermflow_lineage::{Graph, Samples, Trace};
 
 use crate::exit::Done;
-use crate::options::StoreOptions;
+use crate::options::{StoreOptions, read_records};
 use crate::text;
 
 /// Shows every table row, selection, model and figure that samples reached: at row level through
@@ -26,9 +26,9 @@ pub struct Arguments {
 /// Over everything on record, whichever run it was of.
 pub fn run(arguments: &Arguments) -> Done {
     let store = arguments.store.open_existing()?;
-    let records = Records::read(&store)?;
-    let samples = Samples::find(&records, &arguments.samples)?;
-    let trace = Trace::of(&records, &Graph::of(&records), samples)?;
+    let records = read_records(&store)?;
+    let samples = Samples::find(records, &arguments.samples)?;
+    let trace = Trace::of(records, &Graph::of(records), samples)?;
     if arguments.json {
         println!("{:#}", serde_json::json!(trace));
         return Ok(());
