@@ -93,5 +93,5 @@ fn labels_without_any_photo_leave_nothing_to_learn_from() {
     });
     let (stage, said) = failure(&project.try_run(&["run"]));
     assert_eq!(stage, "classifier");
-    assert!(said.contains("labels"), "{said}");
+    assert!(said.contains("2 classes are needed, and there is none"), "{said}");
 }

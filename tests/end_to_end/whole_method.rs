@@ -106,13 +106,14 @@ fn files(folder: &Path) -> impl Iterator<Item = std::path::PathBuf> {
     all.into_iter()
 }
 
-/// Gives the first rows of a table of file, label, … the label `melanoma`, or `nevus` where they
-/// have that.
+/// Gives the last rows of a table of file, label, … the label `melanoma`, or `nevus` where they
+/// have that. The first rows are of photos that are not there yet.
 fn relabel(project: &Project, table: &str, rows: usize) {
     let text = project.read(table);
+    let unchanged = text.lines().count() - rows;
     let changed = text.lines().enumerate().map(|(at, line)| {
         let mut cells: Vec<&str> = line.split(',').collect();
-        if (1..=rows).contains(&at) {
+        if at >= unchanged {
             cells[1] = if cells[1] == "melanoma" {
                 "nevus"
             } else {
