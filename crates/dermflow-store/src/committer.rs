@@ -22,9 +22,12 @@ use crate::record::{PutOutcome, place_record};
 /// Most records in a group, so that the first of many doesn't wait for the last.
 const GROUP: usize = 256;
 
-/// How long a record waits for others, unless it is in a hurry: each synchronisation holds up
-/// every other write to the file system.
-const PATIENCE: Duration = Duration::from_millis(60);
+/// How long the committer waits for one record more, unless it is in a hurry: each
+/// synchronisation holds up every other write to the file system.
+const PATIENCE: Duration = Duration::from_millis(15);
+
+/// How long the first of a group waits at most, while others keep coming.
+const MOST_PATIENCE: Duration = Duration::from_millis(60);
 
 impl Store {
     /// Hands a record over to be written once its blobs are durable, and returns at once.
@@ -126,6 +129,7 @@ impl Group {
     fn collect(queue: &Receiver<Job>) -> Group {
         let mut group = Group::default();
         let mut until: Option<Instant> = None;
+        let mut longest: Option<Instant> = None;
         while group.records.len() < GROUP {
             let next = match until {
                 _ if group.hurry => queue.try_recv().ok(),
@@ -136,8 +140,10 @@ impl Group {
                 Some(job) => group.add(job),
                 None => break,
             }
-            if !group.records.is_empty() && until.is_none() {
-                until = Some(Instant::now() + PATIENCE);
+            if !group.records.is_empty() {
+                let now = Instant::now();
+                let longest = *longest.get_or_insert(now + MOST_PATIENCE);
+                until = Some(longest.min(now + PATIENCE));
             }
         }
         group

@@ -62,7 +62,7 @@ fn a_store_whose_writers_are_killed_never_lies() {
     std::fs::write(folder.path().join("source"), "x").unwrap();
     let root = folder.path().join("store");
     let mut records = 0;
-    // Forty kills at least; more where the machine is so slow that little was written by then.
+    // More on a machine that is so busy that little is done before a kill.
     for round in 0u64..400 {
         if round >= 40 && records > 20 {
             break;
