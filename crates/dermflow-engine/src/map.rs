@@ -4,32 +4,30 @@
 //! change costs the partitions it falls in, and inside those only the samples that changed (see
 //! [`crate::takeover`]).
 
+mod driver;
+
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use arrow::array::{Int64Array, RecordBatch, StringArray};
 use dermflow_core::{
-    Artifact, Contract, Digest, FILES_PORT, InputDigest, Key, Manifest, Partition, PortType, Record,
-    SampleId, Shape, StageError, TableManifest, TableType,
+    Artifact, Digest, FILES_PORT, InputDigest, Key, Manifest, Partition, PortType, Record, SampleId, Shape,
+    StageError, TableManifest,
 };
-use dermflow_store::{Store, TableWriter as StoredTableWriter, assemble};
+use dermflow_store::{Store, assemble};
 
 use crate::action::{Action, key_of, map_port, read_digests};
 use crate::context::StoreContext;
 use crate::event::Event;
 use crate::finished::Finished;
 use crate::rows::Rows;
-use crate::side_rows::{SideTable, input_table, samples_in, side_tables};
-use crate::sources::BoundSource;
+use crate::side_rows::{SideTable, samples_in, side_tables};
 use crate::takeover::{self, Takeover};
 use crate::workshop::{How, Lookup, Made, Workshop, look_up, making};
-
-/// Where the record of a map over files keeps the list of files that it saw. No kind's port
-/// starts with a dot.
-pub const LISTING_OUTPUT: &str = ".files";
+use driver::driver_table;
+pub(crate) use driver::{LISTING_OUTPUT, driver_of};
 
 /// A map being computed.
 pub(crate) struct MapWork {
@@ -158,53 +156,6 @@ fn cut_sides(
         }
     }
     Ok(())
-}
-
-fn driver_table(store: &Store, action: &Action, over: &str) -> Result<TableManifest, StageError> {
-    match action.inputs.get(over).map(Vec::as_slice) {
-        Some([input]) => match input.artifact()? {
-            Artifact::Table(table) => Ok(table.clone()),
-            other => Err(StageError::new(format!(
-                "the input `{over}` holds a {}, not a table",
-                other.sort()
-            ))),
-        },
-        Some(_) => Err(StageError::new(format!(
-            "a map runs over one table, and `{over}` has several"
-        ))),
-        None => {
-            let mut sources = action.sources.values();
-            match (sources.next(), sources.next()) {
-                (Some(source), None) => list_files(store, source),
-                _ => Err(StageError::new(
-                    "a map over files needs exactly one source".to_string(),
-                )),
-            }
-        }
-    }
-}
-
-/// A source's files as a `FileList` table.
-fn list_files(store: &Store, source: &BoundSource) -> Result<TableManifest, StageError> {
-    // The contract is one of the crate's own, so it is there.
-    let contract = Contract::named("FileList").unwrap_or(&dermflow_core::CONTRACTS[0]);
-    let schema = TableType::of(contract).schema();
-    let mut writer = StoredTableWriter::new(store, contract.name, schema.clone())?;
-    for files in source.files.chunks(8192) {
-        let ids: Vec<SampleId> = files
-            .iter()
-            .map(|(_, blob)| SampleId::of_content_digest(blob.digest))
-            .collect();
-        let names = StringArray::from_iter_values(files.iter().map(|(name, _)| name));
-        let bytes = Int64Array::from_iter_values(files.iter().map(|(_, blob)| blob.bytes as i64));
-        let columns = vec![
-            dermflow_core::sample_ids(&ids),
-            Arc::new(names) as _,
-            Arc::new(bytes) as _,
-        ];
-        writer.write(&RecordBatch::try_new(schema.clone(), columns)?)?;
-    }
-    Ok(writer.finish()?)
 }
 
 /// Computes one partition, taking over the samples that did not change.
@@ -420,12 +371,4 @@ fn unite(
         )));
     }
     Ok(assemble(store, contract, &columns, &fragments)?)
-}
-
-/// The driver's table behind a record of an earlier member of a family.
-pub(crate) fn driver_of(store: &Store, record: &Record, over: &str) -> Option<TableManifest> {
-    if let Some(Artifact::Table(listing)) = record.outputs.get(LISTING_OUTPUT) {
-        return Some(listing.clone());
-    }
-    input_table(store, record, over, 0)
 }

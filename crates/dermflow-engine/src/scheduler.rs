@@ -5,6 +5,8 @@
 //! key) are computed once: the second waits for the first.
 
 mod node;
+mod ran;
+mod ready;
 mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +17,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use dermflow_core::{Digest, Key, Resources, StageError};
 use dermflow_store::Journal;
 
-use crate::event::{Event, Sink, StageLabel, Summary};
+use crate::event::{Event, Sink, StageLabel};
 use crate::finished::Finished;
 use crate::history::JournalLine;
 use crate::interrupt::Interrupt;
@@ -24,9 +26,8 @@ use crate::slots::{Claim, Slots};
 use crate::worker::{Bench, Outcome, Task, Work};
 use crate::workshop::{Commit, How};
 use node::{Node, State, add_nodes, wanted};
-
-/// Order of the queue: what frees memory and finishes stages comes first.
-type Priority = (u8, usize, usize);
+pub(crate) use ran::Ran;
+use ready::Priority;
 
 /// A task as it travels to a worker and back.
 pub(crate) struct Errand {
@@ -158,150 +159,7 @@ impl<'a> Scheduler<'a> {
             }
         }
         self.skip_the_rest();
-        let mut summary = Summary {
-            rows_computed: self.rows_computed,
-            rows_reused: self.rows_reused,
-            interrupted: self.interrupt.asked(),
-            ..Summary::default()
-        };
-        let mut finished = Vec::with_capacity(self.nodes.len());
-        for node in self.nodes {
-            finished.push(match node.state {
-                State::Done { finished, executed } => {
-                    *(if executed {
-                        &mut summary.executed
-                    } else {
-                        &mut summary.hit
-                    }) += 1;
-                    Some(finished)
-                }
-                State::Failed => {
-                    summary.failed += 1;
-                    None
-                }
-                _ => None,
-            });
-        }
-        summary.skipped = wanted - summary.executed - summary.hit - summary.failed;
-        Ran {
-            finished,
-            first_node: self.first_node,
-            summary,
-            journal: self.journal,
-            journal_error: self.journal_error,
-        }
-    }
-
-    fn start_what_fits(&mut self) {
-        if self.interrupt.asked() {
-            return;
-        }
-        while !self.slots.full() {
-            let fitting = self.queue.iter().find_map(|(priority, (.., needs))| {
-                let claim = self.slots.claim(*needs);
-                self.slots.take(claim).then_some((*priority, claim))
-            });
-            let Some((priority, claim)) = fitting else { return };
-            let Some((node, generation, task, _)) = self.queue.remove(&priority) else {
-                return;
-            };
-            if self.is_dropped(node, generation) {
-                self.slots.give_back(claim);
-                continue;
-            }
-            self.running += 1;
-            let errand = Errand {
-                node,
-                generation,
-                claim,
-                task,
-            };
-            if self.channels.errands.send(errand).is_err() {
-                // All workers are gone; the loop in `run` ends on their closed channel.
-                self.running -= 1;
-                return;
-            }
-        }
-    }
-
-    /// Looks one stage up on this thread, if there is one that reads no source. That takes
-    /// microseconds, less than the way to a worker and back.
-    fn prepare_one(&mut self) -> bool {
-        if self.interrupt.asked() {
-            return false;
-        }
-        let Some(node) = self.quick.pop_first() else {
-            return false;
-        };
-        let generation = self.nodes[node].generation;
-        if !matches!(self.nodes[node].state, State::Busy) || self.is_dropped(node, generation) {
-            return true;
-        }
-        if let Some(known) = self.nodes[node].known.take() {
-            self.hit(node, known, false);
-            return true;
-        }
-        // A stage before it began anew since: a blob of its result was damaged.
-        if self.nodes[node].waiting > 0 {
-            self.nodes[node].state = State::Waiting;
-            return true;
-        }
-        let outcome = self.bench.perform(self.preparation(node));
-        self.bench.workshop.tell_remote_notes();
-        match outcome {
-            Ok(outcome) => self.take_outcome(node, outcome, false),
-            Err(error) => self.take_error(node, error),
-        }
-        true
-    }
-
-    fn queue(&mut self, class: u8, node: usize, part: usize, task: Task, needs: Resources) {
-        let generation = self.nodes[node].generation;
-        self.nodes[node].state = State::Busy;
-        self.queue
-            .insert((class, node, part), (node, generation, task, needs));
-    }
-
-    fn queue_preparation(&mut self, node: usize) {
-        if self.nodes[node].quick || self.nodes[node].known.is_some() {
-            self.nodes[node].state = State::Busy;
-            self.quick.insert(node);
-        } else {
-            let task = self.preparation(node);
-            self.queue(
-                3,
-                node,
-                0,
-                task,
-                Resources {
-                    memory: 0,
-                    threads: 1,
-                },
-            );
-        }
-    }
-
-    fn preparation(&self, node: usize) -> Task {
-        let Node {
-            pipeline,
-            stage,
-            forced,
-            ref upstream,
-            ..
-        } = self.nodes[node];
-        let first = self.first_node[pipeline];
-        let mut inputs = BTreeMap::new();
-        for upstream in upstream {
-            if let State::Done { finished, .. } = &self.nodes[*upstream].state {
-                inputs.insert(upstream - first, finished.clone());
-            }
-        }
-        Task::Prepare {
-            inputs,
-            pipeline,
-            stage,
-            forced,
-        }
+        self.ended(wanted)
     }
 
     fn take_answer(&mut self, answer: Answer) {
@@ -486,21 +344,5 @@ impl<'a> Scheduler<'a> {
         if let Err(error) = appended {
             self.journal_error.get_or_insert(error);
         }
-    }
-}
-
-/// What is left when the scheduler is through.
-pub(crate) struct Ran {
-    finished: Vec<Option<Arc<Finished>>>,
-    first_node: Vec<usize>,
-    pub summary: Summary,
-    pub journal: Journal,
-    pub journal_error: Option<StageError>,
-}
-
-impl Ran {
-    /// The result of a pipeline's stage, where there is one.
-    pub fn finished(&self, pipeline: usize, stage: usize) -> Option<&Arc<Finished>> {
-        self.finished.get(self.first_node[pipeline] + stage)?.as_ref()
     }
 }
