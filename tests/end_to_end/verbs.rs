@@ -447,6 +447,7 @@ fn the_schema_is_one_of_json_schema_and_names_every_kind() {
         let told = project.done(&["stages", kind]).out;
         assert!(
             told.starts_with(&format!("{kind} (version "))
+                && told.contains("\noutputs\n")
                 && told.contains("parameters")
                 && told.contains("example"),
             "{told}"

@@ -1,7 +1,7 @@
 //! `stages`: the kinds that this program knows, and one of them in full.
 
 use clap::Args;
-use dermflow_core::{Arity, Kind, Problem, Reads, SideRows};
+use dermflow_core::{Arity, InputPort, Inputs, Kind, OutputPort, PortType, Reads, SAMPLE_ID, SideRows};
 use dermflow_stages::registry;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
@@ -65,41 +65,71 @@ fn schema(kind: &dyn Kind) -> Value {
 }
 
 fn as_json(kind: &dyn Kind) -> Value {
+    let ports = Ports::of(kind);
     json!({"kind": kind.name(), "version": kind.version(), "about": kind.about(), "random": kind.random(),
-        "parameters": schema(kind), "inputs": inputs(kind).unwrap_or_default(), "example": kind.example()})
+        "parameters": schema(kind), "inputs": ports.inputs, "outputs": ports.outputs, "example": kind.example()})
 }
 
-/// The input ports with parameters at their defaults, where those are enough to tell.
-fn inputs(kind: &dyn Kind) -> Result<Vec<String>, Problem> {
-    let parameters = kind.parse(&serde_yaml::Value::Null)?;
-    let ports = kind.inputs(&parameters);
-    let mut lines: Vec<String> = ports
-        .ports
-        .iter()
-        .map(|port| {
-            let arity = match port.arity {
-                Arity::One => "",
-                Arity::Optional => ", optional",
-                Arity::Many => ", one or more",
-            };
-            let reads = match &port.reads {
-                Reads::All => String::new(),
-                Reads::Columns(columns) => format!(", reads {}", columns.join(", ")),
-            };
-            let rows = match port.side_rows {
-                SideRows::Whole => "",
-                SideRows::SameSample => ", row by row",
-            };
-            format!(
-                "{}: {}{arity}{reads}{rows}. {}",
-                port.name, port.port_type, port.about
-            )
+/// The ports of a kind as lines, with the parameters and the wiring of its example: those of
+/// some kinds depend on them.
+#[derive(Default)]
+struct Ports {
+    inputs: Vec<String>,
+    outputs: Vec<String>,
+}
+
+impl Ports {
+    fn of(kind: &dyn Kind) -> Ports {
+        // The conformance suite loads every example; this only keeps the function total.
+        let Ok(loaded) = dermflow_graph::load_text(kind.example(), &registry()) else {
+            return Ports::default();
+        };
+        let mut stages = loaded.pipelines.iter().flat_map(|pipeline| &pipeline.stages);
+        let stage = stages.find(|stage| stage.kind.name() == kind.name());
+        stage.map_or_else(Ports::default, |stage| Ports {
+            inputs: inputs(&stage.ports),
+            outputs: stage.outputs.iter().map(output).collect(),
         })
-        .collect();
+    }
+}
+
+fn inputs(ports: &Inputs) -> Vec<String> {
+    let line = |port: &InputPort| {
+        let arity = match port.arity {
+            Arity::One => "",
+            Arity::Optional => ", optional",
+            Arity::Many => ", one or more",
+        };
+        let reads = match &port.reads {
+            Reads::All => String::new(),
+            Reads::Columns(columns) => format!(", reads {}", columns.join(", ")),
+        };
+        let rows = match port.side_rows {
+            SideRows::Whole => "",
+            SideRows::SameSample => ", row by row",
+        };
+        format!(
+            "{}: {}{arity}{reads}{rows}. {}",
+            port.name, port.port_type, port.about
+        )
+    };
+    let mut lines: Vec<String> = ports.ports.iter().map(line).collect();
     if ports.open {
         lines.push("any other name: anything".to_string());
     }
-    Ok(lines)
+    lines
+}
+
+fn output(port: &OutputPort) -> String {
+    let columns = match &port.port_type {
+        PortType::Table(table) => {
+            let named = table.columns.iter().filter(|column| column.name != SAMPLE_ID);
+            let names: Vec<&str> = named.map(|column| column.name.as_str()).collect();
+            format!(" of {}", names.join(", "))
+        }
+        _ => String::new(),
+    };
+    format!("{}: {}{columns}. {}", port.name, port.port_type, port.about)
 }
 
 fn in_full(kind: &dyn Kind) -> String {
@@ -107,13 +137,12 @@ fn in_full(kind: &dyn Kind) -> String {
     if kind.random() {
         out += "Random: the pipeline's seed counts.\n";
     }
-    match inputs(kind) {
-        Ok(lines) if lines.is_empty() => {}
-        Ok(lines) => {
-            out += "\ninputs\n";
+    let ports = Ports::of(kind);
+    for (title, lines) in [("inputs", ports.inputs), ("outputs", ports.outputs)] {
+        if !lines.is_empty() {
+            out += &format!("\n{title}\n");
             lines.iter().for_each(|line| out += &format!("  {line}\n"));
         }
-        Err(_) => out += "\ninputs depend on the parameters: see the example\n",
     }
     let schema = schema(kind);
     if let Some(about) = schema["description"].as_str() {
