@@ -89,6 +89,16 @@ impl Store {
         Ok(all.flat_map(|(_, tombstone)| tombstone.samples).collect())
     }
 
+    /// Every blob that was removed for what it held; `None` where nothing was ever forgotten.
+    ///
+    /// # Errors
+    /// As [`Store::tombstones`].
+    pub(crate) fn erased_blobs(&self) -> Result<Option<BTreeSet<Digest>>, StoreError> {
+        let all = self.tombstones()?;
+        let blobs = |all: Vec<(Digest, Tombstone)>| all.into_iter().flat_map(|(_, one)| one.blobs).collect();
+        Ok((!all.is_empty()).then(|| blobs(all)))
+    }
+
     /// Puts a tombstone up, and then removes what it and `erasure` name, with what may hold
     /// traces of it: half-written files, memos, set-aside copies, entries of source files.
     ///

@@ -16,6 +16,7 @@ mod pusher;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -62,7 +63,10 @@ impl Store {
     #[must_use]
     pub fn with_remote(&self, path: &Path, remote_use: RemoteUse) -> Store {
         let notes = Notes::default();
-        let remote = match Remote::open(self.disk(), path, remote_use, &notes) {
+        let opened = self
+            .erased_blobs()
+            .and_then(|erased| Remote::open(self.disk(), path, remote_use, &notes, erased));
+        let remote = match opened {
             Ok(remote) => Some(remote),
             Err(error) => {
                 let message = format!("the remote {} is not used: {}", path.display(), error.message());
@@ -132,6 +136,7 @@ impl Remote {
         path: &Path,
         remote_use: RemoteUse,
         notes: &Notes,
+        erased: Option<BTreeSet<Digest>>,
     ) -> Result<Remote, StoreError> {
         let path = std::path::absolute(path).map_err(|error| StoreError::io("finding", path, error))?;
         if path == *near.root() || same_folder(&path, near.root()) {
@@ -146,7 +151,7 @@ impl Remote {
                 None,
             );
         }
-        let far = Arc::new(Far::new(near, disk, path, remote_use.push, notes));
+        let far = Arc::new(Far::new(near, disk, path, remote_use.push, notes, erased));
         let pusher = Pusher::new(far.clone());
         Ok(Remote { far, pusher })
     }
@@ -184,9 +189,10 @@ impl Remote {
         self.far.fetch_blob(near, blob)
     }
 
+    /// Where samples were forgotten, no row is taken over from what others made last: theirs may
+    /// still hold them.
     pub(crate) fn family(&self, family: &Digest) -> Option<Key> {
-        self.far
-            .reads()
+        (self.far.reads() && self.far.erased.is_none())
             .then(|| self.far.shelf.read_family(family))
             .flatten()
     }

@@ -43,6 +43,34 @@ fn a_forgetting_is_told_first_and_nothing_is_touched() {
 }
 
 #[test]
+fn what_a_shared_store_holds_is_told_and_forgotten_there_when_asked() {
+    let project = ran();
+    let share = tempfile::tempdir().unwrap();
+    let team = share.path().join("team");
+    let team = team.to_str().unwrap();
+    project.run(&["run", "--remote", team]);
+    let holds = |folder: &std::path::Path| {
+        files_below(folder).iter().any(|path| {
+            let bytes = std::fs::read(path).unwrap();
+            bytes
+                .windows(PATIENT.len())
+                .any(|window| window == PATIENT.as_bytes())
+        })
+    };
+    assert!(holds(share.path()));
+    let told = project.done(&["forget", PATIENT, "--yes", "--remote", team]).err;
+    assert!(told.contains("is not touched") && told.contains(team), "{told}");
+    assert!(holds(share.path()));
+    // Nothing comes back from there: keys are others now.
+    project.run(&["run", "--remote", team]);
+    let trace = json(&project, &["trace", &files_of(&project, PATIENT)[0], "--json"]);
+    let reached = trace["reached"].as_array().unwrap();
+    assert!(reached.iter().all(|one| one["level"] != "rows"), "{trace}");
+    project.done(&["forget", PATIENT, "--yes", "--store", team]);
+    assert!(!holds(share.path()));
+}
+
+#[test]
 fn forget_then_run_is_the_run_without_them_from_scratch() {
     let project = ran();
     let before = digests(&project);

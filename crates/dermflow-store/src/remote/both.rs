@@ -18,7 +18,7 @@ pub(super) struct Both<'a> {
 
 impl Shelf for Both<'_> {
     fn has_blob(&self, blob: &BlobRef) -> Result<bool, StoreError> {
-        Ok(self.near.has_blob(blob)? || self.far.shelf.has_blob(blob)?)
+        Ok(self.near.has_blob(blob)? || self.far.offers_blob(blob)?)
     }
 
     fn read_blob(&self, blob: &BlobRef, take: &mut Bytes<'_>) -> Result<bool, StoreError> {

@@ -1,13 +1,13 @@
 //! [`Far`]: the shelf behind a store and what is known of it: how blobs come, and how results go.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use dermflow_core::{BlobRef, Key, Record};
+use dermflow_core::{BlobRef, Digest, Key, Record};
 
 use super::known::Known;
 use super::{Notes, Pushed, note};
@@ -37,11 +37,21 @@ pub(crate) struct Far {
     notes: Notes,
     absent: Mutex<HashMap<Key, Instant>>,
     lanes: [Mutex<()>; LANES],
+    /// Blobs that were removed here because they held forgotten samples, and must not come back;
+    /// `None` where nothing was ever forgotten.
+    pub(super) erased: Option<BTreeSet<Digest>>,
 }
 
 impl Far {
     /// A shelf that was opened at `path`.
-    pub(super) fn new(near: &Arc<Disk>, shelf: Disk, path: PathBuf, push: bool, notes: &Notes) -> Far {
+    pub(super) fn new(
+        near: &Arc<Disk>,
+        shelf: Disk,
+        path: PathBuf,
+        push: bool,
+        notes: &Notes,
+        erased: Option<BTreeSet<Digest>>,
+    ) -> Far {
         Far {
             known: Known::read(near, &path),
             near: near.clone(),
@@ -52,6 +62,7 @@ impl Far {
             notes: notes.clone(),
             absent: Mutex::default(),
             lanes: std::array::from_fn(|_| Mutex::default()),
+            erased,
         }
     }
 
@@ -97,9 +108,22 @@ impl Far {
         absent.insert(*key, Instant::now());
     }
 
+    fn is_erased(&self, blob: &BlobRef) -> bool {
+        let erased = self.erased.as_ref();
+        erased.is_some_and(|erased| erased.contains(&blob.digest))
+    }
+
+    /// Whether the shelf has a blob that may come from there.
+    ///
+    /// # Errors
+    /// Where it can't be asked.
+    pub(super) fn offers_blob(&self, blob: &BlobRef) -> Result<bool, StoreError> {
+        Ok(!self.is_erased(blob) && self.shelf.has_blob(blob)?)
+    }
+
     pub(super) fn has_blob(&self, blob: &BlobRef) -> bool {
         self.reads() && {
-            let there = self.shelf.has_blob(blob);
+            let there = self.offers_blob(blob);
             there.unwrap_or_else(|error| self.stop_reading(&error).unwrap_or(false))
         }
     }

@@ -46,7 +46,8 @@ pub struct Arguments {
 
 /// The chain of journals stays valid: a forgetting is one more of them.
 pub fn run(arguments: &Arguments) -> Done {
-    let store = arguments.store.open_existing()?;
+    // Nothing is to come back from a shared store while it is removed here.
+    let store = arguments.store.open_alone()?;
     let records = Records::read(&store)?;
     if let Some(tombstone) = tombstone(&store, &arguments.samples)? {
         return tell_certificate(arguments, &certificate(&records, &tombstone)?);
@@ -61,12 +62,28 @@ pub fn run(arguments: &Arguments) -> Done {
     if !arguments.yes {
         match arguments.json {
             true => println!("{:#}", json!({"plan": plan, "removed": false})),
-            false => tell(&plan),
+            false => {
+                tell(&plan);
+                tell_of_remote(arguments);
+            }
         }
         return Ok(());
     }
     let certificate = plan.apply(&records)?;
-    tell_certificate(arguments, &certificate)
+    tell_certificate(arguments, &certificate)?;
+    tell_of_remote(arguments);
+    Ok(())
+}
+
+/// A shared store is others' as well: forgetting there is a decision of its own.
+fn tell_of_remote(arguments: &Arguments) {
+    if let Some(remote) = arguments.store.remote() {
+        eprintln!(
+            "note: the shared store {0} is not touched; to forget there: dermflow forget {1} --store {0} --yes",
+            remote.display(),
+            arguments.samples.join(" ")
+        );
+    }
 }
 
 /// The one tombstone that is named, if it is one.
