@@ -14,12 +14,13 @@ use std::path::{Path, PathBuf};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use dermflow_core::{
-    Artifact, BlobRef, ColumnType, Digest, Key, StageError, TableManifest, sample_ids_as_text,
+    Artifact, BlobRef, Column, ColumnType, Digest, Key, StageError, TableManifest, sample_ids_as_text,
 };
 use dermflow_store::{Store, TableReader as StoredTableReader};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
 use serde::{Deserialize, Serialize};
 
 use crate::sources::Sources;
@@ -354,13 +355,19 @@ fn write_parquet(store: &Store, table: &TableManifest, path: &Path) -> Result<Di
     let reader = StoredTableReader::open(store, table, None)?;
     let file = Hashed::create(path)?;
     let level = ZstdLevel::try_new(3).unwrap_or_default();
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
-        .build();
+    let mut properties = WriterProperties::builder().set_compression(Compression::ZSTD(level));
+    let binary = |column: &&Column| column.column_type == ColumnType::Binary;
+    for column in table.columns.iter().filter(binary) {
+        // As in the store: pictures hardly shrink.
+        let path = ColumnPath::new(vec![column.name.clone()]);
+        properties = properties
+            .set_column_dictionary_enabled(path.clone(), false)
+            .set_column_compression(path, Compression::LZ4_RAW);
+    }
     let fail = |error: parquet::errors::ParquetError| {
         StageError::new(format!("writing {}: {error}", path.display()))
     };
-    let mut writer = ArrowWriter::try_new(file, reader.schema(), Some(properties)).map_err(fail)?;
+    let mut writer = ArrowWriter::try_new(file, reader.schema(), Some(properties.build())).map_err(fail)?;
     for batch in reader {
         writer.write(&batch?).map_err(fail)?;
     }

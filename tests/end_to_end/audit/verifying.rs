@@ -267,7 +267,9 @@ fn journals_can_not_be_changed_removed_reordered_or_renamed() {
                 "journal removed" => std::fs::remove_file(journal).unwrap(),
                 "renamed" => {
                     let name = journal.to_string_lossy().replace(".jsonl", "");
-                    let other = format!("{}0.jsonl", &name[..name.len() - 1]);
+                    // The name ends with a digit of its own; the other one has another.
+                    let digit = if name.ends_with('0') { '1' } else { '0' };
+                    let other = format!("{}{digit}.jsonl", &name[..name.len() - 1]);
                     std::fs::rename(journal, other).unwrap();
                 }
                 _ => put_in_place(journal, text.as_bytes()),

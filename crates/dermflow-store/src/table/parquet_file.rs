@@ -124,7 +124,8 @@ fn properties(columns: &[Column]) -> Result<WriterProperties, StoreError> {
         .set_max_row_group_row_count(None);
     for column in columns {
         let path = ColumnPath::new(vec![column.name.clone()]);
-        // Hashes and pictures have neither repetitions to name nor bounds worth keeping.
+        // Hashes and pictures have neither repetitions to name nor bounds worth keeping; pictures
+        // hardly shrink, and zstd would take more than half of all time that reading photos in does.
         match column.column_type {
             ColumnType::SampleId => {
                 properties = properties
@@ -134,6 +135,7 @@ fn properties(columns: &[Column]) -> Result<WriterProperties, StoreError> {
             ColumnType::Binary => {
                 properties = properties
                     .set_column_dictionary_enabled(path.clone(), false)
+                    .set_column_compression(path.clone(), Compression::LZ4_RAW)
                     .set_column_statistics_enabled(path, EnabledStatistics::None);
             }
             _ => {}
