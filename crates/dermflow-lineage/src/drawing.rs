@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use dermflow_core::Key;
+use dermflow_graph::drawing::{entities, quoted, wire_label};
 use petgraph::visit::EdgeRef;
 
 use crate::graph::Graph;
@@ -48,10 +49,7 @@ impl Drawing {
         let among = graph.among(keys);
         for edge in among.edge_references() {
             let wire = edge.weight();
-            let label = match wire.output == wire.port {
-                true => wire.port.clone(),
-                false => format!("{} -> {}", wire.output, wire.port),
-            };
+            let label = wire_label(&wire.output, &wire.port);
             arrows.insert((edge.source().index(), edge.target().index(), label));
         }
         Drawing {
@@ -189,29 +187,4 @@ fn drawn(one: &Drawn, (x, y, width): (f64, f64, f64)) -> String {
         y + 36.0,
         entities(&one.below)
     )
-}
-
-fn quoted(text: &str) -> String {
-    let escaped = text
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n");
-    format!("\"{escaped}\"")
-}
-
-/// Text for HTML, SVG and Mermaid.
-fn entities(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            letter if letter.is_control() => out.push(' '),
-            letter => out.push(letter),
-        }
-    }
-    out
 }

@@ -70,14 +70,15 @@ fn edges(pipeline: &Pipeline) -> impl Iterator<Item = (usize, usize, String)> + 
 }
 
 /// The label of a wire; names that agree are said once.
-fn wire_label(output: &str, port: &str) -> String {
+pub fn wire_label(output: &str, port: &str) -> String {
     match output == port {
         true => output.to_string(),
         false => format!("{output} -> {port}"),
     }
 }
 
-fn quoted(text: &str) -> String {
+/// Text as Graphviz quotes it.
+pub fn quoted(text: &str) -> String {
     let escaped = text
         .replace('\\', "\\\\")
         .replace('"', "\\\"")
@@ -86,7 +87,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// Text for HTML, SVG and Mermaid.
-fn entities(text: &str) -> String {
+pub fn entities(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
