@@ -100,11 +100,7 @@ impl RegressorTrainParameters {
     /// Where what is wired in can't be read.
     pub fn settled(&self, context: &dyn StageContext) -> Result<(RegressorTrainParameters, u32), StageError> {
         let mut settled = self.clone();
-        if let Some((document, side)) = wired_architecture::read(context)? {
-            settled.architecture = Some(NetworkChoice::Document(Box::new(document)));
-            settled.side = Some(side);
-        }
-        let side = wired_architecture::side(settled.side, context)?;
+        let side = wired_architecture::settle(&mut settled.architecture, &mut settled.side, context)?;
         Ok((settled, side))
     }
 

@@ -79,7 +79,8 @@ pub(super) fn gather(
     Ok(gathering.facts)
 }
 
-fn list(counts: &BTreeMap<String, u64>) -> String {
+/// Counts by name, in words.
+pub(super) fn list(counts: &BTreeMap<String, u64>) -> String {
     let told: Vec<String> = counts
         .iter()
         .map(|(name, count)| format!("{name} {count}"))

@@ -1,8 +1,8 @@
 //! A card as a Markdown page.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use super::facts::list;
 use super::{Card, Status};
 use crate::time;
 
@@ -162,14 +162,6 @@ fn evidence(out: &mut String, card: &Card) {
         ),
     ];
     table(out, &["", ""], rows);
-}
-
-fn list(counts: &BTreeMap<String, u64>) -> String {
-    let told: Vec<String> = counts
-        .iter()
-        .map(|(name, count)| format!("{name} {count}"))
-        .collect();
-    told.join(", ")
 }
 
 fn data(out: &mut String, card: &Card) {

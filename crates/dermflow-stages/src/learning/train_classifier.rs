@@ -24,7 +24,7 @@ use super::batches::{BatchSettings, Orders, PictureBatches};
 use super::classes::{Classes, Labelled};
 use super::classifier::{ClassifierObjective, Measured};
 use super::folds::Use;
-use super::network::{NetworkChoice, Started, continued, fresh, model, provenance, told, weights};
+use super::network::{Started, continued, fresh, model, provenance, told, weights};
 use super::normalise::Normalise;
 use super::pictures::Grids;
 use super::prior::{ForegroundPrior, Prior};
@@ -115,11 +115,7 @@ impl ClassifierTrainParameters {
     /// The same with the network that is wired in, if one is, and the side for it.
     fn settled(&self, context: &dyn StageContext) -> Result<(ClassifierTrainParameters, u32), StageError> {
         let mut settled = self.clone();
-        if let Some((document, side)) = wired_architecture::read(context)? {
-            settled.architecture = Some(NetworkChoice::Document(Box::new(document)));
-            settled.side = Some(side);
-        }
-        let side = wired_architecture::side(settled.side, context)?;
+        let side = wired_architecture::settle(&mut settled.architecture, &mut settled.side, context)?;
         Ok((settled, side))
     }
 

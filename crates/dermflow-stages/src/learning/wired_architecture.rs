@@ -83,12 +83,21 @@ impl Written<'_> {
     }
 }
 
-/// The side of the network's pictures: as written, else that of the model wired to `init`.
+/// Puts the network that is wired in, if one is, in the place of the one that is written. Gives
+/// the side of its pictures: the wired network's, the written one, or that of the model at `init`.
 ///
 /// # Errors
-/// Where neither is there, or the model can't be read.
-pub fn side(written: Option<u32>, context: &dyn StageContext) -> Result<u32, StageError> {
-    match written {
+/// As [`read`]; where no side is said, or the model can't be read.
+pub fn settle(
+    architecture: &mut Option<NetworkChoice>,
+    side: &mut Option<u32>,
+    context: &dyn StageContext,
+) -> Result<u32, StageError> {
+    if let Some((document, chosen)) = read(context)? {
+        *architecture = Some(NetworkChoice::Document(Box::new(document)));
+        *side = Some(chosen);
+    }
+    match *side {
         Some(side) => Ok(side),
         None if context.has_input("init") => Ok(model(context, "init")?.description.preprocessing.width),
         None => Err(StageError::new("`side` is not said")),
@@ -99,7 +108,7 @@ pub fn side(written: Option<u32>, context: &dyn StageContext) -> Result<u32, Sta
 ///
 /// # Errors
 /// Where the table has not one row, or its document can't be built.
-pub fn read(context: &dyn StageContext) -> Result<Option<(Architecture, u32)>, StageError> {
+fn read(context: &dyn StageContext) -> Result<Option<(Architecture, u32)>, StageError> {
     if !context.has_input(PORT) {
         return Ok(None);
     }
