@@ -100,14 +100,24 @@ fn checklists_are_filled_where_records_speak_and_nowhere_else() {
         (0, "37"),
         (1, "11"),
         (1, "21"),
-        (2, "23"),
+        (2, "23a"),
     ] {
         assert_eq!(status(list, number), "filled", "{list} {number}");
     }
-    for (list, number) in [(0, "44"), (0, "40"), (0, "33"), (1, "8"), (1, "18"), (2, "17")] {
+    for (list, number) in [
+        (0, "44"),
+        (0, "40"),
+        (0, "33"),
+        (1, "8"),
+        (1, "18"),
+        (2, "17"),
+        (2, "14"),
+        (2, "18f"),
+    ] {
         assert_eq!(status(list, number), "needs-the-author", "{list} {number}");
     }
     assert_eq!(status(1, "5"), "not-applicable");
+    assert_eq!(status(2, "12f"), "not-applicable");
 }
 
 #[test]
@@ -120,6 +130,7 @@ fn a_card_is_a_page_and_a_file_and_says_whom_the_model_should_not_know() {
         "# Data card",
         "## CLAIM 2024",
         "**needs the author**",
+        "could not be had",
         "Not for diagnosis",
         "pseudo labels",
         "| train |",

@@ -23,6 +23,7 @@ pub(super) enum Topic {
     Disjoint,
     SampleSizes,
     ClassBalance,
+    Balancing,
     Demographics,
     SkinTone,
     ImageSizes,
@@ -301,11 +302,10 @@ impl Gathering<'_> {
         }
         for name in ["loss", "batches"] {
             if let Some(value) = training.parameters.get(name) {
-                self.put(
-                    Topic::ClassBalance,
-                    format!("{name}: {value}"),
-                    format!("training.parameters.{name}"),
-                );
+                for topic in [Topic::ClassBalance, Topic::Balancing] {
+                    let place = format!("training.parameters.{name}");
+                    self.put(topic, format!("{name}: {value}"), place);
+                }
             }
         }
         let told = format!(

@@ -247,10 +247,11 @@ fn checklists(out: &mut String, card: &Card) {
             .count();
         _ = writeln!(
             out,
-            "## {} ({}): {filled} of {} filled\n",
+            "## {} ({}): {filled} of {} filled\n\n{}\n",
             list.name,
             list.source,
-            list.items.len()
+            list.items.len(),
+            list.checked
         );
         let rows = list.items.iter().map(|item| {
             let status = match item.status {
@@ -264,12 +265,17 @@ fn checklists(out: &mut String, card: &Card) {
             };
             vec![
                 item.number.to_string(),
+                item.section.to_string(),
                 item.asks.to_string(),
                 status.to_string(),
                 answer,
                 item.found.clone(),
             ]
         });
-        table(out, &["item", "asks for", "", "on record", "where"], rows);
+        table(
+            out,
+            &["item", "section", "asks for", "", "on record", "where"],
+            rows,
+        );
     }
 }
