@@ -20,8 +20,20 @@ use crate::graph::Graph;
 use crate::records::Records;
 use crate::time;
 
-/// The page of this program, as far as formats want an address for it.
-const HOME: &str = "https://github.com/dermflow/dermflow";
+/// What writes these documents, as the address that formats want: the program's page, once
+/// `repository` in this crate's Cargo.toml names one, and until then a name that claims to be
+/// nothing else.
+fn producer() -> String {
+    match env!("CARGO_PKG_REPOSITORY") {
+        "" => format!("urn:dermflow:program:{}", env!("CARGO_PKG_VERSION")),
+        page => page.to_string(),
+    }
+}
+
+/// The program's page, where it has one.
+fn page() -> Option<&'static str> {
+    Some(env!("CARGO_PKG_REPOSITORY")).filter(|page| page.starts_with("http"))
+}
 
 /// What is told: actions, each after all that it needs, and the results that were asked about.
 pub struct Story {
@@ -88,13 +100,12 @@ impl Story {
     }
 
     /// Every source file or folder that any action read, by digest.
-    fn sources(&self) -> BTreeMap<Digest, String> {
+    fn sources(&self) -> BTreeMap<Digest, &SourceDigest> {
         let all = self
             .told
             .iter()
             .flat_map(|one| one.record.manifest.sources.values());
-        all.map(|source| (source_digest(source), source_title(source)))
-            .collect()
+        all.map(|source| (source_digest(source), source)).collect()
     }
 
     fn started(&self) -> f64 {
@@ -139,6 +150,19 @@ fn times(record: &Record) -> (String, String) {
     (time::utc(record.making.started), time::utc(ended(record)))
 }
 
+/// A text as part of a name or an address: bytes that it can't have there are escaped as in
+/// addresses.
+fn local_name(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.' => out.push(byte as char),
+            other => out += &format!("%{other:02X}"),
+        }
+    }
+    out
+}
+
 /// Every leaf of a kind's parameters, by its path.
 fn leaves(value: &Value) -> Vec<(String, String)> {
     fn walk(path: &str, value: &Value, found: &mut Vec<(String, String)>) {
@@ -165,4 +189,16 @@ fn leaves(value: &Value) -> Vec<(String, String)> {
         walk("", value, &mut found);
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_hold_what_names_may_hold() {
+        assert_eq!(super::local_name("training.loss.0"), "training.loss.0");
+        assert_eq!(
+            super::local_name("renamed.basal cell: ü"),
+            "renamed.basal%20cell%3A%20%C3%BC"
+        );
+    }
 }

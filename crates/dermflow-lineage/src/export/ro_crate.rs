@@ -6,14 +6,19 @@
 
 use std::collections::BTreeMap;
 
-use dermflow_core::{Artifact, Digest};
+use dermflow_core::{Artifact, Digest, SourceDigest};
 use serde_json::{Value, json};
 
-use super::{HOME, Story, Told, inputs, leaves, shown, source_digest, times};
+use super::{
+    Story, Told, inputs, leaves, local_name, page, producer, shown, source_digest, source_title, times,
+};
 use crate::time;
 
 /// The workflow's file in the crate.
 const WORKFLOW: &str = "workflow.json";
+
+/// The page about the crate.
+const README: &str = "README.md";
 
 /// A crate, but for the data in it.
 pub struct Crate {
@@ -21,6 +26,8 @@ pub struct Crate {
     pub metadata: Value,
     /// `workflow.json`.
     pub workflow: Value,
+    /// `README.md`.
+    pub readme: String,
 }
 
 /// The crate of a story. `files` are the artifacts that lie in it, by their relative paths (with
@@ -39,10 +46,13 @@ pub fn ro_crate(story: &Story, files: &BTreeMap<Digest, String>, licence: Option
     let entity = Entity { files };
     graph.push(workflow(story));
     graph.push(
-        json!({"@id": "#language", "@type": "ComputerLanguage", "name": "dermflow",
-        "url": {"@id": HOME}, "identifier": {"@id": HOME}}),
+        json!({"@id": README, "@type": "File", "name": "about this crate", "about": {"@id": "./"},
+        "encodingFormat": "text/markdown"}),
     );
-    graph.extend(formal_parameters(story));
+    graph.push(with_page(
+        json!({"@id": "#language", "@type": "ComputerLanguage", "name": "dermflow", "identifier": producer()}),
+    ));
+    graph.extend(formal_parameters(story, &entity));
     graph.extend(tools(story));
     graph.extend(artifacts(story, &entity));
     graph.extend(runs(story, &entity));
@@ -50,15 +60,17 @@ pub fn ro_crate(story: &Story, files: &BTreeMap<Digest, String>, licence: Option
         graph.extend(step(one, place, &entity));
     }
     let metadata = json!({
-        "@context": ["https://w3id.org/ro/crate/1.1/context", "https://w3id.org/ro/terms/workflow-run/context"],
+        "@context": "https://w3id.org/ro/crate/1.1/context",
         "@graph": graph,
     });
     Crate {
         metadata,
         workflow: described(story),
+        readme: readme(story, files),
     }
 }
 
+const COMPLETED: &str = "http://schema.org/CompletedActionStatus";
 const WORKFLOW_CRATE: &str = "https://w3id.org/workflowhub/workflow-ro-crate/1.0";
 const PROFILES: [(&str, &str, &str); 4] = [
     (
@@ -83,34 +95,83 @@ fn reference(id: impl Into<String>) -> Value {
     json!({"@id": id.into()})
 }
 
+/// One is written as itself, several as a list.
 fn references(ids: impl IntoIterator<Item = String>) -> Value {
-    ids.into_iter().map(reference).collect()
+    let mut all: Vec<Value> = ids.into_iter().map(reference).collect();
+    match all.len() {
+        1 => all.swap_remove(0),
+        _ => Value::Array(all),
+    }
+}
+
+/// As the shapes of the profiles want times: with an offset in numbers.
+fn offset(utc: String) -> String {
+    match utc.strip_suffix('Z') {
+        Some(time) => format!("{time}+00:00"),
+        None => utc,
+    }
+}
+
+/// With the program's page, where it has one.
+fn with_page(mut entity: Value) -> Value {
+    if let Some(page) = page() {
+        entity["url"] = reference(page);
+    }
+    entity
 }
 
 fn root(story: &Story, files: &BTreeMap<Digest, String>, licence: Option<&str>) -> Value {
-    let parts = std::iter::once(WORKFLOW.to_string()).chain(files.values().cloned());
-    let named: Vec<String> = story
-        .results
-        .iter()
-        .map(
-            |(key, port)| match story.told.iter().find(|one| one.key == *key) {
-                Some(one) => format!("{}.{port}", one.stage),
-                None => port.clone(),
-            },
-        )
-        .collect();
+    let parts = [WORKFLOW.to_string(), README.to_string()];
+    let parts = parts.into_iter().chain(files.values().cloned());
     json!({
         "@id": "./", "@type": "Dataset",
-        "name": format!("{}: {}", story.pipeline, named.join(", ")),
-        "description": format!("How {} came about: every action with its parameters, inputs, outputs and times, as \
-                                recorded when it ran.", named.join(", ")),
+        "name": format!("{}: {}", story.pipeline, results(story)),
+        "description": description(story),
         "datePublished": time::utc(story.ended()),
         "license": reference(licence.unwrap_or("#licence")),
         "conformsTo": PROFILES.iter().map(|(id, _, _)| reference(*id)).collect::<Value>(),
         "hasPart": references(parts),
         "mainEntity": reference(WORKFLOW),
-        "mentions": [reference("#run")],
+        "mentions": references(std::iter::once("#run".to_string()).chain(story.told.iter().map(action_id))),
     })
+}
+
+/// The results, by the names that people call them by.
+fn results(story: &Story) -> String {
+    let named = story.results.iter().map(
+        |(key, port)| match story.told.iter().find(|one| one.key == *key) {
+            Some(one) => format!("{}.{port}", one.stage),
+            None => port.clone(),
+        },
+    );
+    named.collect::<Vec<_>>().join(", ")
+}
+
+fn description(story: &Story) -> String {
+    format!(
+        "How {} came about: every action with its parameters, inputs, outputs and times, as recorded when it ran.",
+        results(story)
+    )
+}
+
+/// The page for who opens the folder.
+fn readme(story: &Story, files: &BTreeMap<Digest, String>) -> String {
+    let mut page = format!(
+        "# {}: {}\n\n{}\n\n`ro-crate-metadata.json` tells it as an RO-Crate (profile Provenance Run Crate 0.5), \
+         `{WORKFLOW}` as dermflow recorded it.\n",
+        story.pipeline,
+        results(story),
+        description(story)
+    );
+    if !files.is_empty() {
+        page += "\n| file | artifact (blake3 of its content) |\n|---|---|\n";
+        for (digest, file) in files {
+            page += &format!("| `{file}` | `{digest}` |\n");
+        }
+        page += "\nThe artifact of a model is its file: `b3sum` gives the same digest. That of a table is the digest of \
+                 its columns, whatever file they lie in.\n";
+    }
+    page
 }
 
 fn profiles() -> Vec<Value> {
@@ -123,8 +184,9 @@ fn profiles() -> Vec<Value> {
 
 fn tool_id(one: &Told) -> String {
     format!(
-        "#tool-{}-v{}",
-        one.record.manifest.kind, one.record.manifest.version
+        "urn:dermflow:kind:{}:{}",
+        local_name(&one.record.manifest.kind),
+        one.record.manifest.version
     )
 }
 
@@ -167,6 +229,7 @@ fn workflow(story: &Story) -> Value {
     json!({
         "@id": WORKFLOW, "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
         "name": story.pipeline, "programmingLanguage": reference("#language"), "encodingFormat": "application/json",
+        "version": Digest::of(serde_json::to_string(&described(story)).unwrap_or_default().as_bytes()).hex(),
         "hasPart": references(tools), "step": references(story.told.iter().map(step_id)),
         "input": references(sources), "output": references(results),
     })
@@ -178,24 +241,44 @@ fn output_parameter(story: &Story, key: &dermflow_core::Key, port: &str) -> Stri
         .iter()
         .find(|one| one.key == *key)
         .map_or("", |one| &one.stage);
-    format!(
-        "#output-{}-{port}",
-        stage.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-")
-    )
+    format!("#output-{}-{}", local_name(stage), local_name(port))
 }
 
-/// What the workflow takes and gives.
-fn formal_parameters(story: &Story) -> Vec<Value> {
-    let sources = story.sources().into_iter().map(|(digest, title)| {
+/// What the workflow takes and gives: files and folders. What lies in the crate and what it is an
+/// example of point to each other.
+fn formal_parameters(story: &Story, entity: &Entity<'_>) -> Vec<Value> {
+    let sources = story.sources().into_iter().map(|(digest, source)| {
+        let sort = match source {
+            SourceDigest::File { .. } => "File",
+            SourceDigest::Folder { .. } => "Dataset",
+        };
         json!({"@id": format!("#parameter-{}", digest.short()), "@type": "FormalParameter",
-            "additionalType": "CreativeWork", "name": title})
+            "additionalType": sort, "name": source_title(source)})
     });
     let results = story.results.iter().map(|(key, port)| {
-        json!({"@id": output_parameter(story, key, port), "@type": "FormalParameter",
-            "additionalType": "CreativeWork", "name": port})
+        let artifact = story
+            .told
+            .iter()
+            .find(|one| one.key == *key)
+            .and_then(|one| one.record.outputs.get(port));
+        let sort = match artifact {
+            Some(Artifact::Files(_)) => "Dataset",
+            _ => "File",
+        };
+        let mut told = json!({"@id": output_parameter(story, key, port), "@type": "FormalParameter",
+            "additionalType": sort, "name": port});
+        let lies = artifact.and_then(|artifact| entity.files.get(&artifact.name()));
+        if let Some(lies) = lies {
+            told["workExample"] = reference(lies.clone());
+        }
+        told
     });
-    let mut all: Vec<Value> = sources.chain(results).collect();
-    all.dedup_by(|a, b| a["@id"] == b["@id"]);
+    let mut all: Vec<Value> = Vec::new();
+    for one in sources.chain(results) {
+        if all.iter().all(|known| known["@id"] != one["@id"]) {
+            all.push(one);
+        }
+    }
     all
 }
 
@@ -245,8 +328,8 @@ fn artifacts(story: &Story, entity: &Entity<'_>) -> Vec<Value> {
         }
         told
     });
-    let sources = story.sources().into_iter().map(|(digest, title)| {
-        json!({"@id": entity.source(&digest), "@type": "CreativeWork", "name": title,
+    let sources = story.sources().into_iter().map(|(digest, source)| {
+        json!({"@id": entity.source(&digest), "@type": "CreativeWork", "name": source_title(source),
             "identifier": format!("blake3:{digest}"),
             "exampleOfWork": reference(format!("#parameter-{}", digest.short()))})
     });
@@ -265,14 +348,21 @@ fn runs(story: &Story, entity: &Entity<'_>) -> Vec<Value> {
         .last()
         .map_or("dermflow", |one| &one.record.making.program);
     let (name, version) = program.split_once(' ').unwrap_or((program, "unknown"));
-    let (start, end) = (time::utc(story.started()), time::utc(story.ended()));
+    let (start, end) = (
+        offset(time::utc(story.started())),
+        offset(time::utc(story.ended())),
+    );
     vec![
         json!({"@id": "#run", "@type": "CreateAction", "name": format!("Run of {}", story.pipeline),
+            "description": format!("{} actions, as their records tell of them; they may have run at different times",
+                story.told.len()),
             "instrument": reference(WORKFLOW), "object": references(sources), "result": references(results),
             "startTime": start, "endTime": end,
-            "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"}}),
-        json!({"@id": "#engine", "@type": "SoftwareApplication", "name": name, "softwareVersion": version,
-            "url": {"@id": HOME}}),
+            "actionStatus": COMPLETED}),
+        with_page(
+            json!({"@id": "#engine", "@type": "SoftwareApplication", "name": name,
+            "softwareVersion": version}),
+        ),
         json!({"@id": "#engine-run", "@type": "OrganizeAction", "name": format!("Run of {program}"),
             "instrument": reference("#engine"), "result": reference("#run"),
             "object": references(story.told.iter().map(|one| format!("#control-{}", one.key))),
@@ -283,6 +373,7 @@ fn runs(story: &Story, entity: &Entity<'_>) -> Vec<Value> {
 fn step(one: &Told, place: usize, entity: &Entity<'_>) -> Vec<Value> {
     let record = &one.record;
     let (start, end) = times(record);
+    let (start, end) = (offset(start), offset(end));
     let mut told = vec![
         json!({"@id": step_id(one), "@type": "HowToStep", "name": one.stage, "position": place.to_string(),
             "workExample": reference(tool_id(one))}),
@@ -305,7 +396,7 @@ fn step(one: &Told, place: usize, entity: &Entity<'_>) -> Vec<Value> {
         .seed
         .map(|seed| ("seed".to_string(), seed.to_string()));
     for (path, value) in leaves(&record.manifest.parameters).into_iter().chain(seed) {
-        let id = format!("#value-{}-{path}", one.key.digest().short());
+        let id = format!("#value-{}-{}", one.key.digest().short(), local_name(&path));
         told.push(json!({"@id": id, "@type": "PropertyValue", "name": path, "value": value}));
         objects.push(id);
     }
@@ -313,10 +404,12 @@ fn step(one: &Told, place: usize, entity: &Entity<'_>) -> Vec<Value> {
     objects.dedup();
     told.push(json!({
         "@id": action_id(one), "@type": "CreateAction", "name": format!("Run of {}", one.stage),
+        "description": format!("{} version {} on {}, in {}", record.manifest.kind, record.manifest.version,
+            record.making.host, time::seconds(record.making.seconds)),
         "instrument": reference(tool_id(one)), "object": references(objects),
         "result": references(shown(record).map(|(_, artifact)| entity.artifact(&artifact.name()))),
         "startTime": start, "endTime": end,
-        "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
+        "actionStatus": COMPLETED,
     }));
     told
 }

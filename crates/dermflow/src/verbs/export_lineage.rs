@@ -119,26 +119,48 @@ fn write_crate(
         let Some(artifact) = records.node(key).and_then(|node| node.outputs.get(port)) else {
             continue;
         };
-        let title = records.output_title(key, port).replace([':', '/'], "-");
-        let (name, id) = match artifact {
-            Artifact::Table(_) => (format!("{title}.parquet"), format!("data/{title}.parquet")),
-            Artifact::Model(_) => (
-                format!("{title}.safetensors"),
-                format!("data/{title}.safetensors"),
-            ),
-            Artifact::Files(_) => (title.clone(), format!("data/{title}/")),
+        if files.contains_key(&artifact.name()) {
+            // Another result has the same content: one file is both.
+            continue;
+        }
+        let name = file_name(&records.output_title(key, port), artifact, &files);
+        dermflow_engine::export(records.store(), artifact, &data.join(&name))?;
+        let id = match artifact {
+            Artifact::Files(_) => format!("data/{name}/"),
+            Artifact::Table(_) | Artifact::Model(_) => format!("data/{name}"),
         };
-        dermflow_engine::export(records.store(), artifact, &data.join(name))?;
         files.insert(artifact.name(), id);
     }
     let written = ro_crate(story, &files, arguments.licence.as_deref());
     for (name, content) in [
-        ("ro-crate-metadata.json", written.metadata),
-        ("workflow.json", written.workflow),
+        ("ro-crate-metadata.json", format!("{:#}\n", written.metadata)),
+        ("workflow.json", format!("{:#}\n", written.workflow)),
+        ("README.md", written.readme),
     ] {
         let path = folder.join(name);
-        let written = std::fs::write(&path, format!("{content:#}\n"));
+        let written = std::fs::write(&path, content);
         written.map_err(|error| StageError::io("writing", &path, &error))?;
     }
     Ok(())
+}
+
+/// A name that is an address as it stands, and that no other file of the crate has: two runs may
+/// have results of one stage.
+fn file_name(title: &str, artifact: &Artifact, taken: &BTreeMap<Digest, String>) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || ".-_".contains(letter);
+    let title: String = title
+        .chars()
+        .map(|letter| if plain(letter) { letter } else { '-' })
+        .collect();
+    let ending = match artifact {
+        Artifact::Table(_) => ".parquet",
+        Artifact::Model(_) => ".safetensors",
+        Artifact::Files(_) => "",
+    };
+    let name = format!("{title}{ending}");
+    let is = |id: &String| id.trim_end_matches('/') == format!("data/{name}");
+    match taken.values().any(is) {
+        true => format!("{title}-{}{ending}", artifact.name().short()),
+        false => name,
+    }
 }
