@@ -23,7 +23,7 @@
 
 pub mod card;
 pub mod diff;
-pub mod drawing;
+mod drawing;
 pub mod export;
 pub mod forget;
 pub mod graph;
@@ -39,7 +39,7 @@ pub mod trace;
 pub mod tree;
 pub mod verify;
 
-pub use drawing::Drawing;
+pub use drawing::drawing;
 pub use graph::Graph;
 pub use records::Records;
 pub use sample::Samples;

@@ -57,8 +57,12 @@ fn lineage_is_drawn_in_every_form() {
     );
     let boxes = dot
         .lines()
-        .filter(|line| line.starts_with("  a") && !line.contains(" -> a"));
+        .filter(|line| line.starts_with("  b") && !line.contains(" -> b"));
     assert_eq!(svg.matches("<rect x=").count(), boxes.count());
+    // The one that was asked about is drawn so that it is seen first.
+    let bold = |text: &str, how: &str| text.lines().filter(|line| line.contains(how)).count();
+    assert_eq!(bold(&dot, "penwidth"), 1);
+    assert_eq!(bold(&svg, "stroke-width=\"2.5\""), 1);
 }
 
 #[test]

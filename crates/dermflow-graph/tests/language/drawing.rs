@@ -1,6 +1,7 @@
 //! Pictures.
 
-use dermflow_graph::drawing::{dot, mermaid, svg};
+use dermflow_graph::Pipeline;
+use dermflow_graph::drawing::Drawing;
 
 use super::pipeline;
 
@@ -12,6 +13,18 @@ stages:
   score: {kind: evaluate, in: {model: fine, samples: full}}
 outputs: {metrics: score}
 ";
+
+fn dot(pipeline: &Pipeline) -> String {
+    Drawing::from(pipeline).dot()
+}
+
+fn mermaid(pipeline: &Pipeline) -> String {
+    Drawing::from(pipeline).mermaid()
+}
+
+fn svg(pipeline: &Pipeline) -> String {
+    Drawing::from(pipeline).svg()
+}
 
 #[test]
 fn every_language_names_every_stage_kind_and_wire() {
@@ -30,6 +43,9 @@ fn every_language_names_every_stage_kind_and_wire() {
     }
     assert_eq!(svg(&pipeline).matches("<path d=\"M").count(), 2 * 5);
     assert!(dot(&pipeline).contains("label=\"metrics\", shape=note"));
+    assert!(mermaid(&pipeline).contains("[/\"metrics\"/]"));
+    // In a picture, the box that an output hangs on has another colour.
+    assert_eq!(svg(&pipeline).matches("#e8f3ea").count(), 1);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `graph`: a picture of the pipeline.
 
 use clap::{Args, ValueEnum};
-use dermflow_graph::drawing;
+use dermflow_graph::drawing::Drawing;
 use dermflow_stages::registry;
 
 use crate::exit::Done;
@@ -30,12 +30,13 @@ enum Format {
 /// One drawing per cell.
 pub fn run(arguments: &Arguments) -> Done {
     for pipeline in &arguments.pipeline.load(&registry())?.pipelines {
+        let drawing = Drawing::from(pipeline);
         print!(
             "{}",
             match arguments.format {
-                Format::Dot => drawing::dot(pipeline),
-                Format::Mermaid => drawing::mermaid(pipeline),
-                Format::Svg => drawing::svg(pipeline),
+                Format::Dot => drawing.dot(),
+                Format::Mermaid => drawing.mermaid(),
+                Format::Svg => drawing.svg(),
             }
         );
     }

@@ -1,7 +1,7 @@
 //! `lineage`: the tree of actions behind an artifact, or ahead of it.
 
 use clap::{Args, ValueEnum};
-use dermflow_lineage::{Drawing, Graph, tree};
+use dermflow_lineage::{Graph, drawing, tree};
 
 use crate::exit::{Done, Failure};
 use crate::lookup::locate_on_record;
@@ -66,7 +66,7 @@ pub fn run(arguments: &Arguments) -> Done {
         let ahead: Vec<_> = ahead.filter(|key| !keys.contains(key)).collect();
         keys.extend(ahead);
     }
-    let drawing = Drawing::of(records, &graph, &keys, key);
+    let drawing = drawing(records, &graph, &keys, key);
     print!(
         "{}",
         match arguments.format {
