@@ -241,6 +241,104 @@ fn cleaning_a_store_leaves_the_remote_alone_and_the_remote_can_be_cleaned_by_nam
     assert_eq!(team.run(&third, &[]).computed(), CHAIN_STAGES);
 }
 
+/// What `verify` says of the shared store, as `what: reason`, and whether it ended well.
+fn verified(team: &Team, more: &[&str]) -> (Vec<String>, serde_json::Value) {
+    let remote = team.remote();
+    let mut arguments = vec!["verify", "--json", "--shared", "--remote", &remote];
+    arguments.extend(more);
+    let ended = team.one.ended(&arguments);
+    let told: serde_json::Value =
+        serde_json::from_str(&ended.out).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
+    let problems: Vec<String> = told["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            assert_eq!(one["sort"], "shared", "{one}");
+            format!(
+                "{}: {}",
+                one["what"].as_str().unwrap(),
+                one["reason"].as_str().unwrap()
+            )
+        })
+        .collect();
+    let left = told["left"].as_u64().unwrap();
+    assert_eq!(ended.code, Some(i32::from(left > 0)), "{ended:?}");
+    (problems, told)
+}
+
+#[test]
+fn verify_looks_into_the_shared_store_and_what_is_set_aside_there_is_pushed_again() {
+    let team = Team::new();
+    let far = team.share.path().join("team");
+    let none = team.one.ended(&["verify", "--shared"]);
+    assert_eq!(none.code, Some(1));
+    team.run(&team.one, &[]);
+    let none = team.one.ended(&["verify", "--shared"]);
+    assert!(none.err.contains("no shared store"), "{none:?}");
+
+    let (problems, told) = verified(&team, &[]);
+    assert_eq!(problems, Vec::<String>::new());
+    assert_eq!(told["notices"].as_array().unwrap().len(), 0, "{told}");
+    assert!(told["checked"]["shared_records"].as_u64().unwrap() >= 4, "{told}");
+    let blobs = files_below(&far.join("blobs"));
+    assert_eq!(told["checked"]["shared_blobs"].as_u64(), Some(blobs.len() as u64));
+
+    // One blob with a flipped bit, one that is gone, one record that is none.
+    let mut bytes = std::fs::read(&blobs[0]).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    put_in_place(&blobs[0], &bytes);
+    std::fs::remove_file(&blobs[1]).unwrap();
+    let records = files_below(&far.join("actions"));
+    put_in_place(&records[0], b"{}");
+    let name = |path: &std::path::Path| {
+        let rest = path.file_name().unwrap().to_string_lossy().into_owned();
+        let shard = path
+            .parent()
+            .unwrap()
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .into_owned();
+        format!("{shard}{rest}")
+    };
+    let (problems, _) = verified(&team, &[]);
+    assert_eq!(problems.len(), 3, "{problems:#?}");
+    let told = |what: &str, reason: &str| {
+        problems
+            .iter()
+            .any(|one| one.contains(what) && one.contains(reason))
+    };
+    assert!(told(&name(&blobs[0])[..8], "holds the bytes of"), "{problems:#?}");
+    assert!(told(&name(&blobs[1])[..8], "is missing"), "{problems:#?}");
+    assert!(told(&name(&records[0])[..8], "record"), "{problems:#?}");
+    // The store here is whole, and nobody else is bothered.
+    team.one.done(&["verify"]);
+
+    let (problems, _) = verified(&team, &["--repair"]);
+    assert_eq!(problems.len(), 3);
+    team.run(&team.one, &[]);
+    let (problems, told) = verified(&team, &[]);
+    assert_eq!(
+        (problems, told["notices"].as_array().unwrap().len()),
+        (Vec::new(), 0),
+        "{told}"
+    );
+    assert!(!files_below(&far.join("damaged")).is_empty());
+    assert_eq!(team.run(&team.other, &[]).executed(), 0);
+
+    // What was never pushed is named, and isn't wrong.
+    team.one.run(&["run", "--set", "youngest=30"]);
+    let (problems, told) = verified(&team, &[]);
+    assert_eq!(problems, Vec::<String>::new());
+    let notices = told["notices"].to_string();
+    assert!(
+        notices.contains("are not in the shared store") && notices.contains("adults"),
+        "{notices}"
+    );
+}
+
 /// Many runs with a store of their own each, all killed at some instant, push to one remote.
 #[test]
 fn killed_pushes_leave_nothing_that_is_believed_and_is_wrong() {

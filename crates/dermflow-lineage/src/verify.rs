@@ -5,6 +5,7 @@
 
 mod journals;
 mod results;
+mod shared;
 mod tables;
 
 use std::collections::BTreeSet;
@@ -22,7 +23,7 @@ use crate::sign::PublicKey;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Problem {
     /// What sort of thing: `blob`, `record`, `table`, `journal`, `index`, `result`, `tombstone`,
-    /// `signature`.
+    /// `signature`, `shared` (in the store that a team shares).
     pub sort: &'static str,
     /// Which: a path, a digest, a stage.
     pub what: String,
@@ -38,6 +39,8 @@ enum Remedy {
     SetBlobAside(BlobRef),
     SetRecordAside(Key),
     SetFileAside(PathBuf),
+    SetSharedBlobAside(BlobRef),
+    SetSharedRecordAside(Key),
     LayAgain,
 }
 
@@ -75,6 +78,12 @@ pub struct Checked {
     pub results: usize,
     /// Signatures checked with the key that was given.
     pub signatures: usize,
+    /// Records here that the shared store has as well.
+    pub shared_records: usize,
+    /// Blobs of them that were hashed there.
+    pub shared_blobs: usize,
+    /// Bytes of them.
+    pub shared_bytes: u64,
 }
 
 /// What a verification found.
@@ -95,6 +104,9 @@ pub struct Scope<'a> {
     pub results: Option<&'a Path>,
     /// The key that journals should be signed with.
     pub public_key: Option<&'a PublicKey>,
+    /// The store that a team shares, opened by itself: what it has of the records here is looked
+    /// at too.
+    pub shared: Option<&'a Store>,
 }
 
 /// Checks a store. Touches nothing.
@@ -133,6 +145,9 @@ pub fn verify(store: &Store, scope: &Scope<'_>) -> Result<Verified, StageError> 
     }
     if let Some(key) = scope.public_key {
         journals::signatures(store, key, &mut found);
+    }
+    if let Some(far) = scope.shared {
+        shared::check(&records, far, &mut found);
     }
     found.problems.sort();
     found.problems.dedup();
@@ -271,18 +286,36 @@ impl Verified {
         self.problems.is_empty()
     }
 
-    /// Sets aside what is wrong, so that the next run makes it again. Gives the problems that
-    /// nothing can be done about from here.
-    pub fn repair(&self, store: &Store) -> Vec<&Problem> {
+    /// Sets aside what is wrong, so that the next run makes it again, or pushes it again to the
+    /// shared store. Gives the problems that nothing can be done about from here.
+    pub fn repair(&self, store: &Store, shared: Option<&Store>) -> Vec<&Problem> {
         let mut left = Vec::new();
+        let mut emptied = false;
         for problem in &self.problems {
             match &problem.remedy {
                 Remedy::Nothing => left.push(problem),
                 Remedy::SetBlobAside(blob) => store.set_aside(blob, &problem.reason),
                 Remedy::SetRecordAside(key) => store.invalidate_record(key, &problem.reason),
                 Remedy::SetFileAside(path) => store.set_file_aside(path, &problem.reason),
+                Remedy::SetSharedBlobAside(blob) => match shared {
+                    Some(far) => {
+                        far.set_aside(blob, &problem.reason);
+                        emptied = true;
+                    }
+                    None => left.push(problem),
+                },
+                Remedy::SetSharedRecordAside(key) => match shared {
+                    Some(far) => {
+                        far.invalidate_record(key, &problem.reason);
+                        emptied = true;
+                    }
+                    None => left.push(problem),
+                },
                 Remedy::LayAgain => {}
             }
+        }
+        if emptied {
+            store.ask_remotes_again();
         }
         left
     }

@@ -35,7 +35,7 @@ pub struct IndexTrouble {
 }
 
 /// What lies directly in the folder of a store.
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 17] = [
     "actions",
     "blobs",
     "damaged",
@@ -46,10 +46,12 @@ const KNOWN: [&str; 15] = [
     "latest",
     "memos",
     "remote",
+    "remotes",
     "runs",
     "sources",
     "sources.lock",
     "tmp",
+    "trash",
     "work",
 ];
 

@@ -117,6 +117,13 @@ impl Store {
             .map_or(Pushed::default(), |remote| remote.finish(stop))
     }
 
+    /// Forgets which records remotes are known to have: the next run asks them, and pushes what
+    /// they lack.
+    pub fn ask_remotes_again(&self) {
+        // Where the index can't be removed, what a remote lacks stays away until it can.
+        let _ = std::fs::remove_dir_all(self.disk().at("remotes"));
+    }
+
     /// Whether any of these blobs of a complete record lies in the remote and not here.
     pub fn is_elsewhere(&self, blobs: impl IntoIterator<Item = BlobRef>) -> bool {
         self.remote().is_some() && !blobs.into_iter().all(|blob| self.has_own_blob(&blob))

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use dermflow_lineage::sign::PublicKey;
 use dermflow_lineage::verify::{Scope, Verified, verify};
+use dermflow_store::Store;
 use serde_json::json;
 
 use crate::exit::{Done, Failure};
@@ -23,7 +24,11 @@ pub struct Arguments {
     /// Checks the signatures of runs with this Ed25519 public key (PEM).
     #[arg(long, value_name = "FILE")]
     public_key: Option<PathBuf>,
-    /// Sets aside what is wrong, so that the next run makes it again.
+    /// Looks into the store that the team shares as well (`--remote`, or the one that was set):
+    /// what it has of the records here is hashed, and what it lacks is named.
+    #[arg(long)]
+    shared: bool,
+    /// Sets aside what is wrong, so that the next run makes it again; with --shared, there as well.
     #[arg(long)]
     repair: bool,
     /// Prints JSON.
@@ -39,13 +44,15 @@ pub fn run(arguments: &Arguments) -> Done {
         .results
         .clone()
         .unwrap_or_else(|| arguments.store.results());
+    let shared = shared(arguments)?;
     let scope = Scope {
         results: Some(&results),
         public_key: public_key.as_ref(),
+        shared: shared.as_ref(),
     };
     let found = verify(&store, &scope)?;
     let left = match arguments.repair {
-        true => found.repair(&store),
+        true => found.repair(&store, shared.as_ref()),
         false => found.problems.iter().collect(),
     };
     if arguments.json {
@@ -64,6 +71,19 @@ pub fn run(arguments: &Arguments) -> Done {
         true => Ok(()),
         false => Err(Failure::Told),
     }
+}
+
+/// The shared store by itself, where it is to be looked into.
+fn shared(arguments: &Arguments) -> Result<Option<Store>, Failure> {
+    if !arguments.shared {
+        return Ok(None);
+    }
+    let path = arguments.store.remote().ok_or_else(|| {
+        Failure::new(
+            "there is no shared store to look into: name it with --remote, or set it with `dermflow remote`",
+        )
+    })?;
+    Ok(Some(Store::open_existing(&path)?))
 }
 
 fn tell(found: &Verified, repaired: bool) {
@@ -85,6 +105,14 @@ fn tell(found: &Verified, repaired: bool) {
         count(checked.lines),
         count(checked.results)
     );
+    if checked.shared_records > 0 {
+        println!(
+            "in the shared store: {} of the records, {} blobs ({})",
+            count(checked.shared_records),
+            count(checked.shared_blobs),
+            text::bytes(checked.shared_bytes)
+        );
+    }
     if checked.signatures > 0 {
         println!(
             "{} signatures are by the key that was given",
