@@ -8,10 +8,12 @@
 //!
 //! Records stay: they hold digests, no content, and the lineage of what is marked leads through
 //! them. Journals stay, and the forgetting is one more in their chain, so every seal stays valid.
-//! Files outside of the store are the user's: they are named, not touched.
+//! Files outside of the store are the user's: they are named, not touched. So are pictures that
+//! look the same and are other files.
 
 mod certificate;
 mod mentions;
+mod similar;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -23,6 +25,7 @@ use serde::Serialize;
 use serde_json::json;
 
 pub use certificate::{Certificate, Replaced, certificate};
+pub use similar::Similar;
 
 use crate::graph::Graph;
 use crate::records::Records;
@@ -67,6 +70,8 @@ pub struct Plan {
     pub results: Vec<PathBuf>,
     /// Samples that a tombstone names already.
     pub forgotten_before: Vec<SampleId>,
+    /// Pictures that stay and look like some that go: forget them too?
+    pub similar: Vec<Similar>,
     /// The ids that rows about the same images would have.
     #[serde(skip)]
     names: BTreeSet<SampleId>,
@@ -74,9 +79,19 @@ pub struct Plan {
     scratch: Vec<Key>,
 }
 
+/// How samples are to be forgotten.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner<'a> {
+    /// Where runs laid results out.
+    pub results: Option<&'a Path>,
+    /// Models that were trained on them go as well, instead of being marked.
+    pub models: bool,
+    /// Pictures that look like them are looked for: all that entered the store are read.
+    pub similar: bool,
+}
+
 impl Plan {
-    /// Looks what forgetting these samples takes. Touches nothing. With `models`, models that
-    /// were trained on them go as well, instead of being marked.
+    /// Looks what forgetting these samples takes. Touches nothing.
     ///
     /// # Errors
     /// Where a record or an index of results can't be read, or a tombstone is damaged.
@@ -84,8 +99,7 @@ impl Plan {
         records: &Records,
         graph: &Graph<'_>,
         samples: Samples,
-        results: Option<&Path>,
-        models: bool,
+        manner: &Manner<'_>,
     ) -> Result<Plan, StageError> {
         let ids = samples.set();
         let trace = Trace::of(records, graph, samples)?;
@@ -103,7 +117,7 @@ impl Plan {
             found: BTreeMap::new(),
         };
         removing.rows(&ids)?;
-        removing.whole(&tainted, &trace, models);
+        removing.whole(&tainted, &trace, manner.models);
         removing.listings(&ids);
         for removal in mentions::find(records, &ids)? {
             removing.found.entry(removal.blob).or_insert(removal);
@@ -126,8 +140,12 @@ impl Plan {
         });
         Ok(Plan {
             sources: sources(records, &ids, &trace)?,
-            results: results_holding(records, results, &affected)?,
+            results: results_holding(records, manner.results, &affected)?,
             forgotten_before: ids.intersection(&before).copied().collect(),
+            similar: match manner.similar {
+                true => similar::find(records, &ids),
+                false => Vec::new(),
+            },
             scratch: scratch.collect(),
             names: trace.samples.names(records),
             removals,
@@ -172,10 +190,18 @@ impl Plan {
         for (name, mark) in &self.marks {
             journal.append(&json!({"marked": mark, "name": name}))?;
         }
+        for one in &self.similar {
+            let without_source = Similar {
+                source: None,
+                ..one.clone()
+            };
+            journal.append(&json!({"similar": without_source}))?;
+        }
         journal.append(&json!({"reruns": self.reruns}))?;
         journal.seal(json!({"removed": self.removals.len(), "marked": self.marks.len()}))?;
         let mut certificate = certificate(&Records::read(store)?, &digest)?;
         certificate.asked.clone_from(&self.trace.samples.asked);
+        certificate.similar.clone_from(&self.similar);
         let outside = self.sources.iter().chain(&self.results);
         certificate.outside = outside.map(|path| path.display().to_string()).collect();
         Ok(certificate)

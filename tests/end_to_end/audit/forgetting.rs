@@ -246,3 +246,69 @@ fn gc_after_a_forgetting_keeps_the_newest_run() {
     let verified = project.ended(&["verify"]);
     assert_eq!(verified.code, Some(0), "{}", verified.out);
 }
+
+/// The same JPEG with a comment in it: another file, another id, the same picture.
+fn with_comment(photo: &[u8]) -> Vec<u8> {
+    assert_eq!(photo[..2], [0xff, 0xd8], "a JPEG starts so");
+    let comment = b"exported again";
+    let mut out = vec![0xff, 0xd8, 0xff, 0xfe, 0, comment.len() as u8 + 2];
+    out.extend_from_slice(comment);
+    out.extend_from_slice(&photo[2..]);
+    out
+}
+
+#[test]
+fn the_same_photo_in_another_file_is_named_and_left_to_the_one_who_asks() {
+    let project = ran();
+    let photos = files_of(&project, PATIENT);
+    let photo = std::fs::read(project.at(&photos[0])).unwrap();
+    project.write("more/pad_ufes20/again.jpg", with_comment(&photo));
+    project.run(&["run"]);
+    let told = project.done(&["forget", PATIENT, "--dry-run"]).out;
+    assert!(
+        told.contains("look the same: forget them too?") || told.contains("looks the same"),
+        "{told}"
+    );
+    assert!(told.contains("again.jpg"), "{told}");
+    let plan = json(&project, &["forget", PATIENT, "--json"]);
+    let similar = plan["plan"]["similar"].as_array().unwrap();
+    let copy = &similar[0];
+    assert_eq!(
+        (copy["bits"].as_u64(), copy["of"].is_string()),
+        (Some(0), true),
+        "{plan}"
+    );
+    let bits: Vec<u64> = similar.iter().map(|one| one["bits"].as_u64().unwrap()).collect();
+    assert!(bits.is_sorted() && bits.iter().all(|bits| *bits <= 4), "{bits:?}");
+    let without = json(&project, &["forget", PATIENT, "--json", "--no-similar"]);
+    assert_eq!(without["plan"]["similar"].as_array().unwrap().len(), 0);
+
+    // The certificate names it, then and later; the store keeps no name of a file.
+    let certificate = json(&project, &["forget", PATIENT, "--yes", "--json"]);
+    let named = certificate["similar"].as_array().unwrap();
+    let id = copy["sample"].as_str().unwrap();
+    assert!(named.iter().any(|one| one["sample"] == id), "{certificate}");
+    let tombstone = certificate["tombstone"].as_str().unwrap();
+    let later = json(&project, &["forget", tombstone, "--json"]);
+    let mut kept = named.clone();
+    for one in &mut kept {
+        one.as_object_mut().unwrap().remove("source");
+    }
+    assert_eq!(later["similar"].as_array().unwrap(), &kept);
+    assert_eq!(later["statement"], certificate["statement"]);
+
+    // It stays, and goes when it is asked for by the id that was told.
+    project.run(&["run"]);
+    let reached = |name: &str| {
+        json(&project, &["trace", name, "--json"])["reached"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    assert!(reached(id) > 0);
+    project.done(&["forget", id, "--yes"]);
+    project.run(&["run"]);
+    let table = json(&project, &["trace", id, "--json"]);
+    let rows = table["reached"].as_array().unwrap().iter();
+    assert_eq!(rows.filter(|one| one["level"] == "rows").count(), 0, "{table}");
+}

@@ -8,7 +8,7 @@ use dermflow_store::{JournalName, Mark};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Removal;
+use super::{Removal, Similar};
 use crate::records::Records;
 use crate::time;
 
@@ -57,6 +57,8 @@ pub struct Certificate {
     pub replaced: Vec<Replaced>,
     /// Stages whose results had to be computed anew.
     pub reruns: Vec<String>,
+    /// Pictures that stay, since nobody asked to forget them, and that look like some that went.
+    pub similar: Vec<Similar>,
     /// Files outside of the store that held them when it was done; they are the user's to remove.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub outside: Vec<String>,
@@ -107,6 +109,9 @@ fn from_journal(
             Some((line["name"].as_str()?.to_string(), mark))
         })
         .collect();
+    let similar = lines
+        .iter()
+        .filter_map(|line| serde_json::from_value(read(line, "similar")?).ok());
     let reruns = lines
         .iter()
         .find_map(|line| serde_json::from_value(read(line, "reruns")?).ok());
@@ -139,6 +144,7 @@ fn from_journal(
         replaced: replaced(records, &journal, &removed, &marked),
         marked: marked.into_iter().map(|(_, mark)| mark).collect(),
         removed,
+        similar: similar.collect(),
         reruns: reruns.unwrap_or_default(),
         outside: Vec::new(),
         journal,

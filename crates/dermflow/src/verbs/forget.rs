@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dermflow_core::Digest;
-use dermflow_lineage::forget::{Certificate, Plan, certificate};
+use dermflow_lineage::forget::{Certificate, Manner, Plan, Similar, certificate};
 use dermflow_lineage::{Graph, Records, Samples};
 use dermflow_store::Store;
 use serde_json::json;
@@ -33,6 +33,9 @@ pub struct Arguments {
     /// Removes models that were trained on them as well, instead of marking them.
     #[arg(long)]
     models: bool,
+    /// Doesn't look for pictures that look the same: for that, every stored picture is read.
+    #[arg(long)]
+    no_similar: bool,
     /// Where the certificate is written: what was removed, and what replaced it.
     #[arg(long, value_name = "FILE", default_value = "forgotten.json")]
     certificate: PathBuf,
@@ -43,6 +46,9 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
 }
+
+/// Pictures that look the same that are told on a terminal.
+const MOST_SIMILAR: usize = 20;
 
 /// The chain of journals stays valid: a forgetting is one more of them.
 pub fn run(arguments: &Arguments) -> Done {
@@ -58,7 +64,12 @@ pub fn run(arguments: &Arguments) -> Done {
         .clone()
         .unwrap_or_else(|| arguments.store.results());
     let graph = Graph::of(&records);
-    let plan = Plan::of(&records, &graph, samples, Some(&results), arguments.models)?;
+    let manner = Manner {
+        results: Some(&results),
+        models: arguments.models,
+        similar: !arguments.no_similar,
+    };
+    let plan = Plan::of(&records, &graph, samples, &manner)?;
     if !arguments.yes {
         match arguments.json {
             true => println!("{:#}", json!({"plan": plan, "removed": false})),
@@ -130,7 +141,45 @@ fn tell(plan: &Plan) {
     if !plan.forgotten_before.is_empty() {
         println!("{} of them were forgotten before", plan.forgotten_before.len());
     }
+    tell_similar(&plan.similar);
     println!("nothing was removed: add --yes to forget");
+}
+
+/// Pictures that look the same and stay, the likest first.
+fn tell_similar(similar: &[Similar]) {
+    if similar.is_empty() {
+        return;
+    }
+    let rows: Vec<Vec<String>> = similar
+        .iter()
+        .take(MOST_SIMILAR)
+        .map(|one| {
+            vec![
+                one.sample.to_string(),
+                one.source.clone().unwrap_or_default(),
+                one.of.to_string()[..8].to_string(),
+                one.bits.to_string(),
+            ]
+        })
+        .collect();
+    println!(
+        "\n{} that stay look the same: forget them too? Bits of 63 that differ; 0 is a copy, and up to 4 may be \
+         another photo",
+        match similar.len() {
+            1 => "1 picture".to_string(),
+            many => format!("{} pictures", text::count(many as u64)),
+        }
+    );
+    print!(
+        "{}",
+        text::table(&["sample", "source", "looks like", "bits"], &rows)
+    );
+    if similar.len() > MOST_SIMILAR {
+        println!(
+            "and {} more: --json has all",
+            text::count((similar.len() - MOST_SIMILAR) as u64)
+        );
+    }
 }
 
 fn tell_certificate(arguments: &Arguments, certificate: &Certificate) -> Done {
@@ -164,6 +213,7 @@ fn tell_certificate(arguments: &Arguments, certificate: &Certificate) -> Done {
             path.display()
         );
     }
+    tell_similar(&certificate.similar);
     for path in &certificate.outside {
         println!("outside of the store: {path}");
     }
