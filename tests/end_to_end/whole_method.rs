@@ -1,6 +1,7 @@
 //! The whole method on the demo's photos, with networks so small that it takes seconds: what runs,
 //! and what runs again after a change.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use dermflow_tests::{Events, Project};
@@ -76,7 +77,15 @@ fn what_runs_again_is_what_a_change_can_reach() {
     let relabelled = run(&project, &[]);
     assert_eq!(
         relabelled.computed(),
-        ["audit", "dirty", "plain", "plain-predictions", "plain-scores"]
+        [
+            "as-found",
+            "as-found-known",
+            "audit",
+            "dirty",
+            "plain",
+            "plain-predictions",
+            "plain-scores"
+        ]
     );
 
     // Ten more photos: they are decoded, labelled and annotated, and no other is.
@@ -94,6 +103,85 @@ fn what_runs_again_is_what_a_change_can_reach() {
             };
             assert_eq!(computed_rows(&more, of), 10, "{of}");
         }
+    }
+}
+
+/// The rows of a variant's artifact by their columns' names.
+fn rows(project: &Project, artifact: &str) -> Vec<BTreeMap<String, String>> {
+    let named = format!("unseen-melanoma:{artifact}");
+    project.done(&["export", &named, "--to", "exported.csv"]);
+    let text = project.read("exported.csv");
+    let mut lines = text.lines().map(|line| line.split(',').map(str::to_string));
+    let names: Vec<String> = lines.next().unwrap().collect();
+    lines
+        .map(|cells| names.iter().cloned().zip(cells).collect())
+        .collect()
+}
+
+/// One class is held out of all that is learned from, and stays in the test (E4).
+#[test]
+fn of_a_class_that_is_left_out_nothing_is_learned_and_the_scores_say_whether_the_model_tells() {
+    let project = demo();
+    let small = small();
+    let run = |more: &[&str]| {
+        let mut arguments = vec!["run", "pipelines/ablation.yaml"];
+        arguments.extend(small.iter().map(String::as_str));
+        arguments.extend(more);
+        project.try_run(&arguments)
+    };
+    let misspelt = run(&["--set", "left-out=[melanom]", "--until", "scores"]);
+    let failed = misspelt.of("stage-failed");
+    assert!(
+        failed[0]
+            .to_string()
+            .contains("no judged sample is of the class `melanom`"),
+        "{failed:?}"
+    );
+
+    let left_out = run(&["--variant", "unseen-melanoma"]);
+    assert_eq!(left_out.number("failed"), 0);
+    let truth = rows(&project, "truth.labels");
+    let melanomas: Vec<&BTreeMap<String, String>> =
+        truth.iter().filter(|row| row["label"] == "melanoma").collect();
+    assert_eq!(melanomas.len(), 236);
+    let melanomas: BTreeSet<&str> = melanomas.iter().map(|row| row["sample_id"].as_str()).collect();
+    for learned in ["dirty", "clean", "boxes", "strong", "clean-valid", "full-true"] {
+        let rows = rows(&project, &format!("{learned}.table"));
+        assert!(rows.len() > 10, "{learned}");
+        assert!(rows.iter().all(|row| row["label"] != "melanoma"), "{learned}");
+        assert!(
+            rows.iter()
+                .all(|row| !melanomas.contains(row["sample_id"].as_str())),
+            "{learned}"
+        );
+    }
+    assert_eq!(rows(&project, "retrained.classes").len(), 5);
+
+    let test = rows(&project, "test.table");
+    let unseen = test.iter().filter(|row| row["label"] == "melanoma").count();
+    let metrics = rows(&project, "scores.metrics");
+    let figure = |name: &str| -> f64 {
+        let found = metrics
+            .iter()
+            .find(|row| row["name"] == name && row["class"].is_empty() && row["slice"].is_empty());
+        found.unwrap_or_else(|| panic!("{name}"))["value"]
+            .parse()
+            .unwrap()
+    };
+    assert!(unseen > 10);
+    assert_eq!(figure("samples-of-unseen-classes"), unseen as f64);
+    let points = rows(&project, "scores.operating-points");
+    for by in ["probability", "energy"] {
+        assert!((0.0..=1.0).contains(&figure(&format!("unseen-auroc-by-{by}"))));
+        let point = points.iter().find(|point| point["by"] == by).unwrap();
+        assert_eq!(
+            (point["chosen_among"].as_str(), point["unseen"].as_str()),
+            ("validation", unseen.to_string().as_str())
+        );
+        let rejected: f64 = point["unseen_rejected"].parse().unwrap();
+        assert!(
+            (figure(&format!("unseen-rejected-at-sure-by-{by}")) - rejected / unseen as f64).abs() < 1e-9
+        );
     }
 }
 

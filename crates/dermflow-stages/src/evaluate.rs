@@ -10,6 +10,7 @@
 mod cases;
 mod curves;
 mod fitted;
+mod grounds;
 pub mod paired;
 mod parameters;
 mod points;
@@ -21,7 +22,7 @@ mod tables;
 mod tests;
 
 use dermflow_core::{
-    Contract, InputPort, InputSizes, InputTypes, Inputs, OutputPort, PortType, Problem, Resources,
+    Arity, Contract, InputPort, InputSizes, InputTypes, Inputs, OutputPort, PortType, Problem, Resources,
     StageContext, StageError, StageKind, TableType,
 };
 
@@ -30,6 +31,7 @@ pub use parameters::EvaluateParameters;
 use crate::columns::wired_table;
 use crate::{attributes, class_list, metric_rows};
 use cases::Cases;
+use grounds::Known;
 use parameters::Score;
 use subset::Subset;
 
@@ -39,7 +41,7 @@ pub struct Evaluate;
 impl StageKind for Evaluate {
     type Parameters = EvaluateParameters;
     const NAME: &'static str = "evaluate";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const ABOUT: &'static str =
         "Measures predictions against true labels, with bootstrap intervals, overall and for each slice.";
     const EXAMPLE: &'static str = "\
@@ -75,8 +77,10 @@ stages:
       temperature: {fold: valid}
       curve-points: 100
       bootstrap: {resamples: 2000, level: 0.9}
+      choose-on: {fold: valid}
+      unseen: [carcinoma]
       operating-points:
-        cautious: {by: energy, fold: valid, coverage: 0.95}
+        cautious: {by: energy, coverage: 0.95}
         fixed: {threshold: 0.6}
 outputs:
   metrics: scores.metrics
@@ -90,8 +94,14 @@ outputs:
             .reading(["label"]);
         let predictions = class_list::predictions_port("what the model said", &["energy"]);
         let [attributes, splits] = attributes::ports(parameters.group.as_deref(), &parameters.slices);
+        let about = "true labels of other samples that `predictions` has, to choose thresholds on";
+        let labels = Contract::named("Labels").map_or_else(TableType::any, TableType::of);
+        let validation = InputPort::one("validation", PortType::Table(labels), about)
+            .with_arity(Arity::Optional)
+            .reading(["label"]);
+        let classes = class_list::classes_port();
         Inputs {
-            ports: vec![predictions, truth, class_list::classes_port(), attributes, splits],
+            ports: vec![predictions, truth, classes, attributes, splits, validation],
             open: false,
         }
     }
@@ -99,7 +109,7 @@ outputs:
     fn outputs(parameters: &EvaluateParameters, wired: &InputTypes) -> Result<Vec<OutputPort>, Problem> {
         class_list::check_source(&parameters.classes, wired)?;
         attributes::check_columns(parameters.group.as_deref(), &parameters.slices, wired)?;
-        parameters.check_folds(wired.contains_key("splits"))?;
+        parameters.check_grounds(wired.contains_key("splits"), wired.contains_key("validation"))?;
         let predictions = wired_table(wired, "predictions");
         for (name, point) in &parameters.operating_points {
             if point.by == Score::Energy && !predictions.open && predictions.column("energy").is_none() {
@@ -131,9 +141,19 @@ outputs:
 
     fn run(parameters: &EvaluateParameters, context: &mut dyn StageContext) -> Result<(), StageError> {
         let cases = Cases::read(parameters, context)?;
-        let points = points::choose(parameters, &cases)?;
-        let fitted = fitted::fit(parameters, &cases)?;
+        let validation = Cases::read_validation(parameters, context)?;
         let judged = cases.judged(parameters)?;
+        if let Some(validation) = &validation {
+            cases.check_apart(&judged, validation)?;
+        }
+        cases.check_unseen(&judged, &parameters.unseen)?;
+        let known = Known {
+            cases: &cases,
+            judged: &judged,
+            validation: validation.as_ref(),
+        };
+        let points = points::choose(parameters, &known)?;
+        let fitted = fitted::fit(parameters, &known)?;
         report::metrics(parameters, &cases, &judged, &points, fitted, context)?;
         let whole = Subset::new(&cases, &judged, parameters, &points, fitted);
         let curves = whole.curves(&cases, &judged);

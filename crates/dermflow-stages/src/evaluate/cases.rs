@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Float32Type, Float64Type};
-use dermflow_core::{StageContext, StageError};
+use dermflow_core::{SampleId, StageContext, StageError};
 
 use super::parameters::{EvaluateParameters, Score};
 use crate::attributes::{Attributes, AttributesReader, several};
@@ -14,6 +14,8 @@ use crate::whole_samples::Cursor;
 
 /// Every sample that has a prediction and a true label, in order of sample ids.
 pub struct Cases {
+    /// The samples.
+    pub ids: Vec<[u8; 32]>,
     /// The model's classes.
     pub classes: ClassList,
     /// True labels that the model doesn't know, in alphabetical order.
@@ -37,15 +39,48 @@ pub struct Cases {
 }
 
 impl Cases {
-    /// Reads all inputs.
+    /// Those with a true label in `truth`, and what else is known of them.
     ///
     /// # Errors
     /// Where rows don't fit the classes or each other; the sample is named.
     pub fn read(parameters: &EvaluateParameters, context: &dyn StageContext) -> Result<Cases, StageError> {
+        let attributes = AttributesReader::new(parameters.group.as_deref(), &parameters.slices, context)?;
+        let cases = Cases::with_truth("truth", Some(attributes), parameters, context)?;
+        if cases.without_truth + cases.without_prediction > 0 {
+            context.log(&format!(
+                "{} predictions without a true label and {} true labels without a prediction are not judged",
+                cases.without_truth, cases.without_prediction
+            ));
+        }
+        Ok(cases)
+    }
+
+    /// Those with a true label in `validation`, where that is wired; they are never judged.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_validation(
+        parameters: &EvaluateParameters,
+        context: &dyn StageContext,
+    ) -> Result<Option<Cases>, StageError> {
+        match context.has_input("validation") {
+            true => Cases::with_truth("validation", None, parameters, context).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    fn with_truth(
+        port: &'static str,
+        attributes: Option<AttributesReader>,
+        parameters: &EvaluateParameters,
+        context: &dyn StageContext,
+    ) -> Result<Cases, StageError> {
         let predictions = context.table("predictions")?;
         let total = predictions.rows();
         let mut reading = Reading {
+            port,
             cases: Cases {
+                ids: Vec::new(),
                 classes: ClassList::read(&parameters.classes, context)?,
                 unseen: Vec::new(),
                 truth: Vec::new(),
@@ -60,8 +95,8 @@ impl Cases {
                 without_truth: 0,
                 without_prediction: 0,
             },
-            attributes: AttributesReader::new(parameters.group.as_deref(), &parameters.slices, context)?,
-            truth: Cursor::new(context.table("truth")?)?,
+            attributes,
+            truth: Cursor::new(context.table(port)?)?,
             unseen: BTreeMap::new(),
             last: None,
         };
@@ -75,18 +110,12 @@ impl Cases {
             done += batch.num_rows() as u64;
             context.progress(done, Some(total));
         }
-        let truths = context.table("truth")?.rows();
+        let truths = context.table(port)?.rows();
         let cases = reading.finish(truths);
         if total > 0 && truths > 0 && cases.truth.is_empty() {
-            let message = "no sample has both a prediction and a true label";
+            let message = format!("no sample has both a prediction and a true label in `{port}`");
             return Err(StageError::new(message)
                 .with_help("make both tables with the same `key`, or from the same images"));
-        }
-        if cases.without_truth + cases.without_prediction > 0 {
-            context.log(&format!(
-                "{} predictions without a true label and {} true labels without a prediction are not judged",
-                cases.without_truth, cases.without_prediction
-            ));
         }
         Ok(cases)
     }
@@ -103,6 +132,43 @@ impl Cases {
             Score::Probability => Some(self.confidence[sample]),
             Score::Energy => self.energy.as_ref().map(|energy| by.surer(energy[sample])),
         }
+    }
+
+    /// That nothing is chosen on a sample that is judged.
+    ///
+    /// # Errors
+    /// Names the first sample that is in both.
+    pub fn check_apart(&self, judged: &[u32], validation: &Cases) -> Result<(), StageError> {
+        let both = judged.iter().map(|sample| &self.ids[*sample as usize]);
+        let mut both = both.filter(|id| validation.ids.binary_search(id).is_ok());
+        let Some(first) = both.next() else { return Ok(()) };
+        let count = both.count() + 1;
+        let id = SampleId::from_bytes(*first);
+        let message = format!("{count} judged samples are in `validation` too, the first is {id}");
+        Err(StageError::new(message)
+            .with_help("thresholds chosen on what is judged look better than they are; wire other samples"))
+    }
+
+    /// That the model really doesn't know the classes that were left out of its training, and that
+    /// some judged sample is of each.
+    ///
+    /// # Errors
+    /// Names the class. Nothing is wrong where nothing is judged.
+    pub fn check_unseen(&self, judged: &[u32], left_out: &[String]) -> Result<(), StageError> {
+        for class in left_out {
+            let wrong = |message: String| StageError::new(format!("`unseen`: {message}"));
+            if self.classes.index(class).is_some() {
+                return Err(wrong(format!("the model knows the class `{class}`"))
+                    .with_help("leave its samples out of everything that the model learns from"));
+            }
+            let is_of = |sample: &u32| self.truth_name(self.truth[*sample as usize]) == class;
+            if !judged.is_empty() && !judged.iter().any(is_of) {
+                let known = [self.classes.names(), &self.unseen].concat().join("`, `");
+                return Err(wrong(format!("no judged sample is of the class `{class}`"))
+                    .with_help(format!("known are `{known}`")));
+            }
+        }
+        Ok(())
     }
 
     /// What a true class is called.
@@ -127,8 +193,10 @@ impl Cases {
 }
 
 struct Reading {
+    /// Where true labels come from.
+    port: &'static str,
     cases: Cases,
-    attributes: AttributesReader,
+    attributes: Option<AttributesReader>,
     truth: Cursor,
     /// Unseen labels with the numbers that `truth` holds so far, behind the classes.
     unseen: BTreeMap<String, u32>,
@@ -156,12 +224,13 @@ impl Reading {
                 return Ok(());
             };
             if rows.len() > 1 {
-                return Err(several("truth", id, rows.len()));
+                return Err(several(self.port, id, rows.len()));
             }
             let Some(truths) = self.truth.batch() else {
                 return Ok(());
             };
             let truth = self.truth_number(text(truths, "label")?.value(rows.start).to_string());
+            self.cases.ids.push(bytes);
             self.cases.truth.push(truth);
             self.cases.predicted.push(label);
             self.cases.confidence.push(f64::from(probability));
@@ -169,7 +238,10 @@ impl Reading {
             if let (Some(all), Some(energies)) = (&mut self.cases.energy, &energies) {
                 all.push(energies[row]);
             }
-            self.attributes.take(id)
+            match &mut self.attributes {
+                Some(attributes) => attributes.take(id),
+                None => Ok(()),
+            }
         })
     }
 
@@ -194,7 +266,7 @@ impl Reading {
         for truth in self.cases.truth.iter_mut().filter(|truth| **truth >= classes) {
             *truth = sorted[(*truth - classes) as usize];
         }
-        self.cases.attributes = self.attributes.finish();
+        self.cases.attributes = self.attributes.map(AttributesReader::finish).unwrap_or_default();
         self.cases.unseen = self.unseen.into_keys().collect();
         self.cases.without_prediction = truths - self.cases.truth.len() as u64;
         self.cases

@@ -1,8 +1,8 @@
-//! Fits the temperature on a fold that is not judged.
+//! Fits the temperature on samples that are not judged.
 
 use dermflow_core::StageError;
 
-use super::cases::Cases;
+use super::grounds::Known;
 use super::parameters::EvaluateParameters;
 use crate::scores::temperature::fitted;
 
@@ -18,34 +18,21 @@ pub struct Fitted {
 /// The temperature that the parameters ask for.
 ///
 /// # Errors
-/// Where the fold to fit on has no sample of a class that the model knows.
-pub fn fit(parameters: &EvaluateParameters, cases: &Cases) -> Result<Option<Fitted>, StageError> {
+/// Where there is no sample of a class that the model knows to fit it on.
+pub fn fit(parameters: &EvaluateParameters, known: &Known<'_>) -> Result<Option<Fitted>, StageError> {
     let Some(wanted) = &parameters.temperature else {
         return Ok(None);
     };
-    if cases.truth.is_empty() {
-        // Without samples there is nothing to fit on, and nothing to judge.
+    let Some(grounds) = known.grounds("temperature", wanted.fold.as_deref(), parameters)? else {
         return Ok(None);
-    }
-    let classes = cases.classes.len();
-    let samples = cases.attributes.of_fold("temperature.fold", &wanted.fold)?;
-    let seen: Vec<usize> = samples
-        .into_iter()
-        .map(|sample| sample as usize)
-        .filter(|sample| cases.is_seen(*sample))
-        .collect();
-    let rows = seen.iter().map(|sample| {
+    };
+    let (cases, classes) = (grounds.cases, grounds.cases.classes.len());
+    let rows = grounds.samples.iter().map(|sample| {
         let row = &cases.probabilities[sample * classes..][..classes];
         (row, cases.truth[*sample] as usize)
     });
-    let temperature = fitted(rows).ok_or_else(|| {
-        let fold = &wanted.fold;
-        StageError::new(format!(
-            "`temperature`: no sample of the fold `{fold}` has a class that the model knows"
-        ))
-    })?;
-    Ok(Some(Fitted {
+    Ok(fitted(rows).map(|temperature| Fitted {
         temperature,
-        fitted_on: seen.len() as u64,
+        fitted_on: grounds.samples.len() as u64,
     }))
 }

@@ -302,6 +302,7 @@ fn parameters(value: &Value) -> Result<EvaluateParameters, StageError> {
     read.operating_points.clear();
     read.top.clear();
     read.temperature = None;
+    read.choose_on = None;
     Ok(read)
 }
 

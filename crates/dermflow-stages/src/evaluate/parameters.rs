@@ -42,6 +42,15 @@ pub struct EvaluateParameters {
     #[serde(default = "default_bins")]
     #[schemars(range(min = 1, max = 1000))]
     pub bins: u32,
+    /// Classes that were left out of all training, to see how well the model tells that it doesn't
+    /// know them. The run fails where the model knows one of them, or no judged sample is of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unseen: Vec<String>,
+    /// What thresholds are chosen and the temperature is fitted on, where they don't name a fold
+    /// of their own: `validation`, a fold of `splits` (`{fold: valid}`), or `judged`. Left out:
+    /// `validation`, where that is wired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choose_on: Option<ChooseOn>,
     /// Fits one number on a validation fold by which all scores are divided (temperature scaling,
     /// Guo et al. 2017), and tells the figures of calibration once more with it. Decisions and the
     /// other figures stay as they are.
@@ -75,29 +84,55 @@ fn default_curve_points() -> u32 {
     500
 }
 
-/// Where the temperature is fitted: `{fold: valid}`.
+/// The samples that something is chosen on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChooseOn {
+    /// Those with a true label in the table wired to `validation`.
+    Validation,
+    /// A fold of `splits`, never the one that is judged.
+    Fold(String),
+    /// The very samples that are judged, which makes what is chosen look better than it is: for
+    /// describing a curve, not for a threshold that is to be used.
+    Judged,
+}
+
+impl std::fmt::Display for ChooseOn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ChooseOn::Validation => f.write_str("validation"),
+            ChooseOn::Fold(fold) => write!(f, "fold {fold}"),
+            ChooseOn::Judged => f.write_str("judged"),
+        }
+    }
+}
+
+/// Where the temperature is fitted: `{fold: valid}`, or `{}` for what `choose-on` says.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Temperature {
-    /// The fold of `splits` that it is fitted on; never the one that is judged.
-    pub fold: String,
+    /// The fold of `splits` that it is fitted on; never the one that is judged. Left out: what
+    /// `choose-on` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<String>,
 }
 
-/// A reject option: `{by: energy, fold: valid, coverage: 0.95}` or `{threshold: 0.6}`.
+/// A reject option: `{by: energy, coverage: 0.95}` or `{threshold: 0.6}`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OperatingPoint {
     /// What is held against the threshold.
     #[serde(default)]
     pub by: Score,
-    /// The fold of `splits` that the threshold is chosen on; never the one that is judged.
+    /// The fold of `splits` that the threshold is chosen on; never the one that is judged. Left
+    /// out: what `choose-on` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fold: Option<String>,
-    /// The share of the seen samples of `fold` that the threshold keeps.
+    /// The share that the threshold keeps of the seen samples that it is chosen on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0001, max = 1.0))]
     pub coverage: Option<f64>,
-    /// A threshold that was chosen elsewhere, in place of `fold` and `coverage`. Kept are
+    /// A threshold that was chosen elsewhere, in place of `coverage`. Kept are
     /// probabilities at or above it, and energies at or below it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f64>,
@@ -134,69 +169,91 @@ impl Score {
 }
 
 impl EvaluateParameters {
+    /// What is chosen on: an own fold, what `choose-on` says, or `validation` where that is wired.
+    pub fn grounds(&self, own: Option<&str>, validation: bool) -> Option<ChooseOn> {
+        let own = own.map(|fold| ChooseOn::Fold(fold.to_string()));
+        own.or_else(|| self.choose_on.clone())
+            .or(validation.then_some(ChooseOn::Validation))
+    }
+
+    /// Everything that is chosen on samples, as its parameter, with the fold that it names.
+    fn choices(&self) -> Vec<(String, Option<&str>)> {
+        let points = self.operating_points.iter();
+        let points = points.filter(|(_, point)| point.coverage.is_some());
+        let points = points.map(|(name, point)| (format!("operating-points.{name}"), point.fold.as_deref()));
+        let temperature = self.temperature.iter();
+        let temperature = temperature.map(|one| ("temperature".to_string(), one.fold.as_deref()));
+        points.chain(temperature).collect()
+    }
+
+    /// Every fold that something is chosen on, with its parameter.
+    fn folds(&self) -> Vec<(String, &str)> {
+        let own = self.choices().into_iter();
+        let own = own.filter_map(|(parameter, fold)| Some((format!("{parameter}.fold"), fold?)));
+        let shared = match &self.choose_on {
+            Some(ChooseOn::Fold(fold)) => Some(("choose-on.fold".to_string(), fold.as_str())),
+            _ => None,
+        };
+        own.chain(shared).collect()
+    }
+
     /// What types and ranges can't express.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = check_names(&self.classes);
         problems.extend(check_slices(&self.slices));
-        if let Some(temperature) = &self.temperature {
-            if Some(&temperature.fold) == self.fold.as_ref() {
-                let message = "it would be fitted on the samples that it is judged on";
-                problems
-                    .push(Problem::new("temperature.fold", message).with_help("fit it on a validation fold"));
-            }
-            if self.fold.is_none() {
-                let message = "the temperature is fitted on one fold, so `fold` must say which one is judged";
-                problems.push(Problem::new("fold", message).with_help("write `fold: test`"));
-            }
-        }
         for (name, point) in &self.operating_points {
             let here = format!("operating-points.{name}");
             match (point.threshold, &point.fold, point.coverage) {
                 (Some(threshold), None, None) if threshold.is_finite() => {}
-                (None, Some(_), Some(_)) => {}
+                (None, _, Some(_)) => {}
                 (Some(threshold), None, None) => {
                     let message = format!("{threshold} is no threshold");
                     problems.push(Problem::new(format!("{here}.threshold"), message));
                 }
                 _ => problems.push(
-                    Problem::new(
-                        here.clone(),
-                        "a threshold is given, or chosen by `fold` and `coverage`",
-                    )
-                    .with_help("write `{threshold: 0.6}` or `{fold: valid, coverage: 0.95}`"),
+                    Problem::new(here.clone(), "a threshold is given, or chosen by `coverage`")
+                        .with_help("write `{threshold: 0.6}` or `{fold: valid, coverage: 0.95}`"),
                 ),
             }
-            if point.fold.is_some() && point.fold == self.fold {
-                let message = "the threshold would be chosen on the samples that it is judged on";
-                problems.push(
-                    Problem::new(format!("{here}.fold"), message).with_help("choose it on a validation fold"),
+        }
+        for (parameter, fold) in self.folds() {
+            if Some(fold) == self.fold.as_deref() {
+                let message = "it would be chosen on the samples that it is judged on";
+                problems.push(Problem::new(parameter, message).with_help("choose it on a validation fold"));
+            } else if self.fold.is_none() {
+                let message = format!(
+                    "`{parameter}` names a fold to choose on, so `fold` must say which one is judged"
                 );
-            }
-            if point.fold.is_some() && self.fold.is_none() {
-                let message = "a threshold is chosen on one fold, so `fold` must say which one is judged";
                 problems.push(Problem::new("fold", message).with_help("write `fold: test`"));
             }
         }
         problems
     }
 
-    /// That folds are named only where `splits` tells them.
-    pub fn check_folds(&self, splits: bool) -> Result<(), Problem> {
-        let chosen = self
-            .operating_points
-            .iter()
-            .find(|(_, point)| point.fold.is_some());
-        let parameter = match (&self.fold, chosen) {
-            (Some(_), _) => Some("fold".to_string()),
-            (None, Some((name, _))) => Some(format!("operating-points.{name}.fold")),
-            (None, None) => self.temperature.as_ref().map(|_| "temperature.fold".to_string()),
-        };
-        match parameter {
-            Some(parameter) if !splits => Err(Problem::new(
-                parameter,
-                "nothing is wired to `splits`, which tells the folds",
-            )),
-            _ => Ok(()),
+    /// That folds are named only where `splits` tells them, and that there is something to choose
+    /// thresholds on.
+    ///
+    /// # Errors
+    /// Names the parameter and what to wire.
+    pub fn check_grounds(&self, splits: bool, validation: bool) -> Result<(), Problem> {
+        let folds = self.folds().into_iter().map(|(parameter, _)| parameter);
+        let judged = self.fold.iter().map(|_| "fold".to_string());
+        if let Some(parameter) = judged.chain(folds).next().filter(|_| !splits) {
+            let message = "nothing is wired to `splits`, which tells the folds";
+            return Err(Problem::new(parameter, message));
+        }
+        if self.choose_on == Some(ChooseOn::Validation) && !validation {
+            return Err(Problem::new("choose-on", "nothing is wired to `validation`"));
+        }
+        let homeless = |(_, own): &(String, Option<&str>)| self.grounds(*own, validation).is_none();
+        match self.choices().into_iter().find(homeless) {
+            Some((parameter, _)) => {
+                let message = "it is not said which samples it is chosen on";
+                Err(Problem::new(parameter, message).with_help(
+                    "wire true labels of other samples to `validation`, or name a `fold` of `splits`",
+                ))
+            }
+            None => Ok(()),
         }
     }
 }

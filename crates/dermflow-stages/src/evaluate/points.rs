@@ -1,8 +1,8 @@
-//! Chooses the thresholds of the reject options, on a fold that is not judged.
+//! Chooses the thresholds of the reject options, on samples that are not judged.
 
 use dermflow_core::StageError;
 
-use super::cases::Cases;
+use super::grounds::Known;
 use super::parameters::{EvaluateParameters, Score};
 use crate::scores::selective::threshold_at_coverage;
 
@@ -18,49 +18,51 @@ pub struct Point {
     pub wanted: Option<f64>,
     /// On how many samples it was chosen; none for a threshold that was given.
     pub chosen_on: Option<u64>,
+    /// Which these were: `validation`; none for a threshold that was given.
+    pub chosen_among: Option<String>,
 }
 
-/// The points of the parameters, in order of their names.
+/// The points of the parameters, in order of their names. Where there is nothing to judge there is
+/// nothing to choose either.
 ///
 /// # Errors
-/// Where the predictions lack the score, or the fold to choose on has no seen sample.
-pub fn choose(parameters: &EvaluateParameters, cases: &Cases) -> Result<Vec<Point>, StageError> {
+/// Where the predictions lack the score, or there is no seen sample to choose on.
+pub fn choose(parameters: &EvaluateParameters, known: &Known<'_>) -> Result<Vec<Point>, StageError> {
     let mut points = Vec::new();
     for (name, point) in &parameters.operating_points {
         let here = format!("operating-points.{name}");
-        if point.by == Score::Energy && cases.energy.is_none() {
+        if point.by == Score::Energy && known.cases.energy.is_none() {
             return Err(StageError::new(format!(
                 "`{here}.by`: the predictions have no column `energy`"
             )));
         }
-        let chosen = |threshold: f64, chosen_on: Option<u64>| Point {
+        let given = Point {
             name: name.clone(),
             by: point.by,
-            threshold,
+            threshold: point.by.surer(point.threshold.unwrap_or_default()),
             wanted: point.coverage,
-            chosen_on,
+            chosen_on: None,
+            chosen_among: None,
         };
-        match (point.threshold, &point.fold, point.coverage) {
-            (Some(threshold), _, _) => points.push(chosen(point.by.surer(threshold), None)),
-            (None, Some(fold), Some(coverage)) if !cases.truth.is_empty() => {
-                let samples = cases.attributes.of_fold(&format!("{here}.fold"), fold)?;
-                let seen = samples
-                    .iter()
-                    .map(|sample| *sample as usize)
-                    .filter(|sample| cases.is_seen(*sample));
-                let mut scores: Vec<f64> = seen
-                    .filter_map(|sample| cases.sureness(point.by, sample))
-                    .collect();
-                let threshold = threshold_at_coverage(&mut scores, coverage).ok_or_else(|| {
-                    let message =
-                        format!("`{here}`: no sample of the fold `{fold}` has a class that the model knows");
-                    StageError::new(message)
-                })?;
-                points.push(chosen(threshold, Some(scores.len() as u64)));
-            }
-            // Without samples there is nothing to choose on, and nothing to judge.
-            _ => {}
-        }
+        let Some(coverage) = point.coverage else {
+            points.push(given);
+            continue;
+        };
+        let Some(grounds) = known.grounds(&here, point.fold.as_deref(), parameters)? else {
+            continue;
+        };
+        let samples = grounds.samples.iter();
+        let mut scores: Vec<f64> = samples
+            .filter_map(|sample| grounds.cases.sureness(point.by, *sample))
+            .collect();
+        points.extend(
+            threshold_at_coverage(&mut scores, coverage).map(|threshold| Point {
+                threshold,
+                chosen_on: Some(scores.len() as u64),
+                chosen_among: Some(grounds.name),
+                ..given
+            }),
+        );
     }
     Ok(points)
 }

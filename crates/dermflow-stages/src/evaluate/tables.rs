@@ -55,6 +55,7 @@ fn operating_points_type() -> TableType {
         Column::new("threshold", ColumnType::Float64),
         Column::nullable("wanted_coverage", ColumnType::Float64),
         Column::nullable("chosen_on", ColumnType::Integer),
+        Column::nullable("chosen_among", ColumnType::Text),
         Column::new("seen", ColumnType::Integer),
         Column::new("kept", ColumnType::Integer),
         Column::new("wrong", ColumnType::Integer),
@@ -203,6 +204,7 @@ pub fn write_operating_points(
     let keys: Vec<String> = points.iter().map(|point| point.name.clone()).collect();
     let names: StringArray = keys.iter().map(Some).collect();
     let by: StringArray = points.iter().map(|point| Some(point.by.name())).collect();
+    let among: StringArray = points.iter().map(|point| point.chosen_among.as_deref()).collect();
     let floats = |of: &dyn Fn(usize) -> Option<f64>| -> ArrayRef {
         Arc::new((0..points.len()).map(of).collect::<Float64Array>())
     };
@@ -219,6 +221,7 @@ pub fn write_operating_points(
         floats(&|at| Some(points[at].by.surer(points[at].threshold))),
         floats(&|at| points[at].wanted),
         integers(&|at| points[at].chosen_on),
+        Arc::new(among),
         integers(&|at| Some(rejections[at].seen)),
         integers(&|at| Some(rejections[at].kept)),
         integers(&|at| Some(rejections[at].wrong)),

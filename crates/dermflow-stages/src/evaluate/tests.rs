@@ -205,6 +205,85 @@ fn the_operating_point_keeps_on_the_judged_fold_about_what_was_asked_for_on_the_
     );
 }
 
+/// The rows of a table whose `fold` by the real data's splits is this.
+fn of_fold(table: &RecordBatch, fold: &str) -> RecordBatch {
+    let splits = lesion_splits();
+    assert_eq!(splits.column(0), table.column(0));
+    let folds = splits.column_by_name("fold").unwrap().as_string::<i32>();
+    let keep: arrow::array::BooleanArray = folds.iter().map(|own| Some(own == Some(fold))).collect();
+    arrow::compute::filter_record_batch(table, &keep).unwrap()
+}
+
+/// The real data, judged on the test fold, with the validation fold wired to `validation`.
+fn validated(yaml: &str) -> Result<MemoryContext, StageError> {
+    let mut context = MemoryContext::default();
+    context.add_table("predictions", lesion_predictions());
+    context.add_table("truth", of_fold(&lesion_truth(), "test"));
+    context.add_table("validation", of_fold(&lesion_truth(), "valid"));
+    Evaluate::run(&parameters(yaml), &mut context).map(|()| context)
+}
+
+const CLASS_LIST: &str = "classes: [ACK, BCC, NEV, SCC, SEK]\nbootstrap: {resamples: 0}\n";
+
+#[test]
+fn thresholds_chosen_on_the_validation_table_are_those_of_the_same_samples_as_a_fold() {
+    let chosen = "temperature: {}\noperating-points:\n  cautious: {by: energy, coverage: 0.95}";
+    let context = validated(&format!("{CLASS_LIST}{chosen}")).unwrap();
+    let by_fold = lesions(
+        &format!("{CLASS_LIST}{chosen}\nfold: test\nchoose-on: {{fold: valid}}"),
+        1,
+    );
+    let both = [&context, &by_fold].map(|context| context.output("operating-points"));
+    for name in ["threshold", "coverage", "risk"] {
+        assert_eq!(doubles(&both[0], name), doubles(&both[1], name), "{name}");
+    }
+    let among = both.map(|table| {
+        let column = table.column_by_name("chosen_among").unwrap();
+        column.as_string::<i32>().value(0).to_string()
+    });
+    assert_eq!(among, ["validation", "fold valid"]);
+    let [found, fold] = [&context, &by_fold].map(|context| overall(&figures(context), "temperature"));
+    assert_eq!(found, fold);
+    // What is judged is the test fold alone.
+    assert_eq!(overall(&figures(&context), "samples").value, 214.0);
+}
+
+#[test]
+fn thresholds_are_not_chosen_on_what_is_judged_unless_that_is_said() {
+    let mut context = MemoryContext::default();
+    context.add_table("predictions", lesion_predictions());
+    context.add_table("truth", lesion_truth());
+    context.add_table("validation", of_fold(&lesion_truth(), "valid"));
+    let error = Evaluate::run(&parameters(CLASS_LIST), &mut context).unwrap_err();
+    assert!(error.message.contains("128 judged samples"), "{error}");
+    let said = "choose-on: judged\noperating-points: {half: {coverage: 0.5}}";
+    let table = lesions(&format!("{CLASS_LIST}{said}\nfold: test"), 1).output("operating-points");
+    assert_eq!(
+        table
+            .column_by_name("chosen_among")
+            .unwrap()
+            .as_string::<i32>()
+            .value(0),
+        "judged"
+    );
+    assert!((doubles(&table, "coverage")[0] - 0.5).abs() < 0.01);
+}
+
+#[test]
+fn a_class_that_was_not_left_out_or_that_nothing_is_of_is_told() {
+    let context = validated(&format!("{CLASS_LIST}unseen: [MEL]")).unwrap();
+    assert!(figures(&context).contains_key(&("unseen-auroc-by-energy".to_string(), None, None)));
+    for (unseen, word) in [("NEV", "the model knows"), ("MLE", "no judged sample")] {
+        let error = validated(&format!("{CLASS_LIST}unseen: [{unseen}]"))
+            .err()
+            .unwrap();
+        assert!(
+            error.message.contains(word) && error.message.contains(unseen),
+            "{error}"
+        );
+    }
+}
+
 fn doubles(table: &RecordBatch, name: &str) -> Vec<f64> {
     let column = table.column_by_name(name).unwrap().as_primitive::<Float64Type>();
     column.values().to_vec()
@@ -490,7 +569,7 @@ fn wrong_parameters_are_told_at_their_place() {
     );
     let points = |point: &str| places(&format!("{{fold: test, operating-points: {{p: {point}}}}}"));
     assert_eq!(points("{fold: test, coverage: 0.9}"), ["operating-points.p.fold"]);
-    assert_eq!(points("{coverage: 0.9}"), ["operating-points.p"]);
+    assert_eq!(points("{fold: valid}"), ["operating-points.p"]);
     assert_eq!(points("{threshold: 0.5, coverage: 0.9}"), ["operating-points.p"]);
     assert_eq!(
         places("{operating-points: {p: {fold: valid, coverage: 0.9}}}"),
@@ -501,6 +580,8 @@ fn wrong_parameters_are_told_at_their_place() {
         ["temperature.fold"]
     );
     assert_eq!(places("{temperature: {fold: valid}}"), ["fold"]);
+    assert_eq!(places("{choose-on: {fold: valid}}"), ["fold"]);
+    assert_eq!(places("{fold: a, choose-on: {fold: a}}"), ["choose-on.fold"]);
 }
 
 #[test]
@@ -530,6 +611,10 @@ fn wirings_that_can_not_work_are_told_before_the_run() {
         "slices.0"
     );
     assert_eq!(place("{classes: [a], fold: test}", &all), "fold");
+    let homeless = "{classes: [a], operating-points: {p: {coverage: 0.9}}}";
+    assert_eq!(place(homeless, &all), "operating-points.p");
+    assert_eq!(place("{classes: [a], temperature: {}}", &all), "temperature");
+    assert_eq!(place("{classes: [a], choose-on: validation}", &all), "choose-on");
     let mut without_energy = both.to_vec();
     without_energy[0].1 = lesion_predictions().project(&[0, 1, 2, 3]).unwrap();
     let yaml = "{classes: [a], operating-points: {p: {by: energy, threshold: 1}}}";

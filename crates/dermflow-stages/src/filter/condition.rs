@@ -48,7 +48,7 @@ pub struct Condition {
     /// The value is one of these.
     #[serde(rename = "in", skip_serializing_if = "Option::is_none")]
     pub one_of: Option<Vec<Literal>>,
-    /// The value is there and is none of these.
+    /// The value is there and is none of these; an empty list leaves none out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_in: Option<Vec<Literal>>,
     /// The value is this or greater; text is ordered by its UTF-8 bytes.
@@ -173,7 +173,7 @@ impl Condition {
         for (name, test) in &tests {
             let place = format!("{at}.{name}");
             match test {
-                Test::In(list) | Test::NotIn(list) if list.is_empty() => {
+                Test::In(list) if list.is_empty() => {
                     problems.push(Problem::new(place, "the list is empty"));
                 }
                 Test::Matches(pattern) => {

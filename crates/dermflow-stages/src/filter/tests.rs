@@ -53,6 +53,7 @@ fn each_test_keeps_the_rows_that_it_says() {
         ("not-equals: 18", "ade"),
         ("in: [17, 65]", "ad"),
         ("not-in: [17, 65]", "be"),
+        ("not-in: []", "abde"),
         ("at-least: 18", "bde"),
         ("at-most: 18", "ab"),
         ("above: 17.5", "bde"),

@@ -14,7 +14,7 @@ use dermflow_core::memory::{MemoryContext, batch};
 
 use crate::Case;
 use crate::pictures::{bitmap, gif, oriented_jpeg, tar};
-use crate::predicted::{audited, detected, evaluated, heated, resampled};
+use crate::predicted::{audited, detected, evaluated, heated, resampled, validated};
 use crate::world::World;
 
 /// Every case.
@@ -49,13 +49,13 @@ pub fn cases() -> Vec<Case> {
             "307e3ad03933",
         ),
         case("concat", "{source-column: from}", three_tables, 1, "d2e45e023197"),
-        case("evaluate", JUDGED, evaluated, 2, "d9034a0c2c64"),
+        case("evaluate", JUDGED, evaluated, 3, "5b91387ca932"),
         case(
             "evaluate",
             "{classes: [a, b, c], bootstrap: {resamples: 0}}",
             evaluated,
-            2,
-            "65fa2ddc4493",
+            3,
+            "5ade64a5bd47",
         ),
         case(
             "evaluate-detections",
@@ -223,6 +223,7 @@ pub fn cases() -> Vec<Case> {
         ),
         case("unpack", "{path: a.tar}", archive, 1, "7a993410f43e"),
     ];
+    all.push(case("evaluate", VALIDATED, validated, 3, "8c1bd099491d"));
     all.extend(labelling::cases());
     all.extend(learning::cases());
     all
@@ -235,6 +236,9 @@ const PROGRAM: &str = "{command: [/bin/sh, run.sh], files: [run.sh], \
 const JUDGED: &str = "{classes: [a, b, c], fold: test, group: patient, slices: [skin, {column: age, bounds: [50]}], \
     min-samples: 3, top: [2], bootstrap: {resamples: 50}, temperature: {fold: valid}, curve-points: 7, \
     operating-points: {sure: {by: energy, fold: valid, coverage: 0.9}, fixed: {threshold: 0.5}}}";
+
+const VALIDATED: &str = "{classes: [a, b, c], fold: test, group: patient, unseen: [unknown], bootstrap: {resamples: 20}, \
+    temperature: {}, operating-points: {sure: {coverage: 0.9}}}";
 
 const DRAW: &str =
     r#"{command: "grep '\"seed\"' \"$DERMFLOW_CONTEXT\" > outputs/draw/seed.txt", outputs: {draw: files}}"#;

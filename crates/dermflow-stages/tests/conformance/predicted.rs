@@ -24,6 +24,21 @@ pub fn evaluated(world: &mut World, rows: bool) {
     about_samples(world, rows);
 }
 
+/// The same, with the true labels of samples that are not of the fold `test` wired to `validation`.
+pub fn validated(world: &mut World, rows: bool) {
+    evaluated(world, rows);
+    let keys = || (6..40).step_by(3);
+    let truths = ["a", "b", "a", "c", "b", "a"];
+    let labels: StringArray = keys().map(|key| Some(truths[key % 6])).collect();
+    let keys: Vec<String> = keys().map(|key: usize| key.to_string()).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let length = if rows { keys.len() } else { 0 };
+    let table = batch(&keys, [("label", Arc::new(labels) as ArrayRef)]);
+    world
+        .tables
+        .push(("validation".to_string(), table.slice(0, length)));
+}
+
 /// Patients, ages, skin types and folds of the samples 0 to 39.
 fn about_samples(world: &mut World, rows: bool) {
     let ages: Int64Array = (0..40)
