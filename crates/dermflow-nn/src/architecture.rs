@@ -96,4 +96,15 @@ impl Architecture {
         }
         self
     }
+
+    /// The same network with a fourth input channel, a map of where to look, or without.
+    pub fn with_map(mut self, map: bool) -> Architecture {
+        self.backbone.stem.map = map;
+        self
+    }
+
+    /// How many numbers a pixel has: red, green, blue, and in training there may be a map.
+    pub fn input_channels(&self) -> usize {
+        3 + usize::from(self.backbone.stem.map)
+    }
 }

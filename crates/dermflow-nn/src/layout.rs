@@ -4,6 +4,7 @@
 //! One optimiser call, one moving average and one checkpoint act on whole buffers. Must not know
 //! how tensors are computed with, nor what other programs call them.
 
+mod map;
 #[cfg(test)]
 mod tests;
 mod unit;
@@ -15,6 +16,7 @@ use std::ops::Range;
 
 use crate::architecture::{Architecture, InvalidArchitecture};
 
+pub(crate) use map::moved;
 pub use unit::{Slot, Unit};
 pub(crate) use walk::{Entry, parameters_at_most, walk};
 pub use weights::{Weights, WrongLength};

@@ -52,7 +52,7 @@ use dfdx::tensor::{Cpu, Tape, Tensor, TensorFromVec};
 use crate::architecture::{Architecture, InvalidArchitecture};
 use crate::kernels::buffer::Pool;
 use crate::kernels::lanes::InstructionSet;
-use crate::layout::{Group, Layout};
+use crate::layout::{Group, Layout, moved};
 use crate::{Parameters, TrainingTape};
 
 pub use error::NetworkError;
@@ -62,10 +62,10 @@ use context::{Context, Grid};
 use plan::{Plan, Top};
 
 /// A batch of images: red, green, blue of every pixel, row by row, image by image, normalised as
-/// the network expects.
+/// the network expects. A network that is trained with a map reads that as a fourth number.
 #[derive(Clone, Copy, Debug)]
 pub struct Images<'a> {
-    /// `count · height · width · 3` numbers.
+    /// `count · height · width · 3` numbers; with a map, 4 in the place of 3.
     pub pixels: &'a [f32],
     /// How many images; at least one.
     pub count: usize,
@@ -126,6 +126,8 @@ struct Inner {
     plan: Plan,
     pool: Arc<Pool>,
     set: InstructionSet,
+    /// The same network without a map, where this one reads one.
+    without_map: Option<Arc<Inner>>,
 }
 
 impl Network {
@@ -142,16 +144,13 @@ impl Network {
     /// # Errors
     /// Where the document can't be built.
     pub fn on(architecture: &Architecture, set: InstructionSet) -> Result<Network, InvalidArchitecture> {
-        let layout = Arc::new(Layout::of(architecture)?);
-        let plan = Plan::of(architecture, &layout);
+        let mut inner = Inner::new(architecture, set, Arc::default())?;
+        if architecture.backbone.stem.map {
+            let without = architecture.clone().with_map(false);
+            inner.without_map = Some(Arc::new(Inner::new(&without, set, Arc::clone(&inner.pool))?));
+        }
         Ok(Network {
-            inner: Arc::new(Inner {
-                architecture: architecture.clone(),
-                layout,
-                plan,
-                pool: Arc::default(),
-                set,
-            }),
+            inner: Arc::new(inner),
         })
     }
 
@@ -251,13 +250,19 @@ impl Network {
     }
 
     /// The network with these weights, ready to infer: norms are folded into the weights, and
-    /// all weights laid out as they are read.
+    /// all weights laid out as they are read. There is no map then: what the stem gives to it is
+    /// left out.
     ///
     /// # Errors
     /// Where a buffer has the wrong length.
     pub fn inference(&self, parameters: &Parameters, statistics: &[f32]) -> Result<Inference, NetworkError> {
         self.check_weights(parameters, statistics)?;
-        Ok(Inference::new(&self.inner, parameters, statistics))
+        let Some(without) = &self.inner.without_map else {
+            return Ok(Inference::new(&self.inner, parameters, statistics));
+        };
+        let decayed = moved(&self.inner.layout, &without.layout, parameters.decayed.values());
+        let parameters = Parameters::new(decayed, parameters.plain.values().to_vec());
+        Ok(Inference::new(without, &parameters, statistics))
     }
 
     fn check(
@@ -266,7 +271,7 @@ impl Network {
         parameters: &Parameters,
         statistics: &[f32],
     ) -> Result<(), NetworkError> {
-        images.check()?;
+        images.check(self.inner.architecture.input_channels())?;
         self.check_weights(parameters, statistics)
     }
 
@@ -290,8 +295,8 @@ impl Network {
 }
 
 impl Images<'_> {
-    fn check(&self) -> Result<(), NetworkError> {
-        let numbers = [self.count, self.height, self.width, 3]
+    fn check(&self, channels: usize) -> Result<(), NetworkError> {
+        let numbers = [self.count, self.height, self.width, channels]
             .iter()
             .try_fold(1usize, |product, &extent| product.checked_mul(extent));
         if numbers != Some(self.pixels.len()) || self.pixels.is_empty() {
@@ -300,6 +305,7 @@ impl Images<'_> {
                 count: self.count,
                 height: self.height,
                 width: self.width,
+                channels,
             });
         }
         Ok(())
@@ -315,6 +321,23 @@ impl Images<'_> {
 }
 
 impl Inner {
+    fn new(
+        architecture: &Architecture,
+        set: InstructionSet,
+        pool: Arc<Pool>,
+    ) -> Result<Inner, InvalidArchitecture> {
+        let layout = Arc::new(Layout::of(architecture)?);
+        let plan = Plan::of(architecture, &layout);
+        Ok(Inner {
+            architecture: architecture.clone(),
+            layout,
+            plan,
+            pool,
+            set,
+            without_map: None,
+        })
+    }
+
     fn context<'a>(&'a self, decayed: &'a [f32], plain: &'a [f32]) -> Context<'a> {
         Context {
             set: self.set,

@@ -108,7 +108,7 @@ outputs:
     }
 
     fn resources(parameters: &ClassifierTrainParameters, _: &InputSizes) -> Resources {
-        parameters.resources()
+        parameters.resources(false)
     }
 
     fn run(parameters: &ClassifierTrainParameters, context: &mut dyn StageContext) -> Result<(), StageError> {

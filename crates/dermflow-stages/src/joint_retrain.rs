@@ -97,16 +97,27 @@ outputs:
 
     fn check(parameters: &JointRetrainParameters) -> Vec<Problem> {
         let problems = parameters.classifier.problems().into_iter();
-        problems
+        let mut problems: Vec<Problem> = problems
             .map(|problem| Problem {
                 parameter: format!("classifier.{}", problem.parameter),
                 ..problem
             })
-            .collect()
+            .collect();
+        let frozen = parameters.classifier.training.optimiser.frozen_stages;
+        if parameters.foreground.is_channel() && frozen > 0 {
+            let message = "the map goes into the first convolution, which is frozen and can't learn from it";
+            problems.push(
+                Problem::new("foreground.apply", message)
+                    .with_help("set `classifier.training.optimiser.frozen-stages` to 0"),
+            );
+        }
+        problems
     }
 
     fn resources(parameters: &JointRetrainParameters, _: &InputSizes) -> Resources {
-        parameters.classifier.resources()
+        parameters
+            .classifier
+            .resources(parameters.foreground.is_channel())
     }
 
     fn run(parameters: &JointRetrainParameters, context: &mut dyn StageContext) -> Result<(), StageError> {
@@ -116,5 +127,110 @@ outputs:
             Some(&parameters.foreground),
             context,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+    use std::time::{Duration, Instant};
+
+    use dermflow_core::memory::MemoryContext;
+    use dermflow_nn::model_file::Model;
+
+    use super::*;
+
+    /// Made-up pictures with labels and maps.
+    fn context() -> MemoryContext {
+        let run = |kind: &str, with: &str, context: &mut MemoryContext| {
+            let kind = crate::registry().get(kind).unwrap().clone();
+            let parameters = kind.parse(&serde_yaml::from_str(with).unwrap()).unwrap();
+            kind.run(&parameters, context).unwrap();
+        };
+        let mut made = MemoryContext::default();
+        run(
+            "synthesize",
+            "{images: 24, width: 32, height: 32, classes: 3}",
+            &mut made,
+        );
+        made.add_table("samples", made.output("samples"));
+        made.add_table("boxes", made.output("boxes"));
+        run("box-to-heatmap", "{stride: 8}", &mut made);
+        let mut context = MemoryContext::default();
+        for (port, output) in [
+            ("samples", "samples"),
+            ("labels", "truth"),
+            ("validation", "truth"),
+            ("foreground", "heatmaps"),
+        ] {
+            context.add_table(port, made.output(output));
+        }
+        context
+    }
+
+    fn parameters(epochs: u64, foreground: &str) -> JointRetrainParameters {
+        let yaml = format!(
+            "{{classifier: {{architecture: {{published: {{name: efficientnet-b0, width: 0.15, depth: 0.1}}}}, side: 24, \
+             keep: last, batches: {{size: 8, augmentation: {{horizontal-flip: 0.5, mix: {{cutmix: 1.0}}}}}}, \
+             training: {{epochs: {epochs}}}}}, foreground: {foreground}}}"
+        );
+        let value: serde_yaml::Value = serde_yaml::from_str(&yaml).unwrap();
+        serde_yaml::with::singleton_map_recursive::deserialize(value).unwrap()
+    }
+
+    const CHANNEL: &str = "{probability: 0.5, apply: extra-channel}";
+
+    fn trained(epochs: u64, foreground: &str) -> Vec<u8> {
+        let mut context = context();
+        JointRetrain::run(&parameters(epochs, foreground), &mut context).unwrap();
+        context.output_models.remove("model").unwrap()
+    }
+
+    #[test]
+    fn a_map_as_a_channel_teaches_a_network_that_has_none() {
+        let bytes = trained(3, CHANNEL);
+        let model = Model::from_bytes(&bytes).unwrap();
+        assert_eq!(model.description.architecture.input_channels(), 3);
+        assert_eq!(model.weights.view("stem.weight").unwrap().len() % (9 * 3), 0);
+        // Where it is never shown, training is that of the pictures alone.
+        let never = trained(3, "{probability: 0, apply: extra-channel}");
+        assert_eq!(never, trained(3, "{probability: 0}"));
+        assert_ne!(bytes, never);
+    }
+
+    #[test]
+    fn an_interrupted_training_with_a_channel_goes_on_to_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut first = context();
+        first.scratch = folder.path().to_path_buf();
+        let (cancel, checkpoint) = (first.cancel.clone(), folder.path().join("checkpoint.safetensors"));
+        let watch = std::thread::spawn(move || {
+            let begun = Instant::now();
+            while !checkpoint.exists() && begun.elapsed() < Duration::from_secs(60) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            cancel.store(true, Ordering::Relaxed);
+        });
+        let long = parameters(30, CHANNEL);
+        assert!(JointRetrain::run(&long, &mut first).is_err());
+        watch.join().unwrap();
+        let mut second = context();
+        second.scratch = folder.path().to_path_buf();
+        second.threads = 2;
+        JointRetrain::run(&long, &mut second).unwrap();
+        let lines = second.lines.lock().unwrap().join("\n");
+        assert!(lines.contains("goes on from a checkpoint"), "{lines}");
+        assert!(second.output_models["model"] == trained(30, CHANNEL));
+    }
+
+    #[test]
+    fn a_frozen_stem_can_not_learn_from_a_channel() {
+        let mut frozen = parameters(1, CHANNEL);
+        assert_eq!(JointRetrain::check(&frozen), []);
+        frozen.classifier.training.optimiser.frozen_stages = 1;
+        let problems = JointRetrain::check(&frozen);
+        assert_eq!(problems[0].parameter, "foreground.apply");
+        frozen.foreground.apply = crate::learning::prior::Apply::Multiply;
+        assert_eq!(JointRetrain::check(&frozen), []);
     }
 }

@@ -27,7 +27,8 @@ pub struct Backbone {
     pub stochastic_depth: f64,
 }
 
-/// The first convolution, on three channels (red, green, blue), then norm and activation.
+/// The first convolution, on three channels (red, green, blue), then norm and activation. In
+/// training there may be a fourth, a map of where to look.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Stem {
@@ -42,6 +43,11 @@ pub struct Stem {
     #[serde(default = "two")]
     #[schemars(range(min = 1, max = 2))]
     pub stride: u32,
+    /// Whether a training network reads a fourth channel, a map of where to look (`method.md` J3).
+    /// It has no place in a document: where nothing is shown the channel is zero, and there is no
+    /// bias before the norm, so the network without it computes the same; that one is saved.
+    #[serde(skip)]
+    pub map: bool,
 }
 
 /// Blocks that differ in nothing but the first one's stride and channel change.

@@ -229,6 +229,7 @@ impl Published {
                 channels: stem,
                 kernel: 3,
                 stride: 2,
+                map: false,
             },
             stages,
             activation: match family {

@@ -134,10 +134,11 @@ fn beside(architecture: &Architecture, pixels: &Forward, setup: &TrainingSetup, 
 }
 
 /// The most memory that inference takes, the program itself not counted: with weights as they
-/// were loaded and as the kernels read them.
+/// were loaded and as the kernels read them. There is no map then.
 ///
 /// The document's numbers must be in range (see [`Architecture::check`]).
 pub fn inference_memory(architecture: &Architecture, batch: BatchShape, threads: u32) -> Memory {
+    let architecture = &architecture.clone().with_map(false);
     let [parameters, statistics] = numbers(architecture);
     let mut replay = Replay::new(threads);
     let folded = inference::load(architecture, &mut replay);

@@ -42,7 +42,13 @@ pub(crate) fn walk(architecture: &Architecture, visit: &mut dyn FnMut(Entry)) {
     let stem = &architecture.backbone.stem;
     let mut walk = Walk { visit, stage: 0 };
     let (channels, kernel) = (stem.channels as usize, stem.kernel as usize);
-    walk.convolution(Unit::Stem, channels, kernel, 3, With::Norm);
+    walk.convolution(
+        Unit::Stem,
+        channels,
+        kernel,
+        architecture.input_channels(),
+        With::Norm,
+    );
     for (index, block) in architecture.backbone.blocks().iter().enumerate() {
         walk.stage = block.stage + 1;
         walk.block(index, block);

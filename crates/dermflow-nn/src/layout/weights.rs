@@ -8,8 +8,8 @@ use super::{Group, Layout, TensorSpec};
 /// The weights and running statistics of one network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
-    layout: Arc<Layout>,
-    buffers: [Vec<f32>; 3],
+    pub(super) layout: Arc<Layout>,
+    pub(super) buffers: [Vec<f32>; 3],
 }
 
 /// A buffer that doesn't have as many numbers as the layout says.

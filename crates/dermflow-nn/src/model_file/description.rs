@@ -145,6 +145,9 @@ impl Description {
             return Err(format!("version {version}; this program knows version {VERSION}"));
         }
         self.architecture.check().map_err(|error| error.to_string())?;
+        if self.architecture.backbone.stem.map {
+            return Err("the network reads a map, which it may in training only".to_owned());
+        }
         let (named, computed) = (self.classes.len(), self.architecture.classes());
         if named as u64 != u64::from(computed) {
             return Err(format!(

@@ -17,6 +17,8 @@ pub enum NetworkError {
         height: usize,
         /// Pixels.
         width: usize,
+        /// Numbers of a pixel.
+        channels: usize,
     },
     /// Weights of another network.
     WrongWeights {
@@ -41,10 +43,11 @@ impl fmt::Display for NetworkError {
                 count,
                 height,
                 width,
+                channels,
             } => write!(
                 f,
                 "{count} images of {height} × {width} pixels were announced, and {found} numbers given; \
-                 a batch has at least one image of at least one pixel, with three numbers a pixel"
+                 a batch has at least one image of at least one pixel, with {channels} numbers a pixel"
             ),
             NetworkError::WrongWeights {
                 group,

@@ -439,7 +439,7 @@ impl Inference {
     /// # Errors
     /// As for [`Inference::logits`].
     pub fn logits_and_features(&self, images: Images<'_>) -> Result<(Vec<f32>, Grids), NetworkError> {
-        images.check()?;
+        images.check(3)?;
         let FoldedTop::Classifier { head, linear } = &self.top else {
             return Err(NetworkError::NoClassifier);
         };
@@ -472,7 +472,7 @@ impl Inference {
     /// # Errors
     /// Where the images have other numbers than their shape says, or the network is no regressor.
     pub fn maps(&self, images: Images<'_>) -> Result<[Grids; 2], NetworkError> {
-        images.check()?;
+        images.check(3)?;
         let (FoldedTop::Regressor { neck, heads }, Top::Regressor { neck: steps, .. }) =
             (&self.top, &self.plan().top)
         else {

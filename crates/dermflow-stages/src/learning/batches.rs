@@ -118,7 +118,7 @@ pub struct EpochSettings {
 
 /// A batch.
 pub struct PictureBatch {
-    /// `count · side · side · 3` numbers.
+    /// `count · side · side · 3` numbers; 4 in the place of 3 where the foreground is a channel.
     pub pixels: Vec<f32>,
     /// Height and width.
     pub side: usize,
@@ -184,6 +184,31 @@ pub fn share(all: usize, most: usize, index: usize) -> std::ops::Range<usize> {
     all * index / batches..all * (index + 1) / batches
 }
 
+/// A picture as a training step sees it.
+#[derive(Clone)]
+struct Shown {
+    picture: Picture,
+    /// A number for each pixel, where the foreground is a channel.
+    channel: Option<Vec<f32>>,
+}
+
+impl Shown {
+    /// As [`Mixing::pictures`], of the channel too.
+    fn mix(&mut self, mixing: &Mixing, other: &Shown) {
+        mixing.pictures(&mut self.picture, &other.picture);
+        if let (Some(own), Some(other)) = (&mut self.channel, &other.channel) {
+            mixing.numbers(own, other, self.picture.width());
+        }
+    }
+
+    fn append(&self, normalise: &Normalise, pixels: &mut Vec<f32>) {
+        match &self.channel {
+            Some(channel) => normalise.append_with(&self.picture, channel, pixels),
+            None => normalise.append(&self.picture, pixels),
+        }
+    }
+}
+
 impl PictureBatches {
     fn chosen(&self, epoch: u64, index: usize) -> Vec<usize> {
         let order = self.orders.of(&self.sampler, epoch);
@@ -191,7 +216,7 @@ impl PictureBatches {
     }
 
     /// A sample's picture, changed as this epoch wants it.
-    fn picture(&self, sample: usize, epoch: u64, holds: &EpochSettings) -> Result<Picture, String> {
+    fn picture(&self, sample: usize, epoch: u64, holds: &EpochSettings) -> Result<Shown, String> {
         let (index, _) = self.samples[sample];
         let id = self.pictures.id(index);
         let mut picture = self.pictures.picture(index)?;
@@ -206,14 +231,20 @@ impl PictureBatches {
         }
         let mut dice = Dice::new(self.seed, epoch, id);
         let mut changed = holds.augmentation.apply(&picture, [holds.side; 2], &mut dice);
-        if let Some((prior, map)) = &map {
-            prior.show(&mut changed, map);
-        }
-        Ok(changed.picture)
+        let shown = map.and_then(|(prior, map)| prior.show(&mut changed, &map));
+        let is_channel = self
+            .prior
+            .as_ref()
+            .is_some_and(|prior| prior.settings.is_channel());
+        let nothing = || vec![0.0; changed.picture.width() * changed.picture.height()];
+        Ok(Shown {
+            channel: is_channel.then(|| shown.unwrap_or_else(nothing)),
+            picture: changed.picture,
+        })
     }
 
     /// Mixes each picture with the one at the mirrored place, and its label.
-    fn mix(&self, mix: &Mix, epoch: u64, chosen: &[usize], pictures: &mut [Picture], labels: &mut [f32]) {
+    fn mix(&self, mix: &Mix, epoch: u64, chosen: &[usize], pictures: &mut [Shown], labels: &mut [f32]) {
         let (before, labels_before) = (pictures.to_vec(), labels.to_vec());
         let classes = self.classes;
         for (place, picture) in pictures.iter_mut().enumerate() {
@@ -222,9 +253,9 @@ impl PictureBatches {
             let mut dice = Dice::new(self.seed, epoch, &[&id[..], b"mix"].concat());
             let mixing = match other == place {
                 true => Mixing::None,
-                false => mix.draw(picture.width(), picture.height(), &mut dice),
+                false => mix.draw(picture.picture.width(), picture.picture.height(), &mut dice),
             };
-            mixing.pictures(picture, &before[other]);
+            picture.mix(&mixing, &before[other]);
             let own = &mut labels[place * classes..][..classes];
             mixing.labels(own, &labels_before[other * classes..][..classes]);
         }
@@ -242,7 +273,7 @@ impl Batches for PictureBatches {
         let holds = self.settings.at(epoch, self.epochs, self.side);
         let chosen = self.chosen(epoch, index);
         let pictures = chosen.iter().map(|sample| self.picture(*sample, epoch, &holds));
-        let mut pictures = pictures.collect::<Result<Vec<Picture>, String>>()?;
+        let mut pictures = pictures.collect::<Result<Vec<Shown>, String>>()?;
         let mut labels = vec![0.0; chosen.len() * self.classes];
         for (place, sample) in chosen.iter().enumerate() {
             labels[place * self.classes + self.samples[*sample].1] = 1.0;
@@ -252,7 +283,7 @@ impl Batches for PictureBatches {
         }
         let mut pixels = Vec::new();
         for picture in &pictures {
-            self.normalise.append(picture, &mut pixels);
+            picture.append(&self.normalise, &mut pixels);
         }
         let targets = SoftTargets::new(labels, self.classes).map_err(|error| error.to_string())?;
         Ok(PictureBatch {

@@ -69,6 +69,25 @@ pub struct Started {
     pub classes: Classes,
 }
 
+impl Started {
+    /// The same network, which reads a map beside the picture; the first convolution gives nothing
+    /// to it yet.
+    ///
+    /// # Errors
+    /// Where it can't be built.
+    pub fn with_map(self) -> Result<Started, StageError> {
+        let failed = |error: InvalidArchitecture| StageError::new(error.to_string());
+        let own = weights(self.network.layout(), self.weights)?
+            .with_map(true)
+            .map_err(failed)?;
+        Ok(Started {
+            network: Network::new(own.layout().architecture()).map_err(failed)?,
+            weights: snapshot(own),
+            classes: self.classes,
+        })
+    }
+}
+
 /// Weights as the training loop takes them.
 pub fn snapshot(weights: Weights) -> Snapshot {
     let [decayed, plain, statistics] = weights.into_buffers();

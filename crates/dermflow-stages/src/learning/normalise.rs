@@ -52,4 +52,30 @@ impl Normalise {
             ]);
         }
     }
+
+    /// Appends red, green, blue of every pixel, and behind them its number of `channel`, which is
+    /// taken as it is.
+    pub fn append_with(&self, picture: &Picture, channel: &[f32], numbers: &mut Vec<f32>) {
+        numbers.reserve(4 * channel.len());
+        for (pixel, own) in picture.pixels().chunks_exact(3).zip(channel) {
+            let colour = |channel: usize| self.0[channel][usize::from(pixel[channel])];
+            numbers.extend([colour(0), colour(1), colour(2), *own]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fourth_channel_comes_behind_each_pixel_and_is_not_normalised() {
+        let normalise = Normalise::new(&Preprocessing::imagenet(1, 2));
+        let mut picture = Picture::filled(2, 1, [7, 8, 9]);
+        picture.set(1, 0, [250, 0, 3]);
+        let (mut three, mut four) = (Vec::new(), Vec::new());
+        normalise.append(&picture, &mut three);
+        normalise.append_with(&picture, &[0.0, 0.25], &mut four);
+        assert_eq!(four, [&three[..3], &[0.0], &three[3..], &[0.25]].concat());
+    }
 }

@@ -24,7 +24,8 @@ pub struct ForegroundPrior {
     pub probability: f64,
     /// How the foreground is shown.
     pub apply: Apply,
-    /// The least that is left of the background: a map value below it counts as it.
+    /// The least that is left of the background: a map value below it counts as it. For
+    /// `extra-channel`, which leaves the background as it is, it doesn't count.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub floor: f64,
     /// Whose map is used.
@@ -71,6 +72,11 @@ pub enum Apply {
     /// The picture is cropped to where the map is at least half of its highest value, and a
     /// tenth more on each side.
     Crop,
+    /// The picture stays as it is, and the map is a fourth channel beside red, green and blue,
+    /// zero where it is not shown. What the network's first convolution gives to it starts at
+    /// zero, so that training goes on from where `init` left off, and is dropped from the model
+    /// in the end: with a channel of zeros it adds nothing.
+    ExtraChannel,
 }
 
 /// Whose map is used.
@@ -115,6 +121,11 @@ impl Prior {
 }
 
 impl ForegroundPrior {
+    /// Whether the network reads the map as a channel of its own.
+    pub fn is_channel(&self) -> bool {
+        self.apply == Apply::ExtraChannel
+    }
+
     /// What is done before augmentation: the part of the stored picture that is left.
     pub fn crop(&self, picture: &Picture, map: &Heatmap) -> Option<Picture> {
         if self.apply != Apply::Crop {
@@ -125,13 +136,15 @@ impl ForegroundPrior {
         Some(warp::cropped(picture, &part, side(part.width), side(part.height)))
     }
 
-    /// What is done after augmentation.
-    pub fn show(&self, augmented: &mut Augmented, map: &Heatmap) {
+    /// What is done after augmentation. Gives a number for each pixel where the map is a channel of
+    /// its own.
+    pub fn show(&self, augmented: &mut Augmented, map: &Heatmap) -> Option<Vec<f32>> {
         let map = augmented.foreground(map, STRIDE);
         let picture = &mut augmented.picture;
         let (width, height) = (picture.width(), picture.height());
         let background = match self.apply {
-            Apply::Crop => return,
+            Apply::Crop => return None,
+            Apply::ExtraChannel => return Some(shares(&map, [width, height], 0.0, self.scale)),
             Apply::Multiply => Picture::filled(width, height, [0; 3]),
             Apply::MeanBackground => Picture::filled(width, height, MEAN_COLOUR),
             Apply::BlurBackground => {
@@ -148,6 +161,7 @@ impl ForegroundPrior {
                 *value = (mixed + 0.5) as u8;
             }
         }
+        None
     }
 }
 
@@ -254,6 +268,34 @@ mod tests {
     fn the_mean_colour_replaces_the_background_and_blur_keeps_a_flat_picture() {
         assert_eq!(shown(Apply::MeanBackground, 0.0).at(0, 0), MEAN_COLOUR);
         assert_eq!(shown(Apply::BlurBackground, 0.0).at(0, 0), [200, 100, 50]);
+    }
+
+    #[test]
+    fn a_channel_holds_the_map_by_its_peak_where_the_picture_was_moved_to_and_leaves_the_picture() {
+        let prior = ForegroundPrior {
+            apply: Apply::ExtraChannel,
+            floor: 0.5,
+            ..ForegroundPrior::default()
+        };
+        let mut codes = vec![0; 9];
+        codes[3] = 51;
+        let left = Heatmap::of_codes(3, 3, codes).unwrap();
+        let mut picture = Picture::filled(24, 24, [200, 100, 50]);
+        picture.set(1, 12, [9; 3]);
+        let mut mirrored = Augmentation {
+            horizontal_flip: 1.0,
+            ..Augmentation::default()
+        }
+        .apply(&picture, [24, 24], &mut Dice::new(1, 0, b"sample"));
+        let before = mirrored.picture.clone();
+        assert_eq!(before.at(22, 12), [9; 3]);
+        let channel = prior.show(&mut mirrored, &left).unwrap();
+        assert_eq!((mirrored.picture, channel.len()), (before, 24 * 24));
+        // The pixel beside the middle of the peak's cell is nearly whole, and the floor doesn't count.
+        assert_eq!(
+            (channel[12 * 24 + 22], channel[12 * 24 + 1], channel[0]),
+            (0.9375, 0.0, 0.0)
+        );
     }
 
     #[test]

@@ -148,9 +148,10 @@ impl ClassifierTrainParameters {
         problems
     }
 
-    /// What a training takes.
-    pub fn resources(&self) -> Resources {
+    /// What a training takes, where the network reads a map beside the picture or not.
+    pub fn resources(&self, map: bool) -> Resources {
         let network = self.network(self.classes.len().max(2) as u32);
+        let network = network.map(|network| network.with_map(map));
         // A network that is wired in is not known yet; the usual one stands for it.
         let side = self.side.unwrap_or(224);
         training_resources(network.ok().as_ref(), &self.batches, &self.training, side)
@@ -214,11 +215,7 @@ pub fn train(
         deviation: parameters.channels.deviation,
         ..Preprocessing::imagenet(side, side)
     };
-    let Started {
-        network,
-        weights: start,
-        classes,
-    } = match context.has_input("init") {
+    let started = match context.has_input("init") {
         true => {
             let model = model(context, "init")?;
             preprocessing.mean = model.description.preprocessing.mean;
@@ -231,7 +228,16 @@ pub fn train(
             fresh(&architecture, data.classes.clone(), seed)?
         }
     };
-    told(&network, context);
+    told(&started.network, context);
+    let prior = prior.filter(|_| context.has_input("foreground"));
+    let Started {
+        network,
+        weights: start,
+        classes,
+    } = match prior.is_some_and(ForegroundPrior::is_channel) {
+        true => started.with_map()?,
+        false => started,
+    };
     let side = side as usize;
     let source = source(parameters, prior, &data, &classes, &preprocessing, context)?;
     let mut counts = vec![0u64; classes.len()];
@@ -278,13 +284,16 @@ pub fn train(
     )?;
     write_history(&trained.history, &SCORES, context)?;
     let (snapshot, epoch) = kept(trained, parameters.keep, measured);
+    // Pictures come without a map from here on.
+    let weights = weights(network.layout(), snapshot)?.with_map(false);
+    let weights = weights.map_err(|error| StageError::new(error.to_string()))?;
     let mut description = Description::new(
-        network.architecture().clone(),
+        weights.layout().architecture().clone(),
         classes.names().to_vec(),
         preprocessing,
     );
     description.trained_from = provenance(kind, seed, samples, epoch);
-    let model = Model::new(description, weights(network.layout(), snapshot)?);
+    let model = Model::new(description, weights);
     write_model(
         &model.map_err(|error| StageError::new(error.to_string()))?,
         context,
@@ -395,7 +404,6 @@ fn source(
         .collect();
     let of: Vec<u32> = samples.iter().map(|(_, class)| *class as u32).collect();
     let sampler = Sampler::new(context.seed(), &keys, Some((&of, parameters.batches.sampling)));
-    let prior = prior.filter(|_| context.has_input("foreground"));
     let prior = prior.map(|settings| {
         let known = |id: &[u8]| keys.binary_search_by(|key| key[..].cmp(id)).is_ok();
         let maps = Grids::gather(context, "foreground", "heat", 1, known, |_| {})?;

@@ -18,6 +18,11 @@ const CLASSIFIER: &str = "{architecture: {published: {name: efficientnetv2-b0, w
 const JOINT: &str = "{classifier: {architecture: {published: {name: efficientnet-b0, width: 0.15, depth: 0.1}}, side: 24, \
     batches: {size: 8}, training: {epochs: 1}}, foreground: {probability: 0.5, apply: blur-background}}";
 
+/// The map as a channel, mixed, flipped and cropped with the picture.
+const CHANNEL: &str = "{classifier: {architecture: {published: {name: efficientnet-b0, width: 0.15, depth: 0.1}}, side: 24, \
+    batches: {size: 8, augmentation: {horizontal-flip: 0.5, mix: {mixup: 0.2, cutmix: 1.0}}}, training: {epochs: 2}}, \
+    foreground: {probability: 0.5, apply: extra-channel}}";
+
 const REGRESSOR: &str = "{architecture: {published: {name: efficientnetv2-b0, width: 0.15, depth: 0.2}}, side: 32, \
     head-channels: 8, neck: [{channels: 16}, {channels: 16}, {channels: 8, lateral: true}], batches: {size: 8}, \
     training: {epochs: 2}}";
@@ -81,6 +86,7 @@ pub fn cases() -> Vec<Case> {
             "b08e7c44c7c3",
         ),
         case("joint-retrain", JOINT, labelled_with_maps, "20d69609641e"),
+        case("joint-retrain", CHANNEL, labelled_with_maps, "5cfa4d8223b3"),
         Case {
             golden: (2, "ce462929bd97"),
             ..case("regressor-infer", "{threshold: 0.0, most: 3}", with_regressor, "")

@@ -173,6 +173,35 @@ impl Mixing {
         }
     }
 
+    /// Mixes numbers as it mixes pictures: one for each pixel, row by row of pictures that are
+    /// `width` pixels wide. Of another size they are left alone.
+    pub fn numbers(&self, first: &mut [f32], second: &[f32], width: usize) {
+        if first.len() != second.len() {
+            return;
+        }
+        match *self {
+            Mixing::None => {}
+            Mixing::Blend { share } => {
+                let share = share as f32;
+                for (a, b) in first.iter_mut().zip(second) {
+                    *a = *a * share + b * (1.0 - share);
+                }
+            }
+            Mixing::Cut {
+                left,
+                top,
+                right,
+                bottom,
+                ..
+            } => {
+                for row in top..bottom {
+                    let part = row * width + left..row * width + right;
+                    first[part.clone()].copy_from_slice(&second[part]);
+                }
+            }
+        }
+    }
+
     /// Mixes labels: the probabilities of each class, or one-hot vectors.
     pub fn labels(&self, first: &mut [f32], second: &[f32]) {
         let share = self.share() as f32;

@@ -211,7 +211,8 @@ impl<'a> Forward<'a> {
     }
 
     pub(super) fn image_numbers(&self) -> u64 {
-        self.image.places().saturating_mul(3)
+        let channels = self.architecture.input_channels() as u64;
+        self.image.places().saturating_mul(channels)
     }
 
     /// Numbers that a step keeps between its ways forward and back, as [`Forward::forward`]
@@ -267,7 +268,7 @@ impl<'a> Forward<'a> {
         Convolution::dense(
             stem.kernel as usize,
             stem.stride as usize,
-            3,
+            self.architecture.input_channels(),
             stem.channels as usize,
         )
     }
