@@ -22,6 +22,10 @@ LEVEL = 0.95
 RESAMPLES = 2000
 MIN_SAMPLES = 20
 BINS = 15
+# Classes that count as one; the model doesn't know `MEL`.
+GROUPS = {"malignant": ["BCC", "MEL", "SCC"]}
+# Which rate is fixed, and how high it is at least.
+FIXED = [("specificity", 0.9), ("sensitivity", 0.8), ("sensitivity", 0.95)]
 
 
 def read(path):
@@ -122,7 +126,65 @@ def rejection(kept, seen, right, point):
     return {(f"{name}-at-{point}", None): np.mean(part) for name, part in shares.items() if len(part)}
 
 
-def figures_of(rows, truth, probabilities, energy, classes, thresholds):
+def targets(truth, probabilities, classes):
+    """Name, score, whether a sample is of it and whether it counts, for each class and group."""
+    seen = np.isin(truth, classes)
+    for place, name in enumerate(classes):
+        yield name, probabilities[:, place], truth == name, seen
+    for name, members in GROUPS.items():
+        score = sum(probabilities[:, classes.index(member)] for member in members if member in classes)
+        of_group = np.isin(truth, members)
+        yield name, score, of_group, seen | of_group
+
+
+def fixed_thresholds(truth, probabilities, classes):
+    """For each target and fixed rate the threshold, by the curve of these samples."""
+    chosen = {}
+    for name, score, of_it, counts in targets(truth, probabilities, classes):
+        false, true, falling = metrics.roc_curve(of_it[counts], score[counts], drop_intermediate=False)
+        for rate, level in FIXED:
+            if rate == "specificity":
+                at = np.flatnonzero(np.round(1 - false, 12) >= level)[-1]
+            else:
+                at = np.flatnonzero(np.round(true, 12) >= level)[0]
+            chosen[(name, rate, level)] = falling[at]
+    return chosen
+
+
+def of_targets(truth, probabilities, classes, chosen):
+    figures = {}
+    for name, score, of_it, counts in targets(truth, probabilities, classes):
+        of_it, score = of_it[counts], score[counts]
+        if name in GROUPS and 0 < of_it.sum() < len(of_it):
+            figures[("auroc", name)] = metrics.roc_auc_score(of_it, score)
+        if name in GROUPS and of_it.any():
+            figures[("average-precision", name)] = metrics.average_precision_score(of_it, score)
+        for rate, level in FIXED:
+            called, point = score >= chosen[(name, rate, level)], f"{rate}-{level}"
+            if of_it.any():
+                figures[(f"sensitivity-at-{point}", name)] = metrics.recall_score(of_it, called)
+            if not of_it.all():
+                figures[(f"specificity-at-{point}", name)] = metrics.recall_score(~of_it, ~called)
+            if of_it.any() and not of_it.all():
+                ratios = metrics.class_likelihood_ratios(of_it, called)
+                for figure, value in zip(["positive", "negative"], ratios):
+                    if np.isfinite(value):
+                        figures[(f"{figure}-likelihood-ratio-at-{point}", name)] = value
+    return figures
+
+
+def net_benefits(truth, probabilities, classes):
+    """Of acting on the prediction and of acting on all (Vickers and Elkin 2006)."""
+    for name, score, of_it, counts in targets(truth, probabilities, classes):
+        of_it, score = of_it[counts], score[counts]
+        for threshold in np.linspace(0.05, 0.95, 19):
+            called, odds = score >= threshold, threshold / (1 - threshold)
+            value = np.mean(called & of_it) - np.mean(called & ~of_it) * odds
+            treat_all = np.mean(of_it) - np.mean(~of_it) * odds
+            yield {"class": name, "threshold": threshold, "net_benefit": value, "treat_all": treat_all}
+
+
+def figures_of(rows, truth, probabilities, energy, classes, thresholds, chosen):
     """All figures of the rows `rows`."""
     truth, probabilities, energy = truth[rows], probabilities[rows], energy[rows]
     seen = np.isin(truth, classes)
@@ -133,6 +195,7 @@ def figures_of(rows, truth, probabilities, energy, classes, thresholds):
     figures |= of_probabilities(truth[seen], probabilities[seen], classes)
     figures |= calibration(confidence[seen], right[seen])
     figures |= risk_coverage(confidence[seen], right[seen])
+    figures |= of_targets(truth, probabilities, classes, chosen)
     figures |= of_unseen(seen, confidence, "probability")
     figures |= of_unseen(seen, -energy, "energy")
     if not seen.all():
@@ -168,7 +231,9 @@ def main():
     test = np.flatnonzero(fold == "test")
     chosen_on = np.sort(energy[(fold == "valid") & np.isin(truth, classes)])
     thresholds = {"cautious": chosen_on[int(np.ceil(0.95 * len(chosen_on))) - 1], "fixed": 0.4}
-    given = (truth, probabilities, energy, classes, thresholds)
+    valid = np.flatnonzero(fold == "valid")
+    chosen = fixed_thresholds(truth[valid], probabilities[valid], classes)
+    given = (truth, probabilities, energy, classes, thresholds, chosen)
     figures = {(*key, None): value for key, value in figures_of(test, *given).items()}
     age, tone = table["age"].to_numpy(dtype=float), table["fitzpatrick"].to_numpy(dtype=str)
     slices = {f"fitzpatrick: {value or 'missing'}": tone == value for value in sorted(set(tone))}
@@ -200,6 +265,14 @@ def main():
             for at, name in enumerate(["accuracy", "balanced-accuracy", "macro-auroc"])
         ],
         "thresholds": {name: float(value) for name, value in thresholds.items()},
+        "fixed_rates": [
+            {"class": name, "fixed": rate, "level": level, "threshold": float(value)}
+            for (name, rate, level), value in chosen.items()
+        ],
+        "net_benefits": [
+            {key: value if isinstance(value, str) else float(value) for key, value in row.items()}
+            for row in net_benefits(truth[test], probabilities[test], classes)
+        ],
     }
     arguments.out.write_text(json.dumps(document, indent=1) + "\n")
 

@@ -7,19 +7,26 @@
 //! energy. Samples without a true label, or outside of `fold`, are not judged. Must not know how
 //! predictions are made.
 
+mod calibrated;
 mod cases;
 mod curves;
+mod decision_curves;
 mod fitted;
+mod fixed_rates;
 mod grounds;
 pub mod paired;
 mod parameters;
 mod points;
 mod proportions;
+mod rates;
+mod rejection;
 mod report;
 mod subset;
 mod tables;
+mod targets;
 #[cfg(test)]
 mod tests;
+mod unseen;
 
 use dermflow_core::{
     Arity, Contract, InputPort, InputSizes, InputTypes, Inputs, OutputPort, PortType, Problem, Resources,
@@ -33,7 +40,8 @@ use crate::{attributes, class_list, metric_rows};
 use cases::Cases;
 use grounds::Known;
 use parameters::Score;
-use subset::Subset;
+use subset::{Setup, Subset};
+use targets::Target;
 
 /// See the module.
 pub struct Evaluate;
@@ -41,7 +49,7 @@ pub struct Evaluate;
 impl StageKind for Evaluate {
     type Parameters = EvaluateParameters;
     const NAME: &'static str = "evaluate";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     const ABOUT: &'static str =
         "Measures predictions against true labels, with bootstrap intervals, overall and for each slice.";
     const EXAMPLE: &'static str = "\
@@ -78,6 +86,10 @@ stages:
       curve-points: 100
       bootstrap: {resamples: 2000, level: 0.9}
       choose-on: {fold: valid}
+      class-groups: {malignant: [melanoma, carcinoma]}
+      sensitivity-at-specificity: [0.9]
+      specificity-at-sensitivity: [0.95]
+      decision-curves: {from: 0.05, to: 0.5, points: 10}
       unseen: [carcinoma]
       operating-points:
         cautious: {by: energy, coverage: 0.95}
@@ -123,6 +135,8 @@ outputs:
             tables::reliability_port(),
             tables::operating_points_port(),
             curves::curves_port(),
+            fixed_rates::fixed_rates_port(),
+            decision_curves::decision_curves_port(),
             proportions::proportions_port(),
         ])
     }
@@ -145,6 +159,10 @@ outputs:
         let judged = cases.judged(parameters)?;
         if let Some(validation) = &validation {
             cases.check_apart(&judged, validation)?;
+            if !(0..validation.truth.len()).any(|sample| validation.is_seen(sample)) {
+                context
+                    .log("the model knows the class of no sample of `validation`: nothing is chosen on it");
+            }
         }
         cases.check_unseen(&judged, &parameters.unseen)?;
         let known = Known {
@@ -152,14 +170,23 @@ outputs:
             judged: &judged,
             validation: validation.as_ref(),
         };
-        let points = points::choose(parameters, &known)?;
-        let fitted = fitted::fit(parameters, &known)?;
-        report::metrics(parameters, &cases, &judged, &points, fitted, context)?;
-        let whole = Subset::new(&cases, &judged, parameters, &points, fitted);
-        let curves = whole.curves(&cases, &judged);
+        let targets = Target::all(parameters, &cases.classes)?;
+        let setup = Setup {
+            points: points::choose(parameters, &known)?,
+            fitted: fitted::fit(parameters, &known)?,
+            rates: rates::choose(parameters, &known, &targets)?,
+            parameters,
+            targets,
+        };
+        let rows = report::metrics(parameters, &cases, &judged, &setup, context)?;
+        let whole = Subset::new(&cases, &judged, &setup);
+        let curves = whole.curves(&cases, &judged, &setup);
         curves::write_curves(&curves, parameters.curve_points as usize, context)?;
         tables::write_confusion(&cases, &judged, context)?;
         tables::write_reliability(&whole, context)?;
-        tables::write_operating_points(&whole, &points, context)
+        tables::write_operating_points(&whole, &setup.points, context)?;
+        let given = whole.at_rates();
+        fixed_rates::write_fixed_rates(&setup.rates, &setup.targets, &given, &rows, context)?;
+        decision_curves::write_decision_curves(parameters, &setup.targets, &cases, &judged, context)
     }
 }

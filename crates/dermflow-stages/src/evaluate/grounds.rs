@@ -17,23 +17,26 @@ pub struct Known<'a> {
     pub validation: Option<&'a Cases>,
 }
 
-/// Samples whose class the model knows, to choose on.
+/// Samples to choose on.
 pub struct Grounds<'a> {
     /// What they are part of.
     pub cases: &'a Cases,
     /// Their numbers there.
     pub samples: Vec<usize>,
-    /// In words: `validation`.
+    /// What they are.
+    pub on: ChooseOn,
+    /// The same in words: `validation`.
     pub name: String,
 }
 
 impl<'a> Known<'a> {
-    /// The seen samples that the parameter `parameter` chooses on, which may name a fold of its
-    /// own. None where it says of none, and where there is nothing to judge either.
+    /// The samples that the parameter `parameter` chooses on, which may name a fold of its own. None
+    /// where it says of none, where the model knows the class of none in `validation`, and where
+    /// there is nothing to judge either.
     ///
     /// # Errors
-    /// Where there is no such sample.
-    pub fn grounds(
+    /// Where a fold has no sample whose class the model knows.
+    pub fn samples(
         &self,
         parameter: &str,
         own: Option<&str>,
@@ -55,16 +58,37 @@ impl<'a> Known<'a> {
                 return Err(StageError::new("nothing is wired to `validation`"));
             }
         };
-        let samples: Vec<usize> = samples
-            .into_iter()
-            .map(|sample| sample as usize)
-            .filter(|sample| cases.is_seen(*sample))
-            .collect();
-        if samples.is_empty() {
+        let samples: Vec<usize> = samples.into_iter().map(|sample| sample as usize).collect();
+        if !samples.iter().any(|sample| cases.is_seen(*sample)) {
+            if on == ChooseOn::Validation {
+                return Ok(None);
+            }
             let message = format!("`{parameter}`: no sample of `{on}` has a class that the model knows");
             return Err(StageError::new(message));
         }
         let name = on.to_string();
-        Ok(Some(Grounds { cases, samples, name }))
+        Ok(Some(Grounds {
+            cases,
+            samples,
+            on,
+            name,
+        }))
+    }
+
+    /// Of the same samples, those whose class the model knows.
+    ///
+    /// # Errors
+    /// As [`samples`](Self::samples).
+    pub fn grounds(
+        &self,
+        parameter: &str,
+        own: Option<&str>,
+        parameters: &EvaluateParameters,
+    ) -> Result<Option<Grounds<'a>>, StageError> {
+        let mut grounds = self.samples(parameter, own, parameters)?;
+        if let Some(Grounds { cases, samples, .. }) = &mut grounds {
+            samples.retain(|sample| cases.is_seen(*sample));
+        }
+        Ok(grounds)
     }
 }

@@ -15,7 +15,8 @@ use serde::Serialize;
 
 use super::cases::Cases;
 use super::parameters::EvaluateParameters;
-use super::subset::Subset;
+use super::subset::{Setup, Subset};
+use super::targets::Target;
 use crate::bootstrap::{Bootstrap, Resampling, in_parallel, interval};
 use crate::columns::ids_of;
 use crate::sliced::Part;
@@ -263,7 +264,7 @@ fn pair([first, second]: &[Side; 2]) -> Result<Pair, StageError> {
         groups: of_first.cases.attributes.groups,
         samples: of_first.judged.len() as u64,
         only_one_right,
-        sides: [of_first.subset(), of_second.subset()],
+        sides: [of_first.subset()?, of_second.subset()?],
     })
 }
 
@@ -284,8 +285,15 @@ impl Ready {
         })
     }
 
-    fn subset(&self) -> Subset {
-        Subset::new(&self.cases, &self.judged, &self.parameters, &[], None)
+    fn subset(&self) -> Result<Subset, StageError> {
+        let setup = Setup {
+            parameters: &self.parameters,
+            points: Vec::new(),
+            fitted: None,
+            targets: Target::all(&self.parameters, &self.cases.classes)?,
+            rates: Vec::new(),
+        };
+        Ok(Subset::new(&self.cases, &self.judged, &setup))
     }
 }
 
@@ -303,6 +311,7 @@ fn parameters(value: &Value) -> Result<EvaluateParameters, StageError> {
     read.top.clear();
     read.temperature = None;
     read.choose_on = None;
+    read.class_groups.clear();
     Ok(read)
 }
 

@@ -51,6 +51,25 @@ pub struct EvaluateParameters {
     /// `validation`, where that is wired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub choose_on: Option<ChooseOn>,
+    /// Classes that count as one, by a name: `{malignant: [melanoma, carcinoma]}`. Each group is told
+    /// from the rest by the sum of its probabilities. It may have classes that the model doesn't
+    /// know, which count where they are the true ones.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub class_groups: BTreeMap<String, Vec<String>>,
+    /// For each class and each of `class-groups` against the rest: chooses, on what `choose-on` says,
+    /// the threshold with the highest sensitivity at which the specificity is at least this, and
+    /// tells both on the judged samples. Nothing is told where there is nothing to choose on.
+    #[serde(default = "default_rates")]
+    #[schemars(inner(range(min = 0.01, max = 1.0)))]
+    pub sensitivity_at_specificity: Vec<f64>,
+    /// The same with the threshold of the highest specificity at which the sensitivity is at least
+    /// this.
+    #[serde(default = "default_rates")]
+    #[schemars(inner(range(min = 0.01, max = 1.0)))]
+    pub specificity_at_sensitivity: Vec<f64>,
+    /// The threshold probabilities of `decision-curves`.
+    #[serde(default)]
+    pub decision_curves: DecisionCurves,
     /// Fits one number on a validation fold by which all scores are divided (temperature scaling,
     /// Guo et al. 2017), and tells the figures of calibration once more with it. Decisions and the
     /// other figures stay as they are.
@@ -82,6 +101,46 @@ fn default_bins() -> u32 {
 
 fn default_curve_points() -> u32 {
     500
+}
+
+fn default_rates() -> Vec<f64> {
+    vec![0.8, 0.9, 0.95]
+}
+
+/// Which threshold probabilities the net benefit is told for (Vickers and Elkin 2006): so many,
+/// evenly from the first to the last.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DecisionCurves {
+    /// The first.
+    #[schemars(range(min = 0.0001, max = 0.9999))]
+    pub from: f64,
+    /// The last.
+    #[schemars(range(min = 0.0001, max = 0.9999))]
+    pub to: f64,
+    /// How many.
+    #[schemars(range(min = 2, max = 1000))]
+    pub points: u32,
+}
+
+impl Default for DecisionCurves {
+    fn default() -> DecisionCurves {
+        DecisionCurves {
+            from: 0.01,
+            to: 0.99,
+            points: 99,
+        }
+    }
+}
+
+impl DecisionCurves {
+    /// All threshold probabilities, rising.
+    pub fn thresholds(&self) -> Vec<f64> {
+        let step = (self.to - self.from) / f64::from(self.points - 1);
+        (0..self.points)
+            .map(|at| self.from + step * f64::from(at))
+            .collect()
+    }
 }
 
 /// The samples that something is chosen on.
@@ -201,6 +260,7 @@ impl EvaluateParameters {
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = check_names(&self.classes);
         problems.extend(check_slices(&self.slices));
+        problems.extend(self.problems_of_targets());
         for (name, point) in &self.operating_points {
             let here = format!("operating-points.{name}");
             match (point.threshold, &point.fold, point.coverage) {
@@ -226,6 +286,36 @@ impl EvaluateParameters {
                 );
                 problems.push(Problem::new("fold", message).with_help("write `fold: test`"));
             }
+        }
+        problems
+    }
+
+    /// What is wrong with groups of classes, fixed rates and decision curves.
+    fn problems_of_targets(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for (name, members) in &self.class_groups {
+            let here = format!("class-groups.{name}");
+            if members.is_empty() {
+                problems.push(Problem::new(here.clone(), "the group has no class"));
+            }
+            if self.classes.contains(name) {
+                problems.push(Problem::new(here, "a class is called so already"));
+            }
+        }
+        for (name, levels) in [
+            ("sensitivity-at-specificity", &self.sensitivity_at_specificity),
+            ("specificity-at-sensitivity", &self.specificity_at_sensitivity),
+        ] {
+            for (at, level) in levels.iter().enumerate() {
+                if levels[..at].contains(level) {
+                    let message = format!("{level} stands there twice");
+                    problems.push(Problem::new(format!("{name}.{at}"), message));
+                }
+            }
+        }
+        if self.decision_curves.from >= self.decision_curves.to {
+            let message = "the first threshold probability must be below the last";
+            problems.push(Problem::new("decision-curves.from", message));
         }
         problems
     }

@@ -41,6 +41,8 @@ fn is_proportion(name: &str) -> bool {
         "negative-predictive-value",
     ];
     let at_point = [
+        "sensitivity-at-",
+        "specificity-at-",
         "coverage-at-",
         "risk-at-",
         "unseen-rejected-at-",

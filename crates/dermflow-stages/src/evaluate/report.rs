@@ -3,18 +3,16 @@
 use dermflow_core::{StageContext, StageError};
 
 use super::cases::Cases;
-use super::fitted::Fitted;
 use super::parameters::EvaluateParameters;
-use super::points::Point;
 use super::proportions::write_proportions;
-use super::subset::Subset;
+use super::subset::{Setup, Subset};
 use crate::metric_rows::{MetricRow, write_metrics};
 use crate::sliced::Sliced;
 
 /// Figures that are compared between slices.
 const COMPARED: [&str; 4] = ["accuracy", "balanced-accuracy", "macro-f1", "macro-auroc"];
 
-/// Computes and writes all figures of the judged samples.
+/// Computes and writes all figures of the judged samples, and gives them.
 ///
 /// # Errors
 /// Where the run is interrupted or the output can't be written.
@@ -22,27 +20,27 @@ pub fn metrics(
     parameters: &EvaluateParameters,
     cases: &Cases,
     judged: &[u32],
-    points: &[Point],
-    fitted: Option<Fitted>,
+    setup: &Setup<'_>,
     context: &mut dyn StageContext,
-) -> Result<(), StageError> {
+) -> Result<Vec<MetricRow>, StageError> {
     let sliced = Sliced {
         attributes: &cases.attributes,
         min_samples: parameters.min_samples,
         bootstrap: &parameters.bootstrap,
         compared: &COMPARED,
     };
-    let subset = |samples: &[u32]| Subset::new(cases, samples, parameters, points, fitted);
+    let subset = |samples: &[u32]| Subset::new(cases, samples, setup);
     let mut rows = sliced.rows(judged, subset, context)?;
     rows.extend(counts(cases, judged));
-    rows.extend(fitted.map(|fitted| MetricRow {
+    rows.extend(setup.fitted.map(|fitted| MetricRow {
         name: "temperature".to_string(),
         value: fitted.temperature,
         n: fitted.fitted_on,
         ..MetricRow::default()
     }));
     write_proportions(&rows, parameters.bootstrap.level, context)?;
-    write_metrics(context, &rows)
+    write_metrics(context, &rows)?;
+    Ok(rows)
 }
 
 /// How many samples there are of other sorts.

@@ -76,7 +76,11 @@ pub fn operating_points_port() -> OutputPort {
     )
 }
 
-fn write(
+/// Writes a table whose rows are named by `keys`.
+///
+/// # Errors
+/// Where the output can't be written.
+pub fn write(
     context: &mut dyn StageContext,
     port: &str,
     table: TableType,

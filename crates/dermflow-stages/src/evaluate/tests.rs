@@ -76,6 +76,10 @@ min-samples: 20
 top: [2, 3]
 bins: 15
 bootstrap: {resamples: 200}
+choose-on: {fold: valid}
+class-groups: {malignant: [BCC, MEL, SCC]}
+sensitivity-at-specificity: [0.9]
+specificity-at-sensitivity: [0.8, 0.95]
 operating-points:
   cautious: {by: energy, fold: valid, coverage: 0.95}
   fixed: {threshold: 0.4}
@@ -284,6 +288,154 @@ fn a_class_that_was_not_left_out_or_that_nothing_is_of_is_told() {
     }
 }
 
+/// The text of a column in each row.
+fn words(table: &RecordBatch, name: &str) -> Vec<String> {
+    let column = table.column_by_name(name).unwrap().as_string::<i32>();
+    column
+        .iter()
+        .map(|value| value.unwrap_or_default().to_string())
+        .collect()
+}
+
+#[test]
+fn thresholds_at_fixed_rates_are_those_of_scikit_learns_curves_and_stand_beside_what_they_give() {
+    let document: serde_json::Value =
+        serde_json::from_slice(include_bytes!("../../tests/data/lesion_figures.json")).unwrap();
+    let context = lesions(LIKE_THE_SCRIPT, 1);
+    let (figures, table) = (figures(&context), context.output("fixed-rates"));
+    let (classes, fixed) = (words(&table, "class"), words(&table, "fixed"));
+    let expected = document["fixed_rates"].as_array().unwrap();
+    assert_eq!((table.num_rows(), expected.len()), (18, 18));
+    for one in expected {
+        let row = (0..18).find(|row| {
+            classes[*row] == one["class"]
+                && fixed[*row] == one["fixed"]
+                && doubles(&table, "level")[*row] == one["level"]
+        });
+        let row = row.unwrap_or_else(|| panic!("{one}"));
+        let value = |name: &str| doubles(&table, name)[row];
+        assert!(
+            (value("threshold") - one["threshold"].as_f64().unwrap()).abs() < 1e-9,
+            "{one}"
+        );
+        let count = |name: &str| {
+            table
+                .column_by_name(name)
+                .unwrap()
+                .as_primitive::<Int64Type>()
+                .value(row) as f64
+        };
+        let (found, spared) = (
+            count("true_positives"),
+            count("negatives") - count("false_positives"),
+        );
+        assert!((value("sensitivity") - found / count("positives")).abs() < 1e-12);
+        assert!((value("specificity") - spared / count("negatives")).abs() < 1e-12);
+        let told = figures[&(
+            format!("sensitivity-at-{}-{}", fixed[row], one["level"]),
+            Some(classes[row].clone()),
+            None,
+        )];
+        assert_eq!(
+            (told.value, told.n as f64),
+            (value("sensitivity"), count("positives"))
+        );
+        assert_eq!(
+            told.interval,
+            Some((value("sensitivity_low"), value("sensitivity_high")))
+        );
+    }
+    // The melanomas, which the model doesn't know, count where the group names them.
+    let malignant = classes.iter().position(|class| class == "malignant").unwrap();
+    let positives = table
+        .column_by_name("positives")
+        .unwrap()
+        .as_primitive::<Int64Type>();
+    let truth = dermflow_core::memory::sorted(&of_fold(&lesion_truth(), "test")).unwrap();
+    let labels = words(&truth, "label");
+    let of_group = labels
+        .iter()
+        .filter(|label| ["BCC", "MEL", "SCC"].contains(&label.as_str()));
+    assert_eq!(positives.value(malignant), of_group.count() as i64);
+}
+
+#[test]
+fn without_anything_to_choose_on_no_rate_is_fixed_and_on_what_is_judged_only_where_that_is_said() {
+    let nowhere = lesions(&format!("{CLASS_LIST}fold: test"), 1);
+    assert_eq!(nowhere.output("fixed-rates").num_rows(), 0);
+    let said =
+        "fold: test\nchoose-on: judged\nsensitivity-at-specificity: [0.9]\nspecificity-at-sensitivity: []";
+    let context = lesions(&format!("{CLASS_LIST}{said}"), 1);
+    let table = context.output("fixed-rates");
+    assert!(
+        words(&table, "chosen_among")
+            .iter()
+            .all(|among| among == "judged")
+    );
+    assert_eq!(table.num_rows(), 5);
+    for specificity in doubles(&table, "specificity") {
+        // Above, but by no more than the next false positive would take.
+        assert!((0.9..1.0).contains(&specificity), "{specificity}");
+    }
+}
+
+#[test]
+fn net_benefits_are_those_of_numpy() {
+    let document: serde_json::Value =
+        serde_json::from_slice(include_bytes!("../../tests/data/lesion_figures.json")).unwrap();
+    let yaml = format!("{LIKE_THE_SCRIPT}decision-curves: {{from: 0.05, to: 0.95, points: 19}}");
+    let table = lesions(&yaml, 2).output("decision-curves");
+    let classes = words(&table, "class");
+    let [threshold, net, low, high, all, none, avoided] = [
+        "threshold",
+        "net_benefit",
+        "low",
+        "high",
+        "treat_all",
+        "treat_none",
+        "interventions_avoided",
+    ]
+    .map(|name| doubles(&table, name));
+    let expected = document["net_benefits"].as_array().unwrap();
+    assert_eq!((table.num_rows(), expected.len()), (6 * 19, 6 * 19));
+    for one in expected {
+        let number = |name: &str| one[name].as_f64().unwrap();
+        let row = (0..table.num_rows())
+            .find(|row| classes[*row] == one["class"] && (threshold[*row] - number("threshold")).abs() < 1e-9)
+            .unwrap_or_else(|| panic!("{one}"));
+        assert!(
+            (net[row] - number("net_benefit")).abs() < 1e-9,
+            "{one}: {}",
+            net[row]
+        );
+        assert!(
+            (all[row] - number("treat_all")).abs() < 1e-9,
+            "{one}: {}",
+            all[row]
+        );
+        assert!(low[row] <= high[row] && none[row] == 0.0);
+        let odds = threshold[row] / (1.0 - threshold[row]);
+        assert!((avoided[row] * odds - (net[row] - all[row])).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn a_group_of_classes_has_a_name_of_its_own_and_a_class_that_the_model_knows() {
+    for (groups, word) in [
+        ("{NEV: [ACK, BCC]}", "is called `NEV` already"),
+        ("{bad: [MEL]}", "knows none"),
+    ] {
+        let yaml = format!("{CLASS_LIST}class-groups: {groups}");
+        let in_words = match groups.contains("NEV") {
+            true => Evaluate::check(&parameters(&yaml)).remove(0).parameter,
+            false => "class-groups.bad".to_string(),
+        };
+        assert!(in_words.starts_with("class-groups."), "{in_words}");
+        let error = validated(&yaml).err().unwrap();
+        assert!(error.message.contains(word), "{error}");
+    }
+}
+
 fn doubles(table: &RecordBatch, name: &str) -> Vec<f64> {
     let column = table.column_by_name(name).unwrap().as_primitive::<Float64Type>();
     column.values().to_vec()
@@ -366,6 +518,7 @@ fn the_area_under_each_curve_is_the_figure_beside_it() {
     let mut compared = 0;
     for (class, score, auroc, average) in CLASSES
         .iter()
+        .chain(&["malignant"])
         .map(|class| (Some(*class), "probability", "auroc", "average-precision"))
         .chain([
             (
@@ -419,9 +572,9 @@ fn the_area_under_each_curve_is_the_figure_beside_it() {
         assert!((sum - figure(average).unwrap()).abs() < 1e-9, "{class:?} {score}");
         compared += 1;
     }
-    assert_eq!(compared, 7);
+    assert_eq!(compared, 8);
     let thin = lesions(&LIKE_THE_SCRIPT.replace("top: [2, 3]", "curve-points: 9"), 1).output("curves");
-    assert_eq!(thin.num_rows(), 7 * 9);
+    assert_eq!(thin.num_rows(), 8 * 9);
 }
 
 #[test]
@@ -581,6 +734,15 @@ fn wrong_parameters_are_told_at_their_place() {
     );
     assert_eq!(places("{temperature: {fold: valid}}"), ["fold"]);
     assert_eq!(places("{choose-on: {fold: valid}}"), ["fold"]);
+    assert_eq!(places("{class-groups: {bad: []}}"), ["class-groups.bad"]);
+    assert_eq!(
+        places("{sensitivity-at-specificity: [0.9, 0.9]}"),
+        ["sensitivity-at-specificity.1"]
+    );
+    assert_eq!(
+        places("{decision-curves: {from: 0.5, to: 0.5}}"),
+        ["decision-curves.from"]
+    );
     assert_eq!(places("{fold: a, choose-on: {fold: a}}"), ["choose-on.fold"]);
 }
 

@@ -11,7 +11,7 @@ pub struct Confusion {
 }
 
 /// One class against the rest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OneClass {
     /// Of the class and taken for it.
     pub true_positives: u64,
@@ -42,6 +42,20 @@ impl OneClass {
     /// The share of what was taken for another that is of another.
     pub fn negative_predictive_value(&self) -> Option<f64> {
         share(self.true_negatives, self.true_negatives + self.false_negatives)
+    }
+
+    /// How many times as often the class is taken for it as another is; none where no other is.
+    pub fn positive_likelihood_ratio(&self) -> Option<f64> {
+        let taken = share(self.false_positives, self.false_positives + self.true_negatives)?;
+        (taken > 0.0).then_some(self.sensitivity()? / taken)
+    }
+
+    /// How many times as often the class is taken for another as another is; none where no other
+    /// is.
+    pub fn negative_likelihood_ratio(&self) -> Option<f64> {
+        let missed = share(self.false_negatives, self.true_positives + self.false_negatives)?;
+        let specificity = self.specificity().filter(|share| *share > 0.0)?;
+        Some(missed / specificity)
     }
 
     /// The harmonic mean of sensitivity and precision.

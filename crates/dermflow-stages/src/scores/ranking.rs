@@ -79,6 +79,30 @@ impl Ranking {
         steps
     }
 
+    /// How many samples have this score or a higher one, by the scores that it was made of.
+    pub fn at_least(&self, scores: &[f64], threshold: f64) -> usize {
+        let above = |sample: &u32| scores[*sample as usize] >= threshold;
+        self.order.partition_point(above)
+    }
+
+    /// The weight of the positive and of the negative samples among the first so many in order, for
+    /// each of `cuts`.
+    pub fn first(&self, cuts: &[usize], weights: &[u32]) -> Vec<[u64; 2]> {
+        let mut rising: Vec<usize> = (0..cuts.len()).collect();
+        rising.sort_by_key(|at| cuts[*at]);
+        let mut found = vec![[0; 2]; cuts.len()];
+        let (mut sums, mut from) = ([0_u64; 2], 0);
+        for at in rising {
+            let to = cuts[at].min(self.order.len());
+            for place in from..to {
+                let weight = u64::from(weights[self.order[place] as usize]);
+                sums[usize::from(!self.positive[place])] += weight;
+            }
+            (from, found[at]) = (to, sums);
+        }
+        found
+    }
+
     /// Calls `each` for every distinct score, the highest first, with the weight of the positive
     /// and the negative samples that have it. Scores that weigh nothing are left out.
     pub fn walk(&self, weights: &[u32], mut each: impl FnMut(u64, u64)) {
@@ -192,6 +216,24 @@ mod tests {
                 prop_assert!((precision / all.true_positives as f64 - average).abs() < 1e-12);
             }
             prop_assert!(steps.windows(2).all(|pair| scores[pair[0].sample] > scores[pair[1].sample]));
+        }
+
+        #[test]
+        fn what_lies_at_or_above_a_threshold_is_what_the_step_there_says(
+            samples in proptest::collection::vec((0_u8..6, any::<bool>(), 1_u32..4), 1..25)
+        ) {
+            let scores: Vec<f64> = samples.iter().map(|(score, _, _)| f64::from(*score)).collect();
+            let weights: Vec<u32> = samples.iter().map(|(_, _, weight)| *weight).collect();
+            let ranking = Ranking::new(&scores, |sample| samples[sample].1);
+            // From the lowest threshold, so that cuts come in falling order.
+            let steps: Vec<Step> = ranking.steps(&weights).into_iter().rev().collect();
+            let cuts: Vec<usize> =
+                steps.iter().map(|step| ranking.at_least(&scores, scores[step.sample])).collect();
+            let found = ranking.first(&cuts, &weights);
+            for (step, found) in steps.iter().zip(found) {
+                prop_assert_eq!([step.true_positives, step.false_positives], found);
+            }
+            prop_assert_eq!(ranking.at_least(&scores, f64::INFINITY), 0);
         }
 
         #[test]

@@ -49,13 +49,13 @@ pub fn cases() -> Vec<Case> {
             "307e3ad03933",
         ),
         case("concat", "{source-column: from}", three_tables, 1, "d2e45e023197"),
-        case("evaluate", JUDGED, evaluated, 3, "5b91387ca932"),
+        case("evaluate", JUDGED, evaluated, 4, "803aff324968"),
         case(
             "evaluate",
             "{classes: [a, b, c], bootstrap: {resamples: 0}}",
             evaluated,
-            3,
-            "5ade64a5bd47",
+            4,
+            "558a2560c0d4",
         ),
         case(
             "evaluate-detections",
@@ -223,7 +223,7 @@ pub fn cases() -> Vec<Case> {
         ),
         case("unpack", "{path: a.tar}", archive, 1, "7a993410f43e"),
     ];
-    all.push(case("evaluate", VALIDATED, validated, 3, "8c1bd099491d"));
+    all.push(case("evaluate", VALIDATED, validated, 4, "063abf9ad8f5"));
     all.extend(labelling::cases());
     all.extend(learning::cases());
     all
@@ -238,7 +238,8 @@ const JUDGED: &str = "{classes: [a, b, c], fold: test, group: patient, slices: [
     operating-points: {sure: {by: energy, fold: valid, coverage: 0.9}, fixed: {threshold: 0.5}}}";
 
 const VALIDATED: &str = "{classes: [a, b, c], fold: test, group: patient, unseen: [unknown], bootstrap: {resamples: 20}, \
-    temperature: {}, operating-points: {sure: {coverage: 0.9}}}";
+    temperature: {}, operating-points: {sure: {coverage: 0.9}}, class-groups: {some: [a, b, unknown]}, \
+    sensitivity-at-specificity: [0.5], decision-curves: {from: 0.2, to: 0.8, points: 4}}";
 
 const DRAW: &str =
     r#"{command: "grep '\"seed\"' \"$DERMFLOW_CONTEXT\" > outputs/draw/seed.txt", outputs: {draw: files}}"#;
