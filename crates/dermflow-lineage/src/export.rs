@@ -14,7 +14,7 @@ use dermflow_core::{Ancestor, Artifact, Digest, Key, Record, SourceDigest, Stage
 
 pub use openlineage::open_lineage;
 pub use prov::prov_json;
-pub use ro_crate::{Crate, ro_crate};
+pub use ro_crate::{Author, Crate, Publication, ro_crate};
 
 use crate::graph::Graph;
 use crate::records::Records;

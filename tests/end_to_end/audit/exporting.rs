@@ -142,6 +142,50 @@ fn a_crate_keeps_every_rule_of_the_profiles_that_it_claims() {
 }
 
 #[test]
+fn a_crate_names_its_licence_and_authors_where_they_are_told() {
+    let project = ran();
+    fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        let words = ["export-lineage", "scores.metrics", "--format", "ro-crate", "--to"];
+        [&words[..], more].concat()
+    }
+    let licence = "https://creativecommons.org/publicdomain/zero/1.0/";
+    let orcid = "https://orcid.org/0000-0002-1825-0097";
+    let josiah = format!("Josiah Carberry <{orcid}>");
+    project.done(&with(&[
+        "told",
+        "--licence",
+        licence,
+        "--author",
+        &josiah,
+        "--author",
+        "A. N. Other",
+    ]));
+    let told = Crate::read(&project.at("told"));
+    for (profile, must, rule) in RULES {
+        assert_eq!(rule.wrong(&told), Vec::<String>::new(), "{profile}: {must}");
+    }
+    let all = by_id(&told);
+    assert_eq!(refers_to(all["./"], "license"), [licence]);
+    assert_eq!(refers_to(all["./"], "author"), [orcid, "#author-A.%20N.%20Other"]);
+    assert_eq!(all[orcid]["name"], "Josiah Carberry");
+    // Nobody is made up.
+    project.done(&with(&["untold"]));
+    let untold = Crate::read(&project.at("untold"));
+    assert!(untold.of_type("Person").is_empty());
+    assert_eq!(by_id(&untold)["#licence"]["name"], "not stated");
+    for wrong in [
+        "",
+        "<https://orcid.org/0>",
+        "Name <orcid>",
+        "Name <https://orcid.org/0",
+    ] {
+        let ended = project.ended(&with(&["never", "--author", wrong]));
+        assert_eq!(ended.code, Some(2), "{wrong}: {ended:?}");
+    }
+    assert!(!project.at("never").exists());
+}
+
+#[test]
 fn a_crate_tells_every_action_and_holds_what_it_says() {
     let project = ran();
     let written = exported(&project);

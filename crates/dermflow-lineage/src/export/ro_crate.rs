@@ -30,19 +30,47 @@ pub struct Crate {
     pub readme: String,
 }
 
+/// What no record says of a crate, and its author may.
+#[derive(Clone, Debug, Default)]
+pub struct Publication {
+    /// The address of the licence, where it is known.
+    pub licence: Option<String>,
+    /// Who answers for it.
+    pub authors: Vec<Author>,
+}
+
+/// A person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Author {
+    /// The name.
+    pub name: String,
+    /// An address that means the person, such as an ORCID.
+    pub address: Option<String>,
+}
+
+impl Author {
+    fn id(&self) -> String {
+        let local = || format!("#author-{}", local_name(&self.name));
+        self.address.clone().unwrap_or_else(local)
+    }
+}
+
 /// The crate of a story. `files` are the artifacts that lie in it, by their relative paths (with
-/// `/` at the end for a folder); `licence` is an address, where it is known.
-pub fn ro_crate(story: &Story, files: &BTreeMap<Digest, String>, licence: Option<&str>) -> Crate {
+/// `/` at the end for a folder).
+pub fn ro_crate(story: &Story, files: &BTreeMap<Digest, String>, publication: &Publication) -> Crate {
     let mut graph = vec![json!({
         "@id": "ro-crate-metadata.json", "@type": "CreativeWork", "about": {"@id": "./"},
         "conformsTo": [reference("https://w3id.org/ro/crate/1.1"), reference(WORKFLOW_CRATE)],
     })];
-    graph.push(root(story, files, licence));
+    graph.push(root(story, files, publication));
     graph.extend(profiles());
-    if licence.is_none() {
-        graph.push(json!({"@id": "#licence", "@type": "CreativeWork", "name": "not stated",
-            "description": "The licence of the data and results was not stated when this crate was written."}));
-    }
+    graph.push(licence(publication));
+    graph.extend(
+        publication
+            .authors
+            .iter()
+            .map(|author| json!({"@id": author.id(), "@type": "Person", "name": author.name})),
+    );
     let entity = Entity { files };
     graph.push(workflow(story));
     graph.push(
@@ -120,20 +148,33 @@ fn with_page(mut entity: Value) -> Value {
     entity
 }
 
-fn root(story: &Story, files: &BTreeMap<Digest, String>, licence: Option<&str>) -> Value {
+fn licence(publication: &Publication) -> Value {
+    match &publication.licence {
+        Some(address) => json!({"@id": address, "@type": "CreativeWork", "name": address,
+            "description": "The licence of the data and results, as the author of this crate stated it."}),
+        None => json!({"@id": "#licence", "@type": "CreativeWork", "name": "not stated",
+            "description": "The licence of the data and results was not stated when this crate was written."}),
+    }
+}
+
+fn root(story: &Story, files: &BTreeMap<Digest, String>, publication: &Publication) -> Value {
     let parts = [WORKFLOW.to_string(), README.to_string()];
     let parts = parts.into_iter().chain(files.values().cloned());
-    json!({
+    let mut root = json!({
         "@id": "./", "@type": "Dataset",
         "name": format!("{}: {}", story.pipeline, results(story)),
         "description": description(story),
         "datePublished": time::utc(story.ended()),
-        "license": reference(licence.unwrap_or("#licence")),
+        "license": reference(publication.licence.as_deref().unwrap_or("#licence")),
         "conformsTo": PROFILES.iter().map(|(id, _, _)| reference(*id)).collect::<Value>(),
         "hasPart": references(parts),
         "mainEntity": reference(WORKFLOW),
         "mentions": references(std::iter::once("#run".to_string()).chain(story.told.iter().map(action_id))),
-    })
+    });
+    if !publication.authors.is_empty() {
+        root["author"] = references(publication.authors.iter().map(Author::id));
+    }
+    root
 }
 
 /// The results, by the names that people call them by.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use dermflow_core::{Artifact, Digest, Key, StageError};
 use dermflow_lineage::diff::Side;
-use dermflow_lineage::export::{Story, open_lineage, prov_json, ro_crate};
+use dermflow_lineage::export::{Author, Publication, Story, open_lineage, prov_json, ro_crate};
 use dermflow_lineage::{Graph, Records};
 
 use crate::exit::{Done, Failure};
@@ -34,6 +34,31 @@ pub struct Arguments {
     /// The address of the licence that a crate states.
     #[arg(long, value_name = "URL")]
     licence: Option<String>,
+    /// Who answers for a crate, once for each person: `Name`, or `Name <https://orcid.org/…>`.
+    #[arg(long, value_name = "NAME", value_parser = author)]
+    author: Vec<Author>,
+}
+
+fn author(text: &str) -> Result<Author, String> {
+    let (name, address) = match text.split_once('<') {
+        None => (text, None),
+        Some((name, rest)) => {
+            let address = rest.trim().strip_suffix('>').map(str::trim);
+            let address =
+                address.filter(|address| address.starts_with("https://") || address.starts_with("http://"));
+            (
+                name,
+                Some(address.ok_or("between < and > stands an address that starts with https://")?),
+            )
+        }
+    };
+    match name.trim() {
+        "" => Err("an author has a name".to_string()),
+        name => Ok(Author {
+            name: name.to_string(),
+            address: address.map(str::to_string),
+        }),
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -131,7 +156,11 @@ fn write_crate(
         };
         files.insert(artifact.name(), id);
     }
-    let written = ro_crate(story, &files, arguments.licence.as_deref());
+    let publication = Publication {
+        licence: arguments.licence.clone(),
+        authors: arguments.author.clone(),
+    };
+    let written = ro_crate(story, &files, &publication);
     for (name, content) in [
         ("ro-crate-metadata.json", format!("{:#}\n", written.metadata)),
         ("workflow.json", format!("{:#}\n", written.workflow)),
