@@ -250,6 +250,33 @@ fn no_document_invents_an_address_for_the_program() {
     }
 }
 
+/// Tables of what was refused are empty, and so one: two results, one file.
+#[test]
+fn results_with_the_same_content_are_one_file_of_a_crate() {
+    let project = ran();
+    let words = [
+        "export-lineage",
+        "photos.rejects",
+        "more.rejects",
+        "--format",
+        "ro-crate",
+        "--to",
+    ];
+    project.done(&[&words[..], &["crate"]].concat());
+    let written = Crate::read(&project.at("crate"));
+    for (profile, must, rule) in RULES {
+        assert_eq!(rule.wrong(&written), Vec::<String>::new(), "{profile}: {must}");
+    }
+    let all = by_id(&written);
+    let file = "data/photos.rejects.parquet";
+    assert_eq!(
+        refers_to(all[file], "exampleOfWork"),
+        ["#output-photos-rejects", "#output-more-rejects"]
+    );
+    let files = crate::project::files_below(&project.at("crate/data"));
+    assert_eq!(files, [project.at("crate").join(file)]);
+}
+
 #[test]
 fn a_whole_run_is_told_by_its_journal() {
     let project = ran();

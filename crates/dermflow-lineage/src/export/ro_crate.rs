@@ -4,15 +4,20 @@
 //! have changed since. Steps, tools and actions are what the profile asks for; artifacts that
 //! lie in the crate are files or folders of it, all others are named by their digests.
 
+mod data;
+mod plan;
+mod runs;
+
 use std::collections::BTreeMap;
 
-use dermflow_core::{Artifact, Digest, SourceDigest};
+use dermflow_core::Digest;
 use serde_json::{Value, json};
 
-use super::{
-    Story, Told, inputs, leaves, local_name, page, producer, shown, source_digest, source_title, times,
-};
+use super::{Story, Told, local_name, page, producer, shown};
 use crate::time;
+use data::artifacts;
+use plan::{formal_parameters, tools, workflow};
+use runs::{runs, step};
 
 /// The workflow's file in the crate.
 const WORKFLOW: &str = "workflow.json";
@@ -98,7 +103,6 @@ pub fn ro_crate(story: &Story, files: &BTreeMap<Digest, String>, publication: &P
     }
 }
 
-const COMPLETED: &str = "http://schema.org/CompletedActionStatus";
 const WORKFLOW_CRATE: &str = "https://w3id.org/workflowhub/workflow-ro-crate/1.0";
 const PROFILES: [(&str, &str, &str); 4] = [
     (
@@ -253,206 +257,6 @@ impl Entity<'_> {
     fn source(&self, digest: &Digest) -> String {
         format!("#source-{digest}")
     }
-}
-
-fn workflow(story: &Story) -> Value {
-    let mut tools: Vec<String> = story.told.iter().map(tool_id).collect();
-    tools.sort();
-    tools.dedup();
-    let sources = story
-        .sources()
-        .into_keys()
-        .map(|digest| format!("#parameter-{}", digest.short()));
-    let results = story
-        .results
-        .iter()
-        .map(|(key, port)| output_parameter(story, key, port));
-    json!({
-        "@id": WORKFLOW, "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
-        "name": story.pipeline, "programmingLanguage": reference("#language"), "encodingFormat": "application/json",
-        "version": Digest::of(serde_json::to_string(&described(story)).unwrap_or_default().as_bytes()).hex(),
-        "hasPart": references(tools), "step": references(story.told.iter().map(step_id)),
-        "input": references(sources), "output": references(results),
-    })
-}
-
-fn output_parameter(story: &Story, key: &dermflow_core::Key, port: &str) -> String {
-    let stage = story
-        .told
-        .iter()
-        .find(|one| one.key == *key)
-        .map_or("", |one| &one.stage);
-    format!("#output-{}-{}", local_name(stage), local_name(port))
-}
-
-/// What the workflow takes and gives: files and folders. What lies in the crate and what it is an
-/// example of point to each other.
-fn formal_parameters(story: &Story, entity: &Entity<'_>) -> Vec<Value> {
-    let sources = story.sources().into_iter().map(|(digest, source)| {
-        let sort = match source {
-            SourceDigest::File { .. } => "File",
-            SourceDigest::Folder { .. } => "Dataset",
-        };
-        json!({"@id": format!("#parameter-{}", digest.short()), "@type": "FormalParameter",
-            "additionalType": sort, "name": source_title(source)})
-    });
-    let results = story.results.iter().map(|(key, port)| {
-        let artifact = story
-            .told
-            .iter()
-            .find(|one| one.key == *key)
-            .and_then(|one| one.record.outputs.get(port));
-        let sort = match artifact {
-            Some(Artifact::Files(_)) => "Dataset",
-            _ => "File",
-        };
-        let mut told = json!({"@id": output_parameter(story, key, port), "@type": "FormalParameter",
-            "additionalType": sort, "name": port});
-        let lies = artifact.and_then(|artifact| entity.files.get(&artifact.name()));
-        if let Some(lies) = lies {
-            told["workExample"] = reference(lies.clone());
-        }
-        told
-    });
-    let mut all: Vec<Value> = Vec::new();
-    for one in sources.chain(results) {
-        if all.iter().all(|known| known["@id"] != one["@id"]) {
-            all.push(one);
-        }
-    }
-    all
-}
-
-fn tools(story: &Story) -> Vec<Value> {
-    let by_id: BTreeMap<String, &Told> = story.told.iter().map(|one| (tool_id(one), one)).collect();
-    let tools = by_id.into_iter().map(|(id, one)| {
-        let manifest = &one.record.manifest;
-        json!({"@id": id, "@type": "SoftwareApplication", "name": manifest.kind,
-            "softwareVersion": manifest.version.to_string(), "isPartOf": reference("#engine")})
-    });
-    tools.collect()
-}
-
-fn artifacts(story: &Story, entity: &Entity<'_>) -> Vec<Value> {
-    let results: BTreeMap<Digest, String> = story
-        .results
-        .iter()
-        .filter_map(|(key, port)| {
-            let one = story.told.iter().find(|one| one.key == *key)?;
-            let artifact = one.record.outputs.get(port)?;
-            Some((artifact.name(), output_parameter(story, key, port)))
-        })
-        .collect();
-    let artifacts = story.artifacts().into_iter().map(|(name, (title, artifact))| {
-        let id = entity.artifact(&name);
-        let sort = match id.strip_prefix('#') {
-            Some(_) => "CreativeWork",
-            None if id.ends_with('/') => "Dataset",
-            None => "File",
-        };
-        let mut told =
-            json!({"@id": id, "@type": sort, "name": title, "identifier": format!("blake3:{name}")});
-        if let Some(artifact) = artifact {
-            told["contentSize"] = artifact.bytes().to_string().into();
-            told["description"] = format!("{} of {} rows or files", artifact.sort(), artifact.rows()).into();
-            let format = match artifact {
-                Artifact::Table(_) => Some("application/vnd.apache.parquet"),
-                Artifact::Model(_) => Some("application/octet-stream"),
-                Artifact::Files(_) => None,
-            };
-            if let (Some(format), "File") = (format, sort) {
-                told["encodingFormat"] = format.into();
-            }
-        }
-        if let Some(parameter) = results.get(&name) {
-            told["exampleOfWork"] = reference(parameter.clone());
-        }
-        told
-    });
-    let sources = story.sources().into_iter().map(|(digest, source)| {
-        json!({"@id": entity.source(&digest), "@type": "CreativeWork", "name": source_title(source),
-            "identifier": format!("blake3:{digest}"),
-            "exampleOfWork": reference(format!("#parameter-{}", digest.short()))})
-    });
-    artifacts.chain(sources).collect()
-}
-
-/// The run of the workflow, and that of the engine.
-fn runs(story: &Story, entity: &Entity<'_>) -> Vec<Value> {
-    let results = story.results.iter().filter_map(|(key, port)| {
-        let one = story.told.iter().find(|one| one.key == *key)?;
-        Some(entity.artifact(&one.record.outputs.get(port)?.name()))
-    });
-    let sources = story.sources().into_keys().map(|digest| entity.source(&digest));
-    let program = story
-        .told
-        .last()
-        .map_or("dermflow", |one| &one.record.making.program);
-    let (name, version) = program.split_once(' ').unwrap_or((program, "unknown"));
-    let (start, end) = (
-        offset(time::utc(story.started())),
-        offset(time::utc(story.ended())),
-    );
-    vec![
-        json!({"@id": "#run", "@type": "CreateAction", "name": format!("Run of {}", story.pipeline),
-            "description": format!("{} actions, as their records tell of them; they may have run at different times",
-                story.told.len()),
-            "instrument": reference(WORKFLOW), "object": references(sources), "result": references(results),
-            "startTime": start, "endTime": end,
-            "actionStatus": COMPLETED}),
-        with_page(
-            json!({"@id": "#engine", "@type": "SoftwareApplication", "name": name,
-            "softwareVersion": version}),
-        ),
-        json!({"@id": "#engine-run", "@type": "OrganizeAction", "name": format!("Run of {program}"),
-            "instrument": reference("#engine"), "result": reference("#run"),
-            "object": references(story.told.iter().map(|one| format!("#control-{}", one.key))),
-            "startTime": start, "endTime": end}),
-    ]
-}
-
-fn step(one: &Told, place: usize, entity: &Entity<'_>) -> Vec<Value> {
-    let record = &one.record;
-    let (start, end) = times(record);
-    let (start, end) = (offset(start), offset(end));
-    let mut told = vec![
-        json!({"@id": step_id(one), "@type": "HowToStep", "name": one.stage, "position": place.to_string(),
-            "workExample": reference(tool_id(one))}),
-        json!({"@id": format!("#control-{}", one.key), "@type": "ControlAction",
-            "name": format!("orchestrate {}", one.stage), "instrument": reference(step_id(one)),
-            "object": reference(action_id(one)), "startTime": start, "endTime": end}),
-    ];
-    let mut objects: Vec<String> = inputs(record)
-        .map(|(_, ancestor)| entity.artifact(&ancestor.artifact))
-        .collect();
-    objects.extend(
-        record
-            .manifest
-            .sources
-            .values()
-            .map(|source| entity.source(&source_digest(source))),
-    );
-    let seed = record
-        .manifest
-        .seed
-        .map(|seed| ("seed".to_string(), seed.to_string()));
-    for (path, value) in leaves(&record.manifest.parameters).into_iter().chain(seed) {
-        let id = format!("#value-{}-{}", one.key.digest().short(), local_name(&path));
-        told.push(json!({"@id": id, "@type": "PropertyValue", "name": path, "value": value}));
-        objects.push(id);
-    }
-    objects.sort();
-    objects.dedup();
-    told.push(json!({
-        "@id": action_id(one), "@type": "CreateAction", "name": format!("Run of {}", one.stage),
-        "description": format!("{} version {} on {}, in {}", record.manifest.kind, record.manifest.version,
-            record.making.host, time::seconds(record.making.seconds)),
-        "instrument": reference(tool_id(one)), "object": references(objects),
-        "result": references(shown(record).map(|(_, artifact)| entity.artifact(&artifact.name()))),
-        "startTime": start, "endTime": end,
-        "actionStatus": COMPLETED,
-    }));
-    told
 }
 
 /// The workflow as the records say it was run.
