@@ -231,7 +231,11 @@ impl PictureBatches {
         }
         let mut dice = Dice::new(self.seed, epoch, id);
         let mut changed = holds.augmentation.apply(&picture, [holds.side; 2], &mut dice);
-        let shown = map.and_then(|(prior, map)| prior.show(&mut changed, &map));
+        let behind = match &map {
+            Some(_) => self.background(id, epoch, holds)?,
+            None => None,
+        };
+        let shown = map.and_then(|(prior, map)| prior.show(&mut changed, &map, behind));
         let is_channel = self
             .prior
             .as_ref()
@@ -241,6 +245,20 @@ impl PictureBatches {
             channel: is_channel.then(|| shown.unwrap_or_else(nothing)),
             picture: changed.picture,
         })
+    }
+
+    /// The background that a sample's foreground is shown before in this epoch, if there is one: of
+    /// any sample, changed as that sample's pictures are, but in its own way.
+    fn background(&self, id: &[u8], epoch: u64, holds: &EpochSettings) -> Result<Option<Picture>, String> {
+        let takes = |prior: &&Prior| prior.settings.takes_a_background();
+        let Some(prior) = self.prior.as_ref().filter(takes) else {
+            return Ok(None);
+        };
+        let (other, _) = self.samples[prior.draw_background(id, epoch, self.samples.len())];
+        let mut dice = Dice::new(self.seed, epoch, &[id, b"behind"].concat());
+        let picture = self.pictures.picture(other)?;
+        let changed = holds.augmentation.apply(&picture, [holds.side; 2], &mut dice);
+        prior.background(self.pictures.id(other), changed).map(Some)
     }
 
     /// Mixes each picture with the one at the mirrored place, and its label.

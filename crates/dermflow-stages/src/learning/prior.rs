@@ -77,6 +77,12 @@ pub enum Apply {
     /// zero, so that training goes on from where `init` left off, and is dropped from the model
     /// in the end: with a channel of zeros it adds nothing.
     ExtraChannel,
+    /// The foreground is put before the background of another picture, whose own foreground is
+    /// filled over with the mean colour of its background; `floor` doesn't count. Where the map is
+    /// at least half of its highest value, the picture is wholly kept. Not in the patent: pictures
+    /// whose background is dimmed tell a model nothing against backgrounds in those that it sees
+    /// whole, and these do, as their backgrounds have nothing to do with their labels.
+    AnotherBackground,
 }
 
 /// Whose map is used.
@@ -120,6 +126,25 @@ impl Prior {
     }
 }
 
+impl Prior {
+    /// Which of `count` pictures gives a sample its background in this epoch.
+    pub fn draw_background(&self, id: &[u8], epoch: u64, count: usize) -> usize {
+        Dice::new(self.seed, epoch, &[id, b"background"].concat()).below(count)
+    }
+
+    /// A picture as a background; where it has no map, the whole of it.
+    ///
+    /// # Errors
+    /// Where the map can't be read back.
+    pub fn background(&self, id: &[u8], augmented: Augmented) -> Result<Picture, String> {
+        let map = self.maps.find(id).map(|index| self.maps.map(index)).transpose()?;
+        Ok(match map {
+            Some(map) => self.settings.background(augmented, &map),
+            None => augmented.picture,
+        })
+    }
+}
+
 impl ForegroundPrior {
     /// Whether the network reads the map as a channel of its own.
     pub fn is_channel(&self) -> bool {
@@ -136,15 +161,40 @@ impl ForegroundPrior {
         Some(warp::cropped(picture, &part, side(part.width), side(part.height)))
     }
 
-    /// What is done after augmentation. Gives a number for each pixel where the map is a channel of
-    /// its own.
-    pub fn show(&self, augmented: &mut Augmented, map: &Heatmap) -> Option<Vec<f32>> {
+    /// Whether a picture is shown before the background of another one.
+    pub fn takes_a_background(&self) -> bool {
+        self.apply == Apply::AnotherBackground
+    }
+
+    /// A picture as a background: its own foreground is filled over.
+    pub fn background(&self, mut augmented: Augmented, map: &Heatmap) -> Picture {
+        let size = [augmented.picture.width(), augmented.picture.height()];
+        let kept = kept(&augmented.foreground(map, STRIDE), size, self.scale);
+        let flat = mean_behind(&augmented.picture, &kept);
+        let filled = Picture::filled(size[0], size[1], flat);
+        let background = kept.iter().map(|share| 1.0 - share);
+        put_before(&mut augmented.picture, &filled, background);
+        augmented.picture
+    }
+
+    /// What is done after augmentation; `behind` is of the same size. Gives a number for each pixel
+    /// where the map is a channel of its own.
+    pub fn show(
+        &self,
+        augmented: &mut Augmented,
+        map: &Heatmap,
+        behind: Option<Picture>,
+    ) -> Option<Vec<f32>> {
         let map = augmented.foreground(map, STRIDE);
         let picture = &mut augmented.picture;
         let (width, height) = (picture.width(), picture.height());
         let background = match self.apply {
             Apply::Crop => return None,
             Apply::ExtraChannel => return Some(shares(&map, [width, height], 0.0, self.scale)),
+            Apply::AnotherBackground => {
+                put_before(picture, &behind?, kept(&map, [width, height], self.scale));
+                return None;
+            }
             Apply::Multiply => Picture::filled(width, height, [0; 3]),
             Apply::MeanBackground => Picture::filled(width, height, MEAN_COLOUR),
             Apply::BlurBackground => {
@@ -154,15 +204,42 @@ impl ForegroundPrior {
             }
         };
         let shares = shares(&map, [width, height], self.floor, self.scale);
-        let pixels = picture.pixels_mut().chunks_exact_mut(3);
-        for ((pixel, behind), share) in pixels.zip(background.pixels().chunks_exact(3)).zip(shares) {
-            for (value, behind) in pixel.iter_mut().zip(behind) {
-                let mixed = f32::from(*value) * share + f32::from(*behind) * (1.0 - share);
-                *value = (mixed + 0.5) as u8;
-            }
-        }
+        put_before(picture, &background, shares);
         None
     }
+}
+
+/// Leaves of each pixel its share, and takes the rest from a background of the same size.
+fn put_before(picture: &mut Picture, background: &Picture, shares: impl IntoIterator<Item = f32>) {
+    let pixels = picture.pixels_mut().chunks_exact_mut(3);
+    for ((pixel, behind), share) in pixels.zip(background.pixels().chunks_exact(3)).zip(shares) {
+        for (value, behind) in pixel.iter_mut().zip(behind) {
+            let mixed = f32::from(*value) * share + f32::from(*behind) * (1.0 - share);
+            *value = (mixed + 0.5) as u8;
+        }
+    }
+}
+
+/// How much of each pixel is kept before another background: all where the map is at least half of
+/// what counts as wholly foreground, as a crop takes it, and less towards where it is zero.
+fn kept(map: &Heatmap, size: [usize; 2], scale: MapScale) -> Vec<f32> {
+    let mut kept = shares(map, size, 0.0, scale);
+    kept.iter_mut().for_each(|share| *share = (*share * 2.0).min(1.0));
+    kept
+}
+
+/// The mean colour of what is not kept of a picture, or of all of it where all is kept.
+fn mean_behind(picture: &Picture, kept: &[f32]) -> [u8; 3] {
+    let behind: f64 = kept.iter().map(|share| f64::from(1.0 - share)).sum();
+    let weight = |share: f32| if behind > 0.0 { f64::from(1.0 - share) } else { 1.0 };
+    let total = if behind > 0.0 { behind } else { kept.len() as f64 };
+    let mut sums = [0.0; 3];
+    for (pixel, share) in picture.pixels().chunks_exact(3).zip(kept) {
+        for (sum, value) in sums.iter_mut().zip(pixel) {
+            *sum += f64::from(*value) * weight(*share);
+        }
+    }
+    sums.map(|sum| (sum / total + 0.5) as u8)
 }
 
 /// The share of each pixel of a picture of `width` × `height` that is foreground: the map at
@@ -235,7 +312,7 @@ mod tests {
         };
         let picture = Picture::filled(24, 24, [200, 100, 50]);
         let mut augmented = Augmentation::resized(&picture, [24, 24]);
-        prior.show(&mut augmented, &map());
+        prior.show(&mut augmented, &map(), None);
         augmented.picture
     }
 
@@ -257,7 +334,7 @@ mod tests {
                 ..ForegroundPrior::default()
             };
             let mut augmented = Augmentation::resized(&Picture::filled(24, 24, [200; 3]), [24, 24]);
-            prior.show(&mut augmented, &faint);
+            prior.show(&mut augmented, &faint, None);
             augmented.picture.at(12, 12)[0]
         };
         assert!(shown(MapScale::Peak) > 170, "{}", shown(MapScale::Peak));
@@ -289,13 +366,42 @@ mod tests {
         .apply(&picture, [24, 24], &mut Dice::new(1, 0, b"sample"));
         let before = mirrored.picture.clone();
         assert_eq!(before.at(22, 12), [9; 3]);
-        let channel = prior.show(&mut mirrored, &left).unwrap();
+        let channel = prior.show(&mut mirrored, &left, None).unwrap();
         assert_eq!((mirrored.picture, channel.len()), (before, 24 * 24));
         // The pixel beside the middle of the peak's cell is nearly whole, and the floor doesn't count.
         assert_eq!(
             (channel[12 * 24 + 22], channel[12 * 24 + 1], channel[0]),
             (0.9375, 0.0, 0.0)
         );
+    }
+
+    #[test]
+    fn another_background_takes_all_but_the_foreground_and_brings_no_foreground_along() {
+        let prior = ForegroundPrior {
+            apply: Apply::AnotherBackground,
+            ..ForegroundPrior::default()
+        };
+        // The other picture is grey but for its lesion, which is white.
+        let mut other = Picture::filled(24, 24, [90; 3]);
+        for (column, row) in (8..16).flat_map(|row| (8..16).map(move |column| (column, row))) {
+            other.set(column, row, [255; 3]);
+        }
+        let behind = prior.background(Augmentation::resized(&other, [24, 24]), &map());
+        assert_eq!(behind.at(0, 0), [90; 3]);
+        let filled = behind.at(12, 12)[0];
+        assert!((90..130).contains(&filled), "{filled}");
+
+        let mut own = Augmentation::resized(&Picture::filled(24, 24, [200, 100, 50]), [24, 24]);
+        assert_eq!(prior.show(&mut own, &map(), Some(behind)), None);
+        assert_eq!(own.picture.at(12, 12), [200, 100, 50]);
+        assert_eq!(own.picture.at(0, 0), [90; 3]);
+        assert_eq!(own.picture.at(23, 0), [90; 3]);
+    }
+
+    #[test]
+    fn a_picture_that_is_all_foreground_has_its_own_mean_as_background() {
+        let picture = Picture::filled(2, 1, [10, 20, 30]);
+        assert_eq!(mean_behind(&picture, &[1.0, 1.0]), [10, 20, 30]);
     }
 
     #[test]

@@ -23,6 +23,11 @@ const CHANNEL: &str = "{classifier: {architecture: {published: {name: efficientn
     batches: {size: 8, augmentation: {horizontal-flip: 0.5, mix: {mixup: 0.2, cutmix: 1.0}}}, training: {epochs: 2}}, \
     foreground: {probability: 0.5, apply: extra-channel}}";
 
+/// The foreground before the background of another picture.
+const BACKGROUND: &str = "{classifier: {architecture: {published: {name: efficientnet-b0, width: 0.15, depth: 0.1}}, side: 24, \
+    batches: {size: 8, augmentation: {horizontal-flip: 0.5}}, training: {epochs: 1}}, \
+    foreground: {probability: 0.5, apply: another-background}}";
+
 const REGRESSOR: &str = "{architecture: {published: {name: efficientnetv2-b0, width: 0.15, depth: 0.2}}, side: 32, \
     head-channels: 8, neck: [{channels: 16}, {channels: 16}, {channels: 8, lateral: true}], batches: {size: 8}, \
     training: {epochs: 2}}";
@@ -87,6 +92,7 @@ pub fn cases() -> Vec<Case> {
         ),
         case("joint-retrain", JOINT, labelled_with_maps, "20d69609641e"),
         case("joint-retrain", CHANNEL, labelled_with_maps, "5cfa4d8223b3"),
+        case("joint-retrain", BACKGROUND, labelled_with_maps, "85d50367ed11"),
         Case {
             golden: (2, "ce462929bd97"),
             ..case("regressor-infer", "{threshold: 0.0, most: 3}", with_regressor, "")
