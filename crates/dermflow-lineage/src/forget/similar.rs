@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::records::Records;
-use crate::rows::open;
+use crate::rows::{Rows, open};
 
 /// In how many of the 63 bits of their perceptual hashes two pictures differ at most and still
 /// look the same. Copies lie at 0 to about 4; so do some photos of other skin.
@@ -46,24 +46,24 @@ struct Seen {
 /// The pictures that look like some of these, the likest first. Reads every picture that entered
 /// the store from outside; those that can't be read are passed over.
 pub(super) fn find(records: &Records, ids: &BTreeSet<SampleId>) -> Vec<Similar> {
-    let mut waiting: BTreeMap<Digest, (&TableManifest, usize)> = BTreeMap::new();
-    for (_, node) in records.stages().filter(|(_, node)| node.inputs.is_empty()) {
-        for artifact in node.outputs.values() {
-            if let Artifact::Table(table) = artifact
-                && holds_pictures(table)
-            {
-                let placed = table.partitions.iter().enumerate();
-                waiting.extend(placed.map(|(at, partition)| (partition.blob.digest, (table, at))));
-            }
-        }
-    }
-    // None of them is known by its pixels: then nothing can look like one.
-    let asked_of = |(table, at): &&(&TableManifest, usize)| {
-        let partition = &table.partitions[*at];
-        ids.range(partition.first..=partition.last).next().is_some()
-    };
-    if !waiting.values().any(|one| asked_of(&one)) {
+    let entered = records.stages().filter(|(_, node)| node.inputs.is_empty());
+    let tables = entered.flat_map(|(_, node)| node.outputs.values());
+    let tables: Vec<TableManifest> = tables
+        .filter_map(|artifact| match artifact {
+            Artifact::Table(table) if holds_pictures(table) => Some(present(records, table)),
+            _ => None,
+        })
+        .collect();
+    let rows = Rows::of(records, ids);
+    let holds = |table: &TableManifest| !rows.count(table).unwrap_or_default().is_empty();
+    if !tables.iter().any(holds) {
+        // None of them is a picture that is known by its pixels: nothing can look like one.
         return Vec::new();
+    }
+    let mut waiting: BTreeMap<Digest, (&TableManifest, usize)> = BTreeMap::new();
+    for table in &tables {
+        let placed = table.partitions.iter().enumerate();
+        waiting.extend(placed.map(|(at, partition)| (partition.blob.digest, (table, at))));
     }
     let waiting: Vec<(&TableManifest, usize)> = waiting.into_values().collect();
     let read = |(table, at): &(&TableManifest, usize)| pictures(records, table, *at).unwrap_or_default();
@@ -84,9 +84,17 @@ pub(super) fn find(records: &Records, ids: &BTreeSet<SampleId>) -> Vec<Similar> 
     };
     let mut found: Vec<Similar> = others.par_iter().filter_map(near).collect();
     found.sort();
-    // One picture may have entered by several ways.
-    found.dedup_by_key(|one| one.sample);
+    // One picture may have entered by several ways, in several sizes.
+    let mut told = BTreeSet::new();
+    found.retain(|one| told.insert(one.sample));
     found
+}
+
+/// A table without the partitions whose blobs are gone, by an earlier forgetting for example.
+fn present(records: &Records, table: &TableManifest) -> TableManifest {
+    let there = table.partitions.iter();
+    let there = there.filter(|partition| records.store().has_blob(&partition.blob));
+    TableManifest::new("", table.columns.clone(), there.cloned().collect())
 }
 
 fn holds_pictures(table: &TableManifest) -> bool {
