@@ -16,8 +16,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::learning::classifier::{energy, highest, softmax};
+use crate::learning::classifier_ports::contract;
 use crate::learning::infer::{Loaded, Pictures, views};
-use crate::learning::train_classifier::contract;
 
 /// See the module.
 pub struct ClassifierInfer;

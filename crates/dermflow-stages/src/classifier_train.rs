@@ -15,7 +15,7 @@ use crate::learning::folds::FoldChoice;
 use crate::learning::network::NetworkChoice;
 use crate::learning::normalise::Channels;
 use crate::learning::run::Keep;
-use crate::learning::train_classifier;
+use crate::learning::{classifier_ports, train_classifier};
 
 /// See the module.
 pub struct ClassifierTrain;
@@ -90,7 +90,7 @@ outputs:
 
     fn inputs(_: &ClassifierTrainParameters) -> Inputs {
         Inputs {
-            ports: train_classifier::inputs("the true labels of the pictures to learn from"),
+            ports: classifier_ports::inputs("the true labels of the pictures to learn from"),
             open: false,
         }
     }
@@ -100,7 +100,7 @@ outputs:
         wired: &InputTypes,
     ) -> Result<Vec<OutputPort>, Problem> {
         parameters.written().check(wired)?;
-        Ok(train_classifier::outputs())
+        Ok(classifier_ports::outputs())
     }
 
     fn check(parameters: &ClassifierTrainParameters) -> Vec<Problem> {

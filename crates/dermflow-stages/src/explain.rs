@@ -22,8 +22,8 @@ use crate::columns::ids_of;
 use crate::learning::activation::{ActivationMap, Attention, painted};
 use crate::learning::classes::Labelled;
 use crate::learning::classifier::highest;
+use crate::learning::classifier_ports::contract;
 use crate::learning::infer::{Loaded, Part, Pictures};
-use crate::learning::train_classifier::contract;
 use crate::regressor_infer::placement;
 
 /// See the module.

@@ -11,8 +11,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::classifier_train::ClassifierTrainParameters;
+use crate::learning::classifier_ports::{self, contract};
 use crate::learning::prior::ForegroundPrior;
-use crate::learning::train_classifier::{self, contract};
+use crate::learning::train_classifier;
 
 /// See the module.
 pub struct JointRetrain;
@@ -63,7 +64,7 @@ outputs:
     const RANDOM: bool = true;
 
     fn inputs(_: &JointRetrainParameters) -> Inputs {
-        let mut ports = train_classifier::inputs("the labels to fit: those that `rank-resample` selected");
+        let mut ports = classifier_ports::inputs("the labels to fit: those that `rank-resample` selected");
         let foreground = InputPort::one(
             "foreground",
             contract("Foreground"),
@@ -92,7 +93,7 @@ outputs:
             },
             ..problem
         })?;
-        Ok(train_classifier::outputs())
+        Ok(classifier_ports::outputs())
     }
 
     fn check(parameters: &JointRetrainParameters) -> Vec<Problem> {

@@ -7,6 +7,7 @@ pub mod activation;
 pub mod batches;
 pub mod classes;
 pub mod classifier;
+pub mod classifier_ports;
 pub mod decode;
 pub mod folds;
 pub mod infer;

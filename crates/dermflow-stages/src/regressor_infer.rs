@@ -22,10 +22,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::columns::ids_of;
+use crate::learning::classifier_ports::contract;
 use crate::learning::decode::{Found, foreground, lesions};
 use crate::learning::infer::{Loaded, Part, Pictures};
 use crate::learning::prior::STRIDE;
-use crate::learning::train_classifier::contract;
 
 /// See the module.
 pub struct RegressorInfer;

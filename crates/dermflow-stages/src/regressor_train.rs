@@ -14,11 +14,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::learning::batches::BatchSettings;
+use crate::learning::classifier_ports::contract;
 use crate::learning::folds::FoldChoice;
 use crate::learning::network::NetworkChoice;
 use crate::learning::normalise::Channels;
 use crate::learning::run::{Keep, history_port};
-use crate::learning::train_classifier::{contract, training_resources};
+use crate::learning::train_classifier::training_resources;
 use crate::learning::train_regressor;
 use crate::learning::wired_architecture::{self, Written, architecture_port};
 

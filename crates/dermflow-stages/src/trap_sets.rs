@@ -24,8 +24,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::boxes::BoxRows;
+use crate::learning::classifier_ports::contract;
 use crate::learning::infer::{Part, Pictures};
-use crate::learning::train_classifier::contract;
 use crate::rejects::Rejects;
 use regions::Region;
 use swap::{Candidates, Made};

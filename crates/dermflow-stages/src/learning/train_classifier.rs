@@ -3,12 +3,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Float64Type;
-use dermflow_core::{
-    Arity, Column, ColumnType, Contract, InputPort, OutputPort, PortType, Problem, Resources, SampleId,
-    StageContext, StageError, TableType, sample_ids,
-};
+use dermflow_core::{Problem, Resources, SampleId, StageContext, StageError};
 use dermflow_nn::architecture::{Architecture, InvalidArchitecture};
 use dermflow_nn::cost::{BatchShape, TrainingSetup, training_memory};
 use dermflow_nn::loss::SoftmaxLoss;
@@ -23,79 +20,15 @@ use dermflow_vision::placement::ResizeMode;
 use super::batches::{BatchSettings, Orders, PictureBatches};
 use super::classes::{Classes, Labelled};
 use super::classifier::{ClassifierObjective, Measured};
+use super::classifier_ports::{SCORES, write_classes};
 use super::folds::Use;
 use super::network::{Started, continued, fresh, model, provenance, told, weights};
 use super::normalise::Normalise;
 use super::pictures::Grids;
 use super::prior::{ForegroundPrior, Prior};
-use super::run::{self, history_port, kept, resize_mode, write_history, write_model};
-use super::wired_architecture::{self, Written, architecture_port};
+use super::run::{self, kept, resize_mode, write_history, write_model};
+use super::wired_architecture::{self, Written};
 use crate::classifier_train::ClassifierTrainParameters;
-
-/// The history's scores, those of [`ClassifierObjective`].
-const SCORES: [&str; 3] = ["valid_balanced_accuracy", "valid_accuracy", "valid_cross_entropy"];
-
-/// The columns of `Samples` that are read.
-const SAMPLE_COLUMNS: [&str; 5] = ["width", "height", "placed_width", "placed_height", "pixels"];
-
-/// A table of this contract and more.
-pub fn contract(name: &str) -> PortType {
-    // The names used here are in the constant list of contracts; `any` only keeps this total.
-    PortType::Table(Contract::named(name).map_or_else(TableType::any, TableType::of))
-}
-
-/// The input ports of every kind that trains a classifier.
-pub fn inputs(labels: &'static str) -> Vec<InputPort> {
-    vec![
-        InputPort::one("samples", contract("Samples"), "the pictures").reading(SAMPLE_COLUMNS),
-        InputPort::one("labels", contract("Labels"), labels).reading(["label"]),
-        InputPort::one(
-            "splits",
-            contract("Splits"),
-            "which of the labelled pictures are learned from, and which measured on",
-        )
-        .with_arity(Arity::Optional)
-        .reading(["fold"]),
-        InputPort::one(
-            "validation",
-            contract("Labels"),
-            "true labels of other pictures, to measure on instead of a fold",
-        )
-        .with_arity(Arity::Optional)
-        .reading(["label"]),
-        InputPort::one(
-            "init",
-            PortType::Model(Some("classifier".to_string())),
-            "the model to go on from",
-        )
-        .with_arity(Arity::Optional),
-        architecture_port(),
-    ]
-}
-
-/// The output ports of every kind that trains a classifier.
-pub fn outputs() -> Vec<OutputPort> {
-    vec![
-        OutputPort::new(
-            "model",
-            PortType::Model(Some("classifier".to_string())),
-            "the classifier",
-        ),
-        history_port(&SCORES),
-        OutputPort::new(
-            "classes",
-            PortType::Table(classes_type()),
-            "the classes and their places",
-        ),
-    ]
-}
-
-fn classes_type() -> TableType {
-    TableType::exactly([
-        Column::new("class", ColumnType::Text),
-        Column::new("index", ColumnType::Integer),
-    ])
-}
 
 impl ClassifierTrainParameters {
     /// The network and side as they are written.
@@ -434,22 +367,4 @@ fn pairs_count(labelled: &Labelled, pictures: &Grids) -> usize {
         .iter()
         .filter(|(id, _)| pictures.find(*id).is_some())
         .count()
-}
-
-fn write_classes(classes: &Classes, context: &mut dyn StageContext) -> Result<(), StageError> {
-    let names = classes.names();
-    let ids: Vec<SampleId> = names
-        .iter()
-        .map(|name| SampleId::of_key(&format!("class {name}")))
-        .collect();
-    let index: Int64Array = (0..names.len() as i64).map(Some).collect();
-    let columns: Vec<ArrayRef> = vec![
-        sample_ids(&ids),
-        Arc::new(names.iter().map(Some).collect::<StringArray>()),
-        Arc::new(index),
-    ];
-    let schema = classes_type().schema();
-    let mut out = context.write_table("classes", schema.clone())?;
-    out.write(&RecordBatch::try_new(schema, columns)?)?;
-    out.finish()
 }

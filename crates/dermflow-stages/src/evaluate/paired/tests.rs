@@ -1,0 +1,165 @@
+//! Tests of [`compared`].
+
+use super::*;
+use crate::lesions::{lesion_attributes, lesion_predictions, lesion_splits, lesion_truth, texts};
+
+const WITH: &str = "{classes: [ACK, BCC, NEV, SCC, SEK], fold: test, group: patient}";
+
+fn value(yaml: &str) -> Value {
+    Value::from_serialize(&serde_yaml::from_str::<serde_yaml::Value>(yaml).unwrap()).unwrap()
+}
+
+fn side(predictions: RecordBatch) -> Side {
+    let tables = [
+        ("predictions", predictions),
+        ("truth", lesion_truth()),
+        ("attributes", lesion_attributes()),
+        ("splits", lesion_splits()),
+    ];
+    Side {
+        parameters: value(WITH),
+        tables: tables
+            .into_iter()
+            .map(|(port, table)| (port.to_string(), vec![table]))
+            .collect(),
+    }
+}
+
+/// The same predictions, every `nth` one of the most frequent class instead.
+fn spoilt(nth: usize) -> RecordBatch {
+    use arrow::array::{AsArray, Float32Array, Float32Builder, ListBuilder, StringArray};
+    use arrow::datatypes::{DataType, Field, Float32Type};
+    let table = lesion_predictions();
+    let labels = table.column_by_name("label").unwrap().as_string::<i32>();
+    let lists = table.column_by_name("probabilities").unwrap().as_list::<i32>();
+    let item = Field::new("item", DataType::Float32, false);
+    let mut changed = ListBuilder::new(Float32Builder::new()).with_field(item);
+    let (mut names, mut shares) = (Vec::new(), Vec::new());
+    for row in 0..table.num_rows() {
+        let own = lists.value(row).as_primitive::<Float32Type>().values().to_vec();
+        let own = match row % nth {
+            0 => vec![0.1, 0.1, 0.6, 0.1, 0.1],
+            _ => own,
+        };
+        names.push(match row % nth {
+            0 => "NEV".to_string(),
+            _ => labels.value(row).to_string(),
+        });
+        shares.push(own.iter().copied().fold(0.0, f32::max));
+        changed.values().append_slice(&own);
+        changed.append(true);
+    }
+    let mut columns = table.columns().to_vec();
+    for (name, column) in [
+        (
+            "label",
+            std::sync::Arc::new(StringArray::from(names)) as arrow::array::ArrayRef,
+        ),
+        ("probability", std::sync::Arc::new(Float32Array::from(shares))),
+        ("probabilities", std::sync::Arc::new(changed.finish())),
+    ] {
+        columns[table.schema().index_of(name).unwrap()] = column;
+    }
+    RecordBatch::try_new(table.schema(), columns).unwrap()
+}
+
+fn bootstrap(resamples: u64) -> Bootstrap {
+    Bootstrap {
+        resamples,
+        level: 0.95,
+    }
+}
+
+fn of<'a>(compared: &'a Compared, name: &str) -> &'a Difference {
+    compared.differences.iter().find(|one| one.name == name).unwrap()
+}
+
+#[test]
+fn a_side_compared_with_itself_is_not_apart() {
+    let own = side(lesion_predictions());
+    let found = compared(&[[own.clone(), own]], &bootstrap(50), 3, 2).unwrap();
+    assert!(found.samples > 100 && found.pairs == 1);
+    for one in &found.differences {
+        assert_eq!(
+            (one.difference, one.over_samples),
+            (0.0, Some((0.0, 0.0))),
+            "{one:?}"
+        );
+        assert_eq!((one.p, one.over_pairs), (Some(1.0), None));
+    }
+    assert_eq!((found.only_one_right, found.mcnemar), ([0, 0], 1.0));
+}
+
+#[test]
+fn a_worse_side_is_apart_and_a_pairs_interval_is_narrower_than_that_of_each_side() {
+    let pair = [side(lesion_predictions()), side(spoilt(3))];
+    let found = compared(&[pair], &bootstrap(400), 3, 2).unwrap();
+    let accuracy = of(&found, "accuracy");
+    let (low, high) = accuracy.over_samples.unwrap();
+    assert!(low <= accuracy.difference && accuracy.difference <= high);
+    // `evaluate` says of the first side alone what is wider.
+    assert!(accuracy.difference < 0.0 && high - low < 0.16, "{accuracy:?}");
+    assert!((accuracy.first - 0.415_841_584).abs() < 1e-6, "{accuracy:?}");
+    let [first, second] = found.only_one_right;
+    let by_counts = (second as f64 - first as f64) / 202.0;
+    assert!((accuracy.difference - by_counts).abs() < 1e-9);
+    assert!(of(&found, "log-loss").difference > 0.0);
+    assert_eq!(
+        compared(
+            &[[side(lesion_predictions()), side(spoilt(3))]],
+            &bootstrap(400),
+            3,
+            1
+        )
+        .unwrap(),
+        found
+    );
+}
+
+#[test]
+fn several_pairs_give_an_interval_over_them_too() {
+    let pairs: Vec<[Side; 2]> = [3, 4, 7]
+        .map(|nth| [side(lesion_predictions()), side(spoilt(nth))])
+        .to_vec();
+    let found = compared(&pairs, &bootstrap(300), 3, 2).unwrap();
+    let accuracy = of(&found, "accuracy");
+    let alone: Vec<f64> = pairs
+        .iter()
+        .map(|pair| {
+            let found = compared(std::slice::from_ref(pair), &bootstrap(0), 3, 1).unwrap();
+            of(&found, "accuracy").difference
+        })
+        .collect();
+    assert!((accuracy.difference - alone.iter().sum::<f64>() / 3.0).abs() < 1e-12);
+    let width = |interval: Option<(f64, f64)>| interval.map(|(low, high)| high - low).unwrap();
+    assert!(
+        width(accuracy.over_pairs) > width(accuracy.over_samples),
+        "{accuracy:?}"
+    );
+}
+
+#[test]
+fn only_common_samples_count_and_none_is_an_error() {
+    let all = lesion_predictions();
+    let some = all.slice(0, 200);
+    let found = compared(&[[side(all.clone()), side(some.clone())]], &bootstrap(0), 1, 1).unwrap();
+    assert!(found.samples < 200);
+    assert_eq!(of(&found, "accuracy").difference, 0.0);
+    let rest = all.slice(200, all.num_rows() - 200);
+    let error = compared(&[[side(some), side(rest)]], &bootstrap(0), 1, 1).unwrap_err();
+    assert!(error.message.contains("no sample in common"), "{error}");
+    let mut untold = side(texts(&["1"], "label", &["ACK"]));
+    untold.tables.remove("truth");
+    assert!(compared(&[[untold.clone(), untold]], &bootstrap(0), 1, 1).is_err());
+}
+
+#[test]
+fn mcnemars_test_is_that_of_the_binomial() {
+    // scipy.stats.binomtest(3, 15).pvalue, and of 10 of 30.
+    assert!((mcnemar([3, 12]) - 0.035_156_25).abs() < 1e-9);
+    assert!((mcnemar([20, 10]) - 0.098_737_146).abs() < 1e-8);
+    assert_eq!(mcnemar([0, 0]), 1.0);
+    assert_eq!(mcnemar([7, 7]), 1.0);
+    let many = mcnemar([5000, 5400]);
+    assert!((0.00005..0.0002).contains(&many), "{many}");
+}
