@@ -93,6 +93,12 @@ pub trait StageContext: Send {
     /// How many threads the stage may keep busy. Results must not depend on it.
     fn threads(&self) -> usize;
 
+    /// How many threads may work beside the calling one at this moment. Asked again before each
+    /// piece of work, it says more once other stages have ended, and less once they need theirs.
+    fn spare_threads(&self) -> usize {
+        self.threads().saturating_sub(1)
+    }
+
     /// Tells how far it is: `done` of `total` units, usually rows.
     fn progress(&self, done: u64, total: Option<u64>);
 

@@ -18,6 +18,7 @@ use crate::action::{Action, BoundInput, readable};
 use crate::event::{Event, Sink};
 use crate::interrupt::Interrupt;
 use crate::rows::Rows;
+use crate::spare::{Sharing, Spare};
 
 /// What calls of one action share: outputs as they come, figures, progress.
 pub struct StoreContext<'a> {
@@ -31,6 +32,8 @@ pub struct StoreContext<'a> {
     metrics: BTreeMap<String, f64>,
     scratch: PathBuf,
     threads: usize,
+    /// For a part of a map: its share of threads that have nothing to do.
+    sharing: Option<Sharing<'a>>,
     interrupt: &'a Interrupt,
     sink: &'a Sink<'a>,
     quiet: bool,
@@ -67,16 +70,18 @@ impl<'a> StoreContext<'a> {
             metrics: BTreeMap::new(),
             scratch,
             threads,
+            sharing: None,
             interrupt,
             sink,
             quiet: false,
         })
     }
 
-    /// The same, with only these rows of the input `port`. The engine tells the progress of
-    /// the whole map, so the kind's own is not told.
-    pub fn over(mut self, port: &str, rows: Rows) -> StoreContext<'a> {
+    /// The same, with only these rows of the input `port`, and a share of spare threads. The engine
+    /// tells the progress of the whole map, so the kind's own is not told.
+    pub fn over(mut self, port: &str, rows: Rows, spare: &'a Spare) -> StoreContext<'a> {
         self.over = Some((port.to_string(), rows));
+        self.sharing = Some(spare.join());
         self.quiet = true;
         self
     }
@@ -280,9 +285,14 @@ impl StageContext for StoreContext<'_> {
                 wanted.contract
             ))
         })?;
+        let mut writer = StoredTableWriter::new(self.store, &wanted.contract, schema)?;
+        if self.over.is_some() {
+            // What comes sample by sample goes sample by sample.
+            writer = writer.expecting_order();
+        }
         Ok(Box::new(OutputWriter {
             port: port.to_string(),
-            writer: StoredTableWriter::new(self.store, &wanted.contract, schema)?,
+            writer,
             forgotten: self.action.forgotten.clone(),
             outputs: self.outputs.clone(),
         }))
@@ -319,6 +329,13 @@ impl StageContext for StoreContext<'_> {
 
     fn threads(&self) -> usize {
         self.threads
+    }
+
+    fn spare_threads(&self) -> usize {
+        match &self.sharing {
+            Some(sharing) => sharing.threads(),
+            None => self.threads.saturating_sub(1),
+        }
     }
 
     fn progress(&self, done: u64, total: Option<u64>) {

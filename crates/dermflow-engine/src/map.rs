@@ -219,7 +219,7 @@ fn compute_part(
     let threads = (workshop.jobs / missing).max(1);
     let (store, action) = (workshop.store, &work.action);
     let context = StoreContext::new(store, action, scratch, threads, workshop.interrupt, workshop.sink)?;
-    let mut context = context.over(&work.over, rows);
+    let mut context = context.over(&work.over, rows, &workshop.spare);
     if !side_tables(action)?.is_empty() {
         context = context.at_samples(match taken {
             None => samples_in(store, &part.table)?,

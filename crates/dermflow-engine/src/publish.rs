@@ -8,21 +8,18 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use dermflow_core::{
-    Artifact, BlobRef, Column, ColumnType, Digest, Key, StageError, TableManifest, sample_ids_as_text,
+    Artifact, BlobRef, ColumnType, Digest, Key, StageError, TableManifest, sample_ids_as_text,
 };
-use dermflow_store::{Store, TableReader as StoredTableReader};
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
-use parquet::schema::types::ColumnPath;
+use dermflow_store::{Store, TableReader as StoredTableReader, concatenate};
 use serde::{Deserialize, Serialize};
 
+use crate::hashed_file::write_hashed;
 use crate::sources::Sources;
 
 /// The index of published files in a pipeline's results folder.
@@ -352,26 +349,10 @@ fn copy(from: &Path, to: &Path) -> Result<(), StageError> {
 }
 
 fn write_parquet(store: &Store, table: &TableManifest, path: &Path) -> Result<Digest, StageError> {
-    let reader = StoredTableReader::open(store, table, None)?;
-    let file = Hashed::create(path)?;
-    let level = ZstdLevel::try_new(3).unwrap_or_default();
-    let mut properties = WriterProperties::builder().set_compression(Compression::ZSTD(level));
-    let binary = |column: &&Column| column.column_type == ColumnType::Binary;
-    for column in table.columns.iter().filter(binary) {
-        // As in the store: pictures hardly shrink.
-        let path = ColumnPath::new(vec![column.name.clone()]);
-        properties = properties
-            .set_column_dictionary_enabled(path.clone(), false)
-            .set_column_compression(path, Compression::LZ4_RAW);
-    }
-    let fail = |error: parquet::errors::ParquetError| {
-        StageError::new(format!("writing {}: {error}", path.display()))
-    };
-    let mut writer = ArrowWriter::try_new(file, reader.schema(), Some(properties.build())).map_err(fail)?;
-    for batch in reader {
-        writer.write(&batch?).map_err(fail)?;
-    }
-    Ok(writer.into_inner().map_err(fail)?.digest())
+    write_hashed(path, |file| {
+        concatenate(store, table, file, path)?;
+        Ok(())
+    })
 }
 
 fn write_csv(store: &Store, table: &TableManifest, path: &Path) -> Result<Digest, StageError> {
@@ -381,52 +362,16 @@ fn write_csv(store: &Store, table: &TableManifest, path: &Path) -> Result<Digest
         .filter(|column| column.column_type != ColumnType::Binary);
     let columns: Vec<String> = columns.map(|column| column.name.clone()).collect();
     let reader = StoredTableReader::open(store, table, Some(&columns))?;
-    let mut file = Hashed::create(path)?;
-    let mut writer = arrow::csv::WriterBuilder::new()
-        .with_header(true)
-        .build(BufWriter::new(&mut file));
-    let empty = RecordBatch::new_empty(reader.schema());
-    writer.write(&as_text(&empty)?)?;
-    for batch in reader {
-        writer.write(&as_text(&batch?)?)?;
-    }
-    let mut buffered = writer.into_inner();
-    buffered
-        .flush()
-        .map_err(|error| StageError::io("writing", path, &error))?;
-    drop(buffered);
-    Ok(file.digest())
-}
-
-/// A file that is hashed while it is written.
-struct Hashed {
-    file: File,
-    hasher: blake3::Hasher,
-}
-
-impl Hashed {
-    fn create(path: &Path) -> Result<Hashed, StageError> {
-        let file = File::create(path).map_err(|error| StageError::io("writing", path, &error))?;
-        let hasher = blake3::Hasher::new();
-        Ok(Hashed { file, hasher })
-    }
-
-    /// Of all that was written.
-    fn digest(&self) -> Digest {
-        Digest::from(self.hasher.finalize())
-    }
-}
-
-impl Write for Hashed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.hasher.update(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
+    write_hashed(path, |file| {
+        let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(file);
+        let empty = RecordBatch::new_empty(reader.schema());
+        writer.write(&as_text(&empty)?)?;
+        for batch in reader {
+            writer.write(&as_text(&batch?)?)?;
+        }
+        let flushed = writer.into_inner().flush();
+        flushed.map_err(|error| StageError::io("writing", path, &error))
+    })
 }
 
 /// Ids as hexadecimal digits and lists as `a;b;c`: what CSV can hold.

@@ -15,6 +15,7 @@ use crate::executor::{ActionFile, Executor};
 use crate::interrupt::Interrupt;
 use crate::map::{MapWork, finish_map, run_part};
 use crate::sources::Sources;
+use crate::spare::Spare;
 use crate::whole::run_whole;
 use crate::worker::{Work, make_work};
 use crate::workshop::{How, Lookup, Made, Workshop, look_up};
@@ -245,6 +246,7 @@ pub fn execute_quietly(
         sink,
         interrupt,
         jobs: file.jobs.max(1),
+        spare: Spare::default(),
     };
     let work = make_work(&workshop, action, file.forced, false, file.seed, folder)?;
     let made = match &work.map {
@@ -266,6 +268,7 @@ fn run_parts(workshop: &Workshop<'_>, map: &MapWork, missing: &[usize]) -> Resul
         while let Some(at) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
             complete(run_part(workshop, map, *at)?, workshop.store)?;
         }
+        workshop.spare.add_idle();
         Ok(())
     };
     std::thread::scope(|scope| {

@@ -21,6 +21,7 @@ use crate::scheduler::{Answer, Channels, Errand, Manners, Ran, Scheduler};
 use crate::seeds::seeds;
 use crate::slots::{Slots, usual_memory};
 use crate::sources::Sources;
+use crate::spare::Spare;
 use crate::worker::Bench;
 use crate::workshop::{Commit, Workshop, tell_remote_notes};
 
@@ -208,6 +209,7 @@ impl Crew<'_> {
                 sink,
                 interrupt: self.interrupt,
                 jobs,
+                spare: Spare::default(),
             },
             pipelines: self.pipelines,
             seeds: self.pipelines.iter().map(seeds).collect(),

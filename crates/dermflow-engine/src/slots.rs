@@ -59,6 +59,11 @@ impl Slots {
         self.taken_memory -= claim.memory;
     }
 
+    /// How many threads are left.
+    pub fn idle(&self) -> usize {
+        self.jobs - self.taken_jobs
+    }
+
     /// Whether no thread is left.
     pub fn full(&self) -> bool {
         self.taken_jobs >= self.jobs

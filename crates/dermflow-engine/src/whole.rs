@@ -32,7 +32,11 @@ pub(crate) fn run_whole(
     let scratch = lock.folder_path().to_path_buf();
     let mut context = StoreContext::new(store, action, scratch, threads, workshop.interrupt, workshop.sink)?;
     if let Some(files) = files {
-        context = context.over(dermflow_core::FILES_PORT, Rows::All(files.clone()));
+        context = context.over(
+            dermflow_core::FILES_PORT,
+            Rows::All(files.clone()),
+            &workshop.spare,
+        );
     }
     workshop.call(action, &mut context)?;
     let produced = context.finish()?;

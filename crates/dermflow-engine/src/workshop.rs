@@ -14,6 +14,7 @@ use crate::event::{Event, Sink};
 use crate::finished::Finished;
 use crate::interrupt::Interrupt;
 use crate::sources::Sources;
+use crate::spare::Spare;
 
 /// Shared by all workers of a run.
 pub(crate) struct Workshop<'a> {
@@ -22,6 +23,8 @@ pub(crate) struct Workshop<'a> {
     pub sink: &'a Sink<'a>,
     pub interrupt: &'a Interrupt,
     pub jobs: usize,
+    /// Threads that have nothing to do.
+    pub spare: Spare,
 }
 
 /// A result, and how it came to be.

@@ -23,6 +23,7 @@ use crate::columns::{failure, wired_table};
 use crate::rejects::Rejects;
 use decoding::Decoding;
 use files::Files;
+use in_order::{Bounds, in_order};
 pub use parameters::IngestParameters;
 use rows::{Layout, Rows};
 
@@ -146,14 +147,18 @@ outputs:
             None => None,
         };
         let pattern = parameters.compiled_pattern().map_err(failure)?;
-        let decoding = Decoding::new(parameters, context.threads());
+        let decoding = Decoding::new(parameters);
         let mut rows = Rows::open(&layout, context)?;
         let mut files = Files::new(listed, root.as_deref(), pattern.as_ref());
         // One table can't be written while the context is asked, so progress is told by it.
         let context: &dyn StageContext = context;
         let mut done = 0;
-        in_order::in_order(
-            decoding.threads(),
+        let bounds = Bounds {
+            helpers: &|| decoding.ahead().map_or(0, |_| context.spare_threads()),
+            ahead: decoding.ahead().unwrap_or(1),
+        };
+        in_order(
+            bounds,
             &mut || match context.cancelled() {
                 true => Err(StageError::cancelled()),
                 false => files.next_run(),

@@ -44,7 +44,7 @@ pub use report::{Format, Report};
 
 use crate::classifier_infer::judge;
 use crate::ingest::decoding::Decoding;
-use crate::ingest::in_order::in_order;
+use crate::ingest::in_order::{Bounds, in_order};
 use crate::learning::activation::{ActivationMap, painted};
 use crate::learning::classifier::highest;
 use crate::learning::infer::Loaded;
@@ -173,7 +173,7 @@ impl Predictor {
             bars: [0; 3],
         };
         Ok(Predictor {
-            decoding: Decoding::with(settings, Limits::default(), plan.threads.max(1)),
+            decoding: Decoding::with(settings, Limits::default()),
             loaded: Loaded::of(model)?,
             plan,
         })
@@ -196,8 +196,12 @@ impl Predictor {
     ) -> Result<(), StageError> {
         let mut files = files.into_iter();
         let mut waiting: Vec<Decoded> = Vec::new();
+        let bounds = Bounds {
+            helpers: &|| self.plan.threads.saturating_sub(1),
+            ahead: self.decoding.ahead().unwrap_or(1),
+        };
         in_order(
-            self.decoding.threads(),
+            bounds,
             &mut || Ok(files.next()),
             &<(Workbench, Vec<u8>)>::default,
             &|state, found| Ok(self.decoded(state, found)),
@@ -286,8 +290,7 @@ impl Predictor {
         if pictures.is_empty() {
             return Ok(Vec::new());
         }
-        let threads = self.decoding.threads();
-        let said = self.loaded.within_threads(threads, |network| {
+        let said = self.loaded.within_threads(self.plan.threads.max(1), |network| {
             judge(&self.loaded, network, pictures, self.plan.views)
         })?;
         let classes: Vec<usize> = said.iter().map(|said| highest(&said.probabilities)).collect();
@@ -332,7 +335,7 @@ impl Predictor {
             height: self.loaded.description.preprocessing.height as usize,
             width: self.loaded.description.preprocessing.width as usize,
         };
-        let (_, features) = self.loaded.within_threads(self.decoding.threads(), |network| {
+        let (_, features) = self.loaded.within_threads(self.plan.threads.max(1), |network| {
             network
                 .logits_and_features(images)
                 .map_err(|error| StageError::new(error.to_string()))

@@ -264,6 +264,11 @@ fn make_durable<'a>(
         })
         .collect();
     syncer.sync(disk.root(), &paths)?;
+    for (digest, path) in wanted.iter().zip(&paths) {
+        if let Some(error) = disk.early_sync.failure(digest) {
+            return Err(StoreError::io("making durable", path, error));
+        }
+    }
     let mut unsynced = unsynced();
     wanted.iter().for_each(|digest| {
         unsynced.remove(digest);

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use dermflow_core::{BlobRef, Digest, Key};
 
+use crate::early_sync::EarlySync;
 use crate::error::StoreError;
 
 /// What the file `format` says.
@@ -36,6 +37,8 @@ pub(crate) struct Disk {
     pub(crate) trusted: Mutex<HashSet<Digest>>,
     /// Blobs that this process wrote and that a power cut could still take.
     pub(crate) unsynced: Mutex<HashSet<Digest>>,
+    /// Begins with large ones before their record asks.
+    pub(crate) early_sync: EarlySync,
     /// Held shared for as long as the store is open; `None` where the folder can't be written.
     pub(crate) users: Option<File>,
 }
@@ -73,6 +76,7 @@ impl Disk {
             counter: AtomicU64::new(0),
             trusted: Mutex::default(),
             unsynced: Mutex::default(),
+            early_sync: EarlySync::default(),
             users,
         }
     }

@@ -26,6 +26,7 @@
 mod blob;
 mod committer;
 mod disk;
+mod early_sync;
 mod error;
 mod family;
 mod find;
@@ -61,4 +62,4 @@ pub use remote::{Pushed, RemoteNote, RemoteUse};
 pub use source::{SourceIndex, walk};
 pub use stat::{Stat, now};
 pub use store::Store;
-pub use table::{SampleRows, TableReader, TableWriter, assemble, take_samples};
+pub use table::{SampleRows, TableReader, TableWriter, assemble, concatenate, take_samples};

@@ -8,11 +8,13 @@
 
 mod assemble;
 mod columns;
+mod concatenate;
 mod cut;
 mod merge;
 mod parquet_file;
 mod reader;
 mod samples;
+mod shrinking;
 mod sort;
 mod writer;
 
@@ -21,6 +23,7 @@ mod tests;
 
 pub use assemble::assemble;
 pub use columns::{columns_of, schema_of};
+pub use concatenate::concatenate;
 pub use reader::TableReader;
 pub use samples::{SampleRows, take_samples};
 pub use writer::TableWriter;

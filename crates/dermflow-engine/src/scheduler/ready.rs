@@ -12,7 +12,13 @@ use crate::worker::Task;
 pub(super) type Priority = (u8, usize, usize);
 
 impl Scheduler<'_> {
+    /// Starts what fits, and lends what is idle then.
     pub(super) fn start_what_fits(&mut self) {
+        self.start_all_that_fits();
+        self.bench.workshop.spare.set_idle(self.slots.idle());
+    }
+
+    fn start_all_that_fits(&mut self) {
         if self.interrupt.asked() {
             return;
         }

@@ -13,12 +13,16 @@ use dermflow_vision::stored_picture::{Found, Settings, StoredPicture, Workbench}
 use super::files::{Bytes, Run};
 use super::parameters::IngestParameters;
 
+/// Bytes of decoded pictures that may wait for each thread, about.
+const WAITING: u64 = 8 << 20;
+/// Pictures that may wait for each thread: what is written at a time takes as long as some of them.
+const MOST_AHEAD: u64 = 16;
+
 /// How pictures are decoded, for all threads.
 pub struct Decoding {
     settings: Settings,
     limits: Limits,
     hashed: bool,
-    threads: usize,
     /// Bytes of memory that decoders may still take.
     free: Mutex<u64>,
     given_back: Condvar,
@@ -37,27 +41,20 @@ pub struct Stored {
 }
 
 impl Decoding {
-    /// As the parameters say, on this many threads.
-    pub fn new(parameters: &IngestParameters, threads: usize) -> Decoding {
-        let limits = parameters.limits();
+    /// As the parameters say.
+    pub fn new(parameters: &IngestParameters) -> Decoding {
         Decoding {
-            settings: parameters.settings(),
-            limits,
             hashed: parameters.perceptual_hash,
-            // Pictures of their own size may be so large that only one at a time may wait.
-            threads: if parameters.size.is_some() { threads } else { 1 },
-            free: Mutex::new(limits.memory),
-            given_back: Condvar::new(),
+            ..Decoding::with(parameters.settings(), parameters.limits())
         }
     }
 
-    /// With these settings and limits, on this many threads; without hashes.
-    pub fn with(settings: Settings, limits: Limits, threads: usize) -> Decoding {
+    /// With these settings and limits; without hashes.
+    pub fn with(settings: Settings, limits: Limits) -> Decoding {
         Decoding {
             settings,
             limits,
             hashed: false,
-            threads,
             free: Mutex::new(limits.memory),
             given_back: Condvar::new(),
         }
@@ -68,9 +65,11 @@ impl Decoding {
         &self.limits
     }
 
-    /// How many threads may work.
-    pub fn threads(&self) -> usize {
-        self.threads
+    /// How many decoded pictures may wait for each thread that decodes. Pictures of their own size
+    /// may be so large that only one at a time may be there at all.
+    pub fn ahead(&self) -> Option<usize> {
+        let bytes = self.settings.size?.pixels() * 3;
+        Some((WAITING / bytes).clamp(1, MOST_AHEAD) as usize)
     }
 
     /// What a thread keeps between pictures.

@@ -3,57 +3,46 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crossbeam::channel::{bounded, unbounded};
+use crossbeam::channel::{Receiver, Sender, unbounded};
 use dermflow_core::StageError;
 
-/// How many pieces are under way for each thread: enough that none waits for a slow one.
-const AHEAD: usize = 4;
+/// How much may be done at a time.
+pub struct Bounds<'a> {
+    /// How many threads may help the calling one. Asked before each piece of work, so that
+    /// helpers come and go with what it says.
+    pub helpers: &'a dyn Fn() -> usize,
+    /// How many pieces are under way for each thread: enough that none waits for a slow one.
+    pub ahead: usize,
+}
 
-/// Calls `next` until it gives nothing, `work` on each piece on one of `threads` threads (each
-/// with a state of its own from `state`), and `done` on each result, in the order of `next`.
-/// `next` and `done` run on the calling thread. Ends at the first error of either.
+/// Calls `next` until it gives nothing, `work` on each piece, on the calling thread and on its
+/// helpers (each with a state of its own from `state`), and `done` on each result, in the order
+/// of `next`. `next` and `done` run on the calling thread. Ends at the first error of any.
 ///
 /// # Errors
-/// Those of `next` and `done`, and where a thread ended by a panic.
+/// Those of `next`, `work` and `done`, and where `work` ended by a panic.
 pub fn in_order<J: Send, R: Send, S>(
-    threads: usize,
+    bounds: Bounds<'_>,
     next: &mut dyn FnMut() -> Result<Option<J>, StageError>,
     state: &(dyn Fn() -> S + Sync),
     work: &(dyn Fn(&mut S, J) -> Result<R, StageError> + Sync),
     done: &mut dyn FnMut(R) -> Result<(), StageError>,
 ) -> Result<(), StageError> {
-    if threads <= 1 {
-        let mut state = state();
-        while let Some(job) = next()? {
-            done(work(&mut state, job)?)?;
-        }
-        return Ok(());
-    }
-    let (jobs, given) = bounded::<(u64, J)>(threads * AHEAD);
-    let (results, came) = unbounded::<(u64, Result<R, StageError>)>();
+    let crew = Crew::default();
     std::thread::scope(|scope| {
-        for _ in 0..threads {
-            let (given, results) = (given.clone(), results.clone());
-            scope.spawn(move || {
-                let mut state = state();
-                for (number, job) in given {
-                    // A result that never came would be waited for.
-                    let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut state, job)));
-                    let result = outcome.unwrap_or_else(|_| Err(panicked()));
-                    if results.send((number, result)).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop((given, results));
-        // Dropped at the end of this block, whatever the outcome: the threads then end.
-        let (jobs, came) = (jobs, came);
+        let (jobs, given) = unbounded::<(u64, J)>();
+        let (results, came) = unbounded::<(u64, Result<R, StageError>)>();
+        // Dropped before `jobs` is, whatever the outcome: helpers then end, some jobs undone.
+        let _dismissed = Dismissal(&crew);
+        let mut own: Option<S> = None;
         let (mut sent, mut taken, mut more) = (0u64, 0u64, true);
         let mut waiting: BTreeMap<u64, R> = BTreeMap::new();
         loop {
-            while more && sent - taken < (threads * AHEAD) as u64 {
+            crew.wanted.store((bounds.helpers)(), Ordering::Relaxed);
+            let most = bounds.ahead.max(1) * (1 + crew.wanted.load(Ordering::Relaxed));
+            while more && sent - taken < most as u64 {
                 match next()? {
                     Some(job) => {
                         jobs.send((sent, job)).map_err(|_| panicked())?;
@@ -65,14 +54,92 @@ pub fn in_order<J: Send, R: Send, S>(
             if sent == taken {
                 return Ok(());
             }
-            let (number, result) = came.recv().map_err(|_| panicked())?;
-            waiting.insert(number, result?);
-            while let Some(result) = waiting.remove(&taken) {
+            for _ in 0..given.len() {
+                if !crew.hire() {
+                    break;
+                }
+                let (given, results, crew) = (given.clone(), results.clone(), &crew);
+                scope.spawn(move || help(crew, &given, &results, state, work));
+            }
+            for (number, result) in came.try_iter() {
+                waiting.insert(number, result?);
+            }
+            if let Some(result) = waiting.remove(&taken) {
                 done(result)?;
                 taken += 1;
+            } else if let Ok((number, job)) = given.try_recv() {
+                waiting.insert(number, tried(work, own.get_or_insert_with(state), job)?);
+            } else {
+                let (number, result) = came.recv().map_err(|_| panicked())?;
+                waiting.insert(number, result?);
             }
         }
     })
+}
+
+/// How many helpers there are, and how many there may be.
+#[derive(Default)]
+struct Crew {
+    wanted: AtomicUsize,
+    there: AtomicUsize,
+}
+
+impl Crew {
+    /// Counts one more, if one more is wanted.
+    fn hire(&self) -> bool {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        let more = |there| (there < wanted).then_some(there + 1);
+        (self
+            .there
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more))
+        .is_ok()
+    }
+
+    /// Counts one less, if there are too many.
+    fn dismiss(&self) -> bool {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        let less = |there: usize| (there > wanted).then(|| there - 1);
+        (self
+            .there
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less))
+        .is_ok()
+    }
+}
+
+/// Sends all helpers away when it is dropped.
+struct Dismissal<'a>(&'a Crew);
+
+impl Drop for Dismissal<'_> {
+    fn drop(&mut self) {
+        self.0.wanted.store(0, Ordering::Relaxed);
+    }
+}
+
+/// What a helper does until it is one too many, or nothing can come any more.
+fn help<J, R, S>(
+    crew: &Crew,
+    given: &Receiver<(u64, J)>,
+    results: &Sender<(u64, Result<R, StageError>)>,
+    state: &dyn Fn() -> S,
+    work: &dyn Fn(&mut S, J) -> Result<R, StageError>,
+) {
+    let mut state = state();
+    while !crew.dismiss()
+        && let Ok((number, job)) = given.recv()
+    {
+        if results.send((number, tried(work, &mut state, job))).is_err() {
+            return;
+        }
+    }
+}
+
+/// A panic is an error like others: a result that never came would be waited for.
+fn tried<J, R, S>(
+    work: &dyn Fn(&mut S, J) -> Result<R, StageError>,
+    state: &mut S,
+    job: J,
+) -> Result<R, StageError> {
+    catch_unwind(AssertUnwindSafe(|| work(state, job))).unwrap_or_else(|_| Err(panicked()))
 }
 
 fn panicked() -> StageError {
@@ -86,12 +153,18 @@ mod tests {
 
     use super::*;
 
+    const AHEAD: usize = 4;
+
     fn squares(threads: usize, fail_at: Option<u64>) -> (Result<(), StageError>, Vec<u64>, i64) {
         let (under_way, most) = (AtomicI64::new(0), AtomicI64::new(0));
         let mut numbers = 0..200u64;
         let mut came = Vec::new();
+        let bounds = Bounds {
+            helpers: &|| threads - 1,
+            ahead: AHEAD,
+        };
         let outcome = in_order(
-            threads,
+            bounds,
             &mut || {
                 let next = numbers.next();
                 if let Some(number) = next {
@@ -133,8 +206,12 @@ mod tests {
     #[test]
     fn a_panic_is_an_error_and_nothing_waits() {
         let mut numbers = 0..50;
+        let bounds = Bounds {
+            helpers: &|| 2,
+            ahead: 1,
+        };
         let outcome = in_order(
-            3,
+            bounds,
             &mut || Ok(numbers.next()),
             &|| (),
             &|(), number| match number {
@@ -153,5 +230,41 @@ mod tests {
             assert_eq!(outcome.unwrap_err().message, "stop");
             assert!(came.len() <= 50);
         }
+    }
+
+    #[test]
+    fn helpers_come_and_go_while_it_runs() {
+        let taken = AtomicI64::new(0);
+        let here = std::thread::current().id();
+        let mut numbers = 0..300;
+        let mut others: Vec<bool> = Vec::new();
+        let bounds = Bounds {
+            helpers: &|| match taken.load(Ordering::SeqCst) {
+                100..200 => 2,
+                _ => 0,
+            },
+            ahead: 4,
+        };
+        in_order(
+            bounds,
+            &mut || Ok(numbers.next()),
+            &|| (),
+            &|(), _| {
+                std::thread::sleep(Duration::from_micros(300));
+                Ok(std::thread::current().id() != here)
+            },
+            &mut |elsewhere| {
+                taken.fetch_add(1, Ordering::SeqCst);
+                others.push(elsewhere);
+                Ok(())
+            },
+        )
+        .unwrap();
+        let helped = |range: std::ops::Range<usize>| others[range].iter().filter(|helped| **helped).count();
+        assert_eq!(others.len(), 300);
+        assert_eq!(helped(0..100), 0);
+        assert!(helped(100..200) > 20);
+        // What was under way when they were sent away is still theirs.
+        assert_eq!(helped(220..300), 0);
     }
 }

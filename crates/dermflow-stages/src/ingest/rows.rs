@@ -19,8 +19,9 @@ use super::parameters::IngestParameters;
 use crate::rejects::Rejects;
 
 const HASH: &str = "perceptual_hash";
-/// Rows and bytes of pixels that are gathered before they are written.
-const GATHERED: (usize, usize) = (1024, 16 << 20);
+/// Rows and bytes of pixels that are gathered before they are written: what a table encodes at
+/// a time, so that it need not copy them together.
+const GATHERED: (usize, usize) = (4096, 1 << 20);
 
 /// The columns of the outputs.
 pub struct Layout {

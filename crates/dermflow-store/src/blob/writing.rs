@@ -209,6 +209,7 @@ fn place(disk: &Disk, blob: BlobRef, temporary: Temporary) -> Result<BlobRef, St
         disk.move_to_damaged(&path, &blob.digest.hex(), "a folder lies where a blob belongs");
     }
     temporary.place(&path)?;
+    disk.early_sync.placed(&blob, &path);
     // Both sets hold plain values, so a thread that panicked left them whole.
     disk.unsynced
         .lock()

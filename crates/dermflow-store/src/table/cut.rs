@@ -120,7 +120,7 @@ impl Cutter {
             Some(open) => open.last = id,
             None => {
                 self.open = Some(Open {
-                    file: ParquetFile::create(&self.store, &self.columns, &self.schema)?,
+                    file: ParquetFile::new(&self.store, &self.columns, &self.schema),
                     first: id,
                     last: id,
                     rows: 0,

@@ -1,9 +1,10 @@
 //! The one way in which a partition is written as Parquet: equal rows give equal bytes.
 //!
 //! Rows reach the encoder in chunks that depend on content alone, because where Parquet ends
-//! a page depends on how rows are handed over.
+//! a page depends on how rows are handed over. The first chunk decides which columns are worth
+//! compressing.
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use dermflow_core::{BlobRef, Column, ColumnHasher, ColumnType, Digest};
@@ -14,21 +15,25 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
+use super::shrinking::shrinks;
 use crate::Store;
 use crate::blob::BlobWriter;
 use crate::error::{StoreError, writing};
 
 /// Rows of a chunk, at most.
 const CHUNK_ROWS: usize = 4096;
-/// Bytes from which a chunk is full.
-const CHUNK_BYTES: u64 = 4 << 20;
+/// Bytes from which a chunk is full: what a processor's cache holds while it is hashed, encoded and
+/// written.
+const CHUNK_BYTES: u64 = 1 << 20;
 /// Bytes from which a row group is full: what the encoder holds in memory.
-const GROUP_BYTES: u64 = 64 << 20;
+const GROUP_BYTES: u64 = 16 << 20;
 
 /// A Parquet file that is being written, with the digests of its columns.
 pub(crate) struct ParquetFile {
-    writer: ArrowWriter<BlobWriter>,
+    /// Made when the first chunk is there.
+    writer: Option<ArrowWriter<BlobWriter>>,
     hashers: Vec<ColumnHasher>,
+    columns: Vec<Column>,
     schema: SchemaRef,
     chunk: Vec<RecordBatch>,
     chunk_rows: usize,
@@ -38,31 +43,21 @@ pub(crate) struct ParquetFile {
 }
 
 impl ParquetFile {
-    pub(crate) fn create(
-        store: &Store,
-        columns: &[Column],
-        schema: &SchemaRef,
-    ) -> Result<ParquetFile, StoreError> {
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties(columns)?)
-            // Columns say all that there is to know; an encoded Arrow schema could change its
-            // bytes with the library.
-            .with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(store.blob_writer(), schema.clone(), options)
-            .map_err(|error| writing(store.root(), &error))?;
+    pub(crate) fn new(store: &Store, columns: &[Column], schema: &SchemaRef) -> ParquetFile {
         let hashers = columns
             .iter()
             .map(|column| ColumnHasher::new(&column.column_type));
-        Ok(ParquetFile {
-            writer,
+        ParquetFile {
+            writer: None,
             hashers: hashers.collect(),
+            columns: columns.to_vec(),
             schema: schema.clone(),
             chunk: Vec::new(),
             chunk_rows: 0,
             chunk_bytes: 0,
             group_bytes: 0,
             store: store.clone(),
-        })
+        }
     }
 
     /// How many more rows may be counted before the chunk has to be taken.
@@ -96,10 +91,14 @@ impl ParquetFile {
         for (hasher, array) in self.hashers.iter_mut().zip(rows.columns()) {
             hasher.update(array).map_err(StoreError::invalid)?;
         }
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            none => none.insert(writer_of(&self.store, &self.columns, &self.schema, &rows)?),
+        };
         let wrong = |error: ParquetError| writing(self.store.root(), &error);
-        self.writer.write(&rows).map_err(wrong)?;
+        writer.write(&rows).map_err(wrong)?;
         if self.group_bytes >= GROUP_BYTES {
-            self.writer.flush().map_err(wrong)?;
+            writer.flush().map_err(wrong)?;
             self.group_bytes = 0;
         }
         Ok(())
@@ -108,24 +107,45 @@ impl ParquetFile {
     /// Completes the file: its blob and the digest of each column.
     pub(crate) fn finish(mut self) -> Result<(BlobRef, Vec<Digest>), StoreError> {
         self.encode_chunk()?;
+        // A partition is begun by its first row.
+        let writer = self
+            .writer
+            .ok_or_else(|| StoreError::invalid("a partition has no rows"))?;
         let root = self.store.root();
-        let blob = self.writer.into_inner().map_err(|error| writing(root, &error))?;
+        let blob = writer.into_inner().map_err(|error| writing(root, &error))?;
         let digests = self.hashers.into_iter().map(ColumnHasher::finish).collect();
         Ok((blob.finish()?, digests))
     }
 }
 
-fn properties(columns: &[Column]) -> Result<WriterProperties, StoreError> {
+fn writer_of(
+    store: &Store,
+    columns: &[Column],
+    schema: &SchemaRef,
+    first: &RecordBatch,
+) -> Result<ArrowWriter<BlobWriter>, StoreError> {
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties(columns, first)?)
+        // Columns say all that there is to know; an encoded Arrow schema could change its
+        // bytes with the library.
+        .with_skip_arrow_metadata(true);
+    ArrowWriter::try_new_with_options(store.blob_writer(), schema.clone(), options)
+        .map_err(|error| writing(store.root(), &error))
+}
+
+/// How a partition of these columns is written that begins with these rows.
+fn properties(columns: &[Column], first: &RecordBatch) -> Result<WriterProperties, StoreError> {
     let level = ZstdLevel::try_new(1).map_err(|error| StoreError::invalid(error.to_string()))?;
     let mut properties = WriterProperties::builder()
         .set_created_by("dermflow table 1".to_string())
         .set_compression(Compression::ZSTD(level))
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_max_row_group_row_count(None);
-    for column in columns {
+    for (column, array) in columns.iter().zip(first.columns()) {
         let path = ColumnPath::new(vec![column.name.clone()]);
-        // Hashes and pictures have neither repetitions to name nor bounds worth keeping; pictures
-        // hardly shrink, and zstd would take more than half of all time that reading photos in does.
+        // Hashes and pictures have neither repetitions to name nor bounds worth keeping. Pictures
+        // hardly shrink: zstd would take more than half of all time that reading photos in does,
+        // and LZ4 a fourth, so that goes only to what shrinks: maps, drawings, bars.
         match column.column_type {
             ColumnType::SampleId => {
                 properties = properties
@@ -133,9 +153,13 @@ fn properties(columns: &[Column]) -> Result<WriterProperties, StoreError> {
                     .set_column_compression(path, Compression::UNCOMPRESSED);
             }
             ColumnType::Binary => {
+                let compression = match array.as_binary_opt().is_some_and(shrinks) {
+                    true => Compression::LZ4_RAW,
+                    false => Compression::UNCOMPRESSED,
+                };
                 properties = properties
                     .set_column_dictionary_enabled(path.clone(), false)
-                    .set_column_compression(path.clone(), Compression::LZ4_RAW)
+                    .set_column_compression(path.clone(), compression)
                     .set_column_statistics_enabled(path, EnabledStatistics::None);
             }
             _ => {}

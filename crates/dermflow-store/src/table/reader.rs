@@ -237,7 +237,7 @@ impl PartitionReader {
     }
 }
 
-fn unfit(partition: &Partition, reason: String) -> StoreError {
+pub(super) fn unfit(partition: &Partition, reason: String) -> StoreError {
     StoreError::Damaged {
         blob: partition.blob,
         reason: format!(
@@ -284,7 +284,7 @@ fn build(
 
 /// Runs the Parquet decoder, which was not written for hostile files: a panic in it is an
 /// error of the file.
-fn guarded<T>(decode: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+pub(super) fn guarded<T>(decode: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(decode)) {
         Ok(result) => result,
         Err(_) => Err("its Parquet can't be decoded".to_string()),

@@ -1,5 +1,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -12,12 +13,14 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use dermflow_core::memory::{batch, sorted};
 use dermflow_core::sample_ids;
 use dermflow_core::{BlobRef, Partition, SampleId, TableManifest};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::Compression;
 use proptest::prelude::*;
 
 use super::assemble::assemble_within;
 use super::columns::columns_of;
 use super::cut::Limits;
-use super::{TableReader, TableWriter, assemble, take_samples};
+use super::{TableReader, TableWriter, assemble, concatenate, take_samples};
 use crate::testing::store;
 use crate::{Store, StoreError};
 
@@ -81,6 +84,17 @@ fn rows(rows: &[(u16, i64, Option<String>)]) -> RecordBatch {
 fn some_rows(most: usize) -> impl Strategy<Value = Vec<(u16, i64, Option<String>)>> {
     let row = (0u16..120, 0i64..1000, proptest::option::of("[a-z]{0,40}"));
     proptest::collection::vec(row, 1..most)
+}
+
+/// The rows of a Parquet file, as any reader sees them.
+fn read_file(parquet: Vec<u8>) -> RecordBatch {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.parquet");
+    fs::write(&path, parquet).unwrap();
+    let builder = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(&path).unwrap()).unwrap();
+    let schema = builder.schema().clone();
+    let batches: Vec<RecordBatch> = builder.build().unwrap().map(|batch| batch.unwrap()).collect();
+    concat_batches(&schema, &batches).unwrap()
 }
 
 /// Cuts rows into batches at these places.
@@ -147,6 +161,35 @@ proptest! {
         // And so it does in order but through partitions written early.
         prop_assert_eq!(&table, &write(&store, &cut(&expected, &places), budget));
         prop_assert!(crate::find::names_in(&store.root().join("tmp")).is_empty());
+    }
+
+    #[test]
+    fn to_expect_order_changes_nothing(
+        content in some_rows(200),
+        places in proptest::collection::vec(0usize..1000, 0..12),
+        sort in any::<bool>(),
+    ) {
+        let (_folder, store) = store();
+        let content = match sort {
+            true => sorted(&rows(&content)).unwrap(),
+            false => rows(&content),
+        };
+        let mut writer = TableWriter::new(&store, "Table", content.schema())
+            .unwrap()
+            .with(1 << 30, LIMITS)
+            .expecting_order();
+        cut(&content, &places).iter().for_each(|batch| writer.write(batch).unwrap());
+        prop_assert_eq!(writer.finish().unwrap(), write(&store, &[content], 1 << 30));
+    }
+
+    #[test]
+    fn one_file_of_all_partitions_holds_all_rows(content in some_rows(200)) {
+        let (_folder, store) = store();
+        let content = sorted(&rows(&content)).unwrap();
+        let table = write(&store, std::slice::from_ref(&content), 1 << 30);
+        let back = read_file(concatenate(&store, &table, Vec::new(), Path::new("x")).unwrap());
+        prop_assert_eq!(back.schema(), content.schema());
+        prop_assert_eq!(back, content);
     }
 
     #[test]
@@ -499,6 +542,57 @@ fn a_manifest_that_lies_about_its_blobs_is_found_out() {
     }
 }
 
+#[test]
+fn a_table_of_all_types_and_one_without_rows_are_concatenated() {
+    let (_folder, store) = store();
+    let content = all_types();
+    let empty = content.slice(0, 0);
+    for rows in [sorted(&content).unwrap(), empty] {
+        let table = write(&store, std::slice::from_ref(&rows), 1 << 30);
+        let back = read_file(concatenate(&store, &table, Vec::new(), Path::new("x")).unwrap());
+        assert_eq!(back.columns(), rows.columns());
+    }
+}
+
+#[test]
+fn a_sink_that_is_full_is_told_by_its_path() {
+    let (_folder, store) = store();
+    let table = write(&store, &[all_types()], 1 << 30);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let error = concatenate(&store, &table, full, Path::new("/results/x.parquet"))
+        .err()
+        .unwrap();
+    assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
+    assert!(error.message().contains("/results/x.parquet"), "{error}");
+}
+
+#[test]
+fn only_bytes_that_shrink_are_compressed() {
+    let (_folder, store) = store();
+    let noise = |seed: u32| -> Vec<u8> {
+        let mixed = |at: u32| (at ^ seed).wrapping_mul(2_654_435_761).rotate_left(at % 31) as u8;
+        (0..20_000).map(mixed).collect()
+    };
+    let pictures = BinaryArray::from_iter_values((0..3).map(noise));
+    let maps = BinaryArray::from_iter_values((0..3).map(|_| vec![0; 20_000]));
+    let columns = [
+        ("pictures", Arc::new(pictures) as ArrayRef),
+        ("maps", Arc::new(maps)),
+    ];
+    let table = write(&store, &[batch(&["a", "b", "c"], columns)], 1 << 30);
+    let mut codecs = Vec::new();
+    for partition in &table.partitions {
+        let file = fs::File::open(store.blob_path(&partition.blob).unwrap()).unwrap();
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        for group in builder.metadata().row_groups() {
+            codecs.push([1, 2].map(|column| group.column(column).compression()));
+        }
+    }
+    assert!(!codecs.is_empty());
+    let expected = [Compression::UNCOMPRESSED, Compression::LZ4_RAW];
+    assert!(codecs.iter().all(|codecs| *codecs == expected), "{codecs:?}");
+}
+
 /// Bytes flipped in a Parquet file that is filed under its new hash: only the decoder is left
 /// to notice, and it must neither panic nor give rows that can't be.
 #[test]
@@ -515,6 +609,10 @@ fn hostile_parquet_is_an_error_or_fits_the_manifest() {
         for batch in TableReader::open(&store, &hostile, None).unwrap() {
             let Ok(batch) = batch else { break };
             assert_eq!(columns_of(&batch.schema()).unwrap(), table.columns);
+        }
+        // Nothing of the rows is looked at here; what can't be copied is told.
+        if let Err(error) = concatenate(&store, &hostile, Vec::new(), Path::new("x")) {
+            assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
         }
     }
 }

@@ -59,6 +59,14 @@ impl TableWriter {
         })
     }
 
+    /// The same for rows that should come in order: they go to their partitions at once, and are
+    /// not held. Where they come out of order after all, the table is the same, for more work.
+    #[must_use]
+    pub fn expecting_order(mut self) -> TableWriter {
+        self.streaming = Some(Cutter::new(&self.store, &self.columns, self.limits));
+        self
+    }
+
     /// The same with another budget and other limits, so that tests need no large tables.
     #[cfg(test)]
     pub(crate) fn with(self, budget: u64, limits: Limits) -> TableWriter {
