@@ -13,6 +13,7 @@ use dermflow_core::{
     Arity, Column, ColumnType, Contract, InputPort, InputTypes, Inputs, NamedFile, OutputPort, PortType,
     Problem, Resources, StageContext, StageError, StageKind, TableType,
 };
+use dermflow_vision::heatmap::PEAK;
 use dermflow_vision::sheet::{self, Layout, Tile};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,13 +48,18 @@ pub struct ContactSheetParameters {
     #[serde(default = "most")]
     #[schemars(range(min = 1, max = 4096))]
     images: usize,
-    /// The most images shown of each label; left out, as they come.
+    /// The most images shown of each label (an image's own, or that of the input `labels` where it
+    /// has none); left out, as they come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     per_label: Option<usize>,
     /// In which order they stand.
     #[serde(default)]
     order: Order,
+    /// Whether each heat or foreground map is drawn by its own highest value, so that a faint one is
+    /// seen too; the heading says so, and below each image stands its peak. `false` draws all by one scale, on which they can be compared.
+    #[serde(default = "yes")]
+    own_peak: bool,
 }
 
 /// In which order images stand.
@@ -79,11 +85,14 @@ fn side() -> usize {
 fn most() -> usize {
     64
 }
+fn yes() -> bool {
+    true
+}
 
 impl StageKind for ContactSheet {
     type Parameters = ContactSheetParameters;
     const NAME: &'static str = "contact-sheet";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: &'static str =
         "Draws images as a PNG grid with their labels, boxes, heat maps or foreground maps.";
     const EXAMPLE: &'static str = "\
@@ -99,7 +108,7 @@ stages:
   look:
     kind: contact-sheet
     in: {samples: photos.samples, labels: photos.truth, boxes: photos.boxes, heatmaps: heat.heatmaps}
-    with: {title: made-up lesions, columns: 6, rows: 4, side: 160, images: 48, per-label: 6, order: label}
+    with: {title: made-up lesions, columns: 6, rows: 4, side: 160, images: 48, per-label: 6, order: label, own-peak: true}
 outputs:
   sheets: look.sheets
 ";
@@ -136,7 +145,8 @@ outputs:
                 optional(
                     "labels",
                     "Labels",
-                    "other labels, such as clean or predicted ones, shown beside those of the images",
+                    "other labels, such as clean or predicted ones, shown beside those of the images, or alone \
+                     where they have none",
                     &["label"],
                 ),
                 optional(
@@ -180,13 +190,14 @@ outputs:
         let mut picked = pick::join(picked, context)?;
         if parameters.order == Order::Label {
             // Stable, so that images of one label stay in order of their ids.
-            picked.sort_by(|(one, _), (other, _)| one.label.cmp(&other.label));
+            picked.sort_by(|(one, _), (other, _)| one.label().cmp(&other.label()));
         }
         let colours = colours(&picked);
         let shown = picked.len();
+        let stretched = parameters.own_peak && picked.iter().any(|(_, extras)| !extras.maps.is_empty());
         let tiles: Vec<Tile> = picked
             .into_iter()
-            .map(|(picked, extras)| tile(picked, extras, &colours))
+            .map(|(picked, extras)| tile(picked, extras, &colours, stretched))
             .collect();
         let layout = Layout {
             columns: parameters.columns,
@@ -202,6 +213,9 @@ outputs:
                 return Err(StageError::cancelled());
             }
             let mut title = format!("{}   {shown} of {total} images", parameters.title);
+            if stretched {
+                title += "   maps by their own peak";
+            }
             if pages.len() > 1 {
                 title += &format!("   {} / {}", number + 1, pages.len());
             }
@@ -221,7 +235,7 @@ outputs:
 fn colours(picked: &[(Picked, Extras)]) -> BTreeMap<String, usize> {
     let mut colours: BTreeMap<String, usize> = BTreeMap::new();
     for (picked, extras) in picked {
-        let labels = picked.label.iter().chain(&extras.label);
+        let labels = picked.given.iter().chain(&picked.wired);
         for name in labels.chain(extras.boxes.iter().map(|(_, class)| class)) {
             if !colours.contains_key(name) {
                 colours.insert(name.clone(), 0);
@@ -234,15 +248,15 @@ fn colours(picked: &[(Picked, Extras)]) -> BTreeMap<String, usize> {
     colours
 }
 
-fn tile(picked: Picked, extras: Extras, colours: &BTreeMap<String, usize>) -> Tile {
+fn tile(picked: Picked, extras: Extras, colours: &BTreeMap<String, usize>, stretched: bool) -> Tile {
     let number = |name: &str| colours.get(name).copied().unwrap_or(0);
-    let given = picked.label.as_deref().unwrap_or("no label");
-    let caption = match &extras.label {
-        None => given.to_string(),
-        Some(other) if other == given => given.to_string(),
-        Some(other) => format!("{given} / {other}"),
+    let (given, wired) = (picked.given.as_deref(), picked.wired.as_deref());
+    let caption = match (given, wired) {
+        (None, None) => "no label".to_string(),
+        (Some(given), Some(wired)) if given != wired => format!("{given} / {wired}"),
+        (Some(label), _) | (None, Some(label)) => label.to_string(),
     };
-    let label = extras.label.as_deref().unwrap_or(given);
+    let label = wired.or(given).unwrap_or("no label");
     let boxes = extras.boxes.iter().map(|(pixels, class)| {
         // What the caption says already is not said again.
         let word = if class == label {
@@ -252,12 +266,18 @@ fn tile(picked: Picked, extras: Extras, colours: &BTreeMap<String, usize>) -> Ti
         };
         (*pixels, number(class), word)
     });
+    let (mut maps, mut note) = (extras.maps, picked.note);
+    if let Some(peak) = maps.iter().map(|(map, _)| map.peak()).max().filter(|_| stretched) {
+        // What is drawn no longer tells how strong it is.
+        note = format!("peak {:.2}  {note}", f32::from(peak) / f32::from(PEAK));
+        maps.iter_mut().for_each(|(map, _)| map.stretch());
+    }
     Tile {
         boxes: boxes.collect(),
         caption,
         mark: number(label),
-        note: picked.note,
-        maps: extras.maps,
+        note,
+        maps,
         picture: picked.picture,
     }
 }

@@ -79,6 +79,24 @@ impl Heatmap {
         self.codes[row * self.width + column]
     }
 
+    /// The highest code that is not blind.
+    pub fn peak(&self) -> u8 {
+        let seen = self.codes.iter().filter(|code| **code != BLIND);
+        seen.copied().max().unwrap_or(0)
+    }
+
+    /// Scales all values so that the highest becomes 1; blind cells stay blind, and a map without
+    /// any value stays as it is.
+    pub fn stretch(&mut self) {
+        let peak = u32::from(self.peak());
+        if peak == 0 {
+            return;
+        }
+        for code in self.codes.iter_mut().filter(|code| **code != BLIND) {
+            *code = ((u32::from(*code) * u32::from(PEAK) + peak / 2) / peak) as u8;
+        }
+    }
+
     /// The value of a cell from 0 to 1, or none where it is blind.
     pub fn value(&self, column: usize, row: usize) -> Option<f32> {
         value_of(self.code(column, row))

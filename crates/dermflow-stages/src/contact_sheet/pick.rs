@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use arrow::array::{Array, BinaryArray, Float64Array, Int64Array, RecordBatch, StringArray};
-use dermflow_core::{SampleId, StageContext, StageError};
+use dermflow_core::{SampleId, StageContext, StageError, TableReader};
 use dermflow_vision::boxes::{self, PixelBox};
 use dermflow_vision::heatmap::{Heatmap, PEAK};
 use dermflow_vision::picture::Picture;
@@ -16,7 +16,10 @@ use crate::columns::{ids_of, typed_column};
 /// An image that is shown.
 pub struct Picked {
     pub id: [u8; 32],
-    pub label: Option<String>,
+    /// Its own label.
+    pub given: Option<String>,
+    /// The label that the input `labels` has for it.
+    pub wired: Option<String>,
     pub note: String,
     /// The image, no larger than it is shown.
     pub picture: Picture,
@@ -28,10 +31,16 @@ pub struct Picked {
 /// What belongs to an image besides.
 #[derive(Default)]
 pub struct Extras {
-    pub label: Option<String>,
     pub boxes: Vec<(PixelBox, String)>,
     /// Maps, each with the pixels of the shown image that its cells cover.
     pub maps: Vec<(Heatmap, f64)>,
+}
+
+impl Picked {
+    /// The label that it stands under.
+    pub fn label(&self) -> Option<&str> {
+        self.given.as_deref().or(self.wired.as_deref())
+    }
 }
 
 /// Picks the first images in order of their ids, as many of each label as are asked for;
@@ -41,6 +50,7 @@ pub fn pick(
     context: &dyn StageContext,
 ) -> Result<(Vec<Picked>, u64), StageError> {
     let samples = context.table("samples")?;
+    let mut wired = Wired::open(context)?;
     let total = samples.rows();
     let mut picked: Vec<Picked> = Vec::new();
     let mut counts: BTreeMap<Option<String>, usize> = BTreeMap::new();
@@ -54,18 +64,66 @@ pub fn pick(
             if picked.len() == parameters.images {
                 return Ok((picked, total));
             }
-            let label = (!labels.is_null(row)).then(|| labels.value(row).to_string());
-            let count = counts.entry(label.clone()).or_default();
+            let given = (!labels.is_null(row)).then(|| labels.value(row).to_string());
+            let wired = wired.label_of(ids_of(&batch)?.value(row))?;
+            let count = counts.entry(given.clone().or_else(|| wired.clone())).or_default();
             if parameters.per_label.is_none_or(|most| *count < most) {
                 *count += 1;
-                picked.push(read(&batch, row, label, parameters.side)?);
+                picked.push(read(&batch, row, [given, wired], parameters.side)?);
             }
         }
     }
     Ok((picked, total))
 }
 
-fn read(batch: &RecordBatch, row: usize, label: Option<String>, side: usize) -> Result<Picked, StageError> {
+/// The labels of the input `labels`, asked for in order of ids.
+struct Wired {
+    table: Option<Box<dyn TableReader>>,
+    batch: Option<RecordBatch>,
+    row: usize,
+}
+
+impl Wired {
+    fn open(context: &dyn StageContext) -> Result<Wired, StageError> {
+        let table = context.has_input("labels").then(|| context.table("labels"));
+        Ok(Wired {
+            table: table.transpose()?,
+            batch: None,
+            row: 0,
+        })
+    }
+
+    /// The first label of this id, which is not below the one asked for before.
+    fn label_of(&mut self, id: &[u8]) -> Result<Option<String>, StageError> {
+        loop {
+            if let Some(batch) = &self.batch
+                && self.row < batch.num_rows()
+            {
+                let found = ids_of(batch)?.value(self.row);
+                if found == id {
+                    let labels: &StringArray = typed_column(batch, "label")?;
+                    return Ok(Some(labels.value(self.row).to_string()));
+                }
+                if found > id {
+                    return Ok(None);
+                }
+                self.row += 1;
+                continue;
+            }
+            match self.table.as_mut().and_then(Iterator::next) {
+                Some(batch) => (self.batch, self.row) = (Some(batch?), 0),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+fn read(
+    batch: &RecordBatch,
+    row: usize,
+    [given, wired]: [Option<String>; 2],
+    side: usize,
+) -> Result<Picked, StageError> {
     let mut id = [0; 32];
     id.copy_from_slice(ids_of(batch)?.value(row));
     let source = typed_column::<StringArray>(batch, "source")?.value(row);
@@ -87,7 +145,8 @@ fn read(batch: &RecordBatch, row: usize, label: Option<String>, side: usize) -> 
     let hex: String = id[..4].iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Picked {
         id,
-        label,
+        given,
+        wired,
         note: format!("{hex} {name}"),
         picture: shrunk(stored, side),
         stored: [width, height],
@@ -112,17 +171,12 @@ fn shrunk(picture: Picture, side: usize) -> Picture {
     dermflow_vision::augment::warp::cropped(&picture, &whole, scaled(width), scaled(height))
 }
 
-/// Adds what the other inputs say of each image.
+/// Adds the boxes and maps of each image.
 pub fn join(picked: Vec<Picked>, context: &dyn StageContext) -> Result<Vec<(Picked, Extras)>, StageError> {
     let mut picked: Vec<(Picked, Extras)> = picked
         .into_iter()
         .map(|picked| (picked, Extras::default()))
         .collect();
-    each_row(context, "labels", &mut picked, |batch, row, _, extras| {
-        let label = typed_column::<StringArray>(batch, "label")?.value(row);
-        extras.label.get_or_insert_with(|| label.to_string());
-        Ok(())
-    })?;
     each_row(context, "boxes", &mut picked, |batch, row, picked, extras| {
         let side = |name| Ok::<f64, StageError>(typed_column::<Float64Array>(batch, name)?.value(row));
         let given = Rectangle {

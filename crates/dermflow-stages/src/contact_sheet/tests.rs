@@ -1,9 +1,15 @@
 //! Tests of `contact-sheet`; how a sheet looks is tested where it is drawn.
 
-use dermflow_core::StageKind;
-use dermflow_core::memory::MemoryContext;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::{ContactSheet, ContactSheetParameters};
+use arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use dermflow_core::memory::MemoryContext;
+use dermflow_core::{StageContext, StageKind};
+use dermflow_vision::heatmap::{BLIND, Heatmap, PEAK};
+
+use super::pick::{Extras, join, pick};
+use super::{ContactSheet, ContactSheetParameters, tile};
 use crate::synthesize::Synthesize;
 
 /// Made-up images, wired.
@@ -83,4 +89,78 @@ fn pixels_that_do_not_fit_their_size_are_told() {
     };
     let error = ContactSheet::run(&serde_yaml::from_str("{}").unwrap(), &mut context).unwrap_err();
     assert!(error.message.contains("25 × 24 × 3"), "{error}");
+}
+
+/// Made-up images without labels of their own, and their labels wired.
+fn unlabelled(images: usize) -> MemoryContext {
+    let mut made = MemoryContext::default();
+    let with = format!("{{images: {images}, width: 24, height: 24, classes: 3}}");
+    Synthesize::run(&serde_yaml::from_str(&with).unwrap(), &mut made).unwrap();
+    let samples = made.output("samples");
+    let at = samples.schema().index_of("label").unwrap();
+    let mut columns = samples.columns().to_vec();
+    columns[at] = Arc::new(StringArray::new_null(samples.num_rows()));
+    let mut context = MemoryContext::default();
+    context.batch_rows = 3;
+    context.add_table(
+        "samples",
+        RecordBatch::try_new(samples.schema(), columns).unwrap(),
+    );
+    context.add_table("labels", made.output("truth"));
+    context
+}
+
+#[test]
+fn an_image_without_a_label_of_its_own_is_shown_with_the_wired_one_alone() {
+    let context = unlabelled(40);
+    let parameters: ContactSheetParameters = serde_yaml::from_str("{per-label: 2}").unwrap();
+    let (picked, total) = pick(&parameters, &context).unwrap();
+    assert_eq!((picked.len(), total), (6, 40), "two of each of three labels");
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for picked in picked {
+        let wired = picked.wired.clone().unwrap();
+        let made = tile(picked, Extras::default(), &BTreeMap::new(), false);
+        assert_eq!(made.caption, wired);
+        *counts.entry(wired).or_default() += 1;
+    }
+    assert_eq!(counts.into_values().collect::<Vec<_>>(), [2, 2, 2]);
+}
+
+#[test]
+fn wired_labels_are_those_of_their_samples() {
+    let context = unlabelled(25);
+    let parameters: ContactSheetParameters = serde_yaml::from_str("{}").unwrap();
+    let (picked, _) = pick(&parameters, &context).unwrap();
+    let truth: Vec<RecordBatch> = context
+        .table("labels")
+        .unwrap()
+        .map(|batch| batch.unwrap())
+        .collect();
+    let truth = arrow::compute::concat_batches(&truth[0].schema(), &truth).unwrap();
+    let ids = truth.column(0).as_fixed_size_binary();
+    let labels = truth.column_by_name("label").unwrap().as_string::<i32>();
+    for picked in join(picked, &context).unwrap() {
+        let row = (0..ids.len()).find(|row| ids.value(*row) == picked.0.id).unwrap();
+        assert_eq!(picked.0.wired.as_deref(), Some(labels.value(row)));
+    }
+}
+
+#[test]
+fn a_faint_map_is_drawn_by_its_own_peak_and_says_how_faint_it_is() {
+    let context = unlabelled(1);
+    let parameters: ContactSheetParameters = serde_yaml::from_str("{}").unwrap();
+    let drawn = |stretched: bool| {
+        let (mut picked, _) = pick(&parameters, &context).unwrap();
+        let faint = Heatmap::of_codes(2, 2, vec![0, 10, 20, BLIND]).unwrap();
+        let extras = Extras {
+            maps: vec![(faint, 12.0)],
+            ..Extras::default()
+        };
+        tile(picked.remove(0), extras, &BTreeMap::new(), stretched)
+    };
+    let (own, shared) = (drawn(true), drawn(false));
+    assert_eq!(own.maps[0].0.codes(), [0, PEAK / 2, PEAK, BLIND]);
+    assert!(own.note.starts_with("peak 0.08  "), "{}", own.note);
+    assert_eq!(shared.maps[0].0.codes(), [0, 10, 20, BLIND]);
+    assert!(!shared.note.contains("peak"));
 }
