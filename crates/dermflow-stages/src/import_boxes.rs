@@ -30,7 +30,7 @@ pub struct ImportBoxes;
 impl StageKind for ImportBoxes {
     type Parameters = ImportBoxesParameters;
     const NAME: &'static str = "import-boxes";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: &'static str = "Reads lesion boxes (CSV, Parquet, JSON, COCO, Pascal VOC, CVAT, YOLO, Label Studio, \
                                  masks) onto the samples; boxes that aren't sound become rejects.";
     const EXAMPLE: &'static str = "\

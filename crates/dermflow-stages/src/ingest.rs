@@ -33,7 +33,7 @@ pub struct Ingest;
 impl StageKind for Ingest {
     type Parameters = IngestParameters;
     const NAME: &'static str = "ingest";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: &'static str = "Decodes pictures (JPEG, PNG, WebP, BMP, TIFF, GIF) upright, in sRGB and of one size; \
                                  files that can't be become rejects.";
     const EXAMPLE: &'static str = "\

@@ -7,6 +7,8 @@
 mod format;
 mod jpeg;
 mod other;
+mod palette_tiff;
+mod png_colours;
 #[cfg(test)]
 mod tests;
 
@@ -68,6 +70,7 @@ pub struct Opened<'a> {
 enum Reader<'a> {
     Jpeg(Box<jpeg::Jpeg<'a>>),
     Other(Box<other::Other<'a>>),
+    PaletteTiff(Box<palette_tiff::PaletteTiff>),
 }
 
 impl<'a> Opened<'a> {
@@ -79,6 +82,10 @@ impl<'a> Opened<'a> {
         limits.check_bytes(bytes.len() as u64)?;
         match Format::of(bytes)? {
             Format::Jpeg => jpeg::open(bytes, limits),
+            Format::Tiff => match palette_tiff::open(bytes, limits)? {
+                Some(opened) => Ok(opened),
+                None => other::open(bytes, Format::Tiff, limits),
+            },
             format => other::open(bytes, format, limits),
         }
     }
@@ -106,6 +113,7 @@ impl<'a> Opened<'a> {
         match self.reader {
             Reader::Jpeg(jpeg) => jpeg.decode(enough),
             Reader::Other(other) => other.decode(),
+            Reader::PaletteTiff(palette) => palette.decode(),
         }
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! Must not know whose masks they are, or where they come from.
 
-use std::io::Cursor;
-
-use image::{ImageReader, Limits};
-
 use crate::components::{Component, components};
+use crate::limits::{Limits, Refusal};
+use crate::placement::ResizeMode;
+use crate::resize::ResizeFilter;
+use crate::stored_picture::{Found, Settings, Workbench};
 
 /// A decoded mask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,33 +19,38 @@ pub struct Mask {
     pub marked: Vec<bool>,
 }
 
-/// Most bytes that decoding one mask may take; a mask of 100 megapixels fits.
-const MOST_BYTES: u64 = 512 << 20;
-/// The longest side of a mask.
-const LONGEST_SIDE: u32 = 32_768;
+/// A mask keeps its size; what is transparent in it is black.
+const SETTINGS: Settings = Settings {
+    size: None,
+    mode: ResizeMode::Stretch,
+    filter: ResizeFilter::Box,
+    background: [0; 3],
+    bars: [0; 3],
+};
 
 impl Mask {
-    /// Reads a picture of any format that is known by its content. A pixel is marked where its
-    /// grey value (Rec. 709 luma of colours, 0 to 255; alpha is left out) is at least `threshold`.
+    /// Reads a picture as photos are read: any format that is known by its content, upright, within
+    /// the usual limits. A pixel is marked where its grey value (Rec. 709 luma of colours, 0 to 255)
+    /// is at least `threshold`; what is transparent is black.
     ///
     /// # Errors
-    /// In words, where the bytes are no picture or one too large.
-    pub fn decode(bytes: &[u8], threshold: u8) -> Result<Mask, String> {
-        let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
-        let mut reader = reader.map_err(|error| error.to_string())?;
-        if reader.format().is_none() {
-            return Err("it is no picture of a known format".to_string());
+    /// Where the bytes are no picture, a damaged one, or one too large.
+    pub fn decode(bytes: &[u8], threshold: u8) -> Result<Mask, Refusal> {
+        let limits = Limits::default();
+        let found = Found::new(bytes, &limits)?;
+        let memory = found.memory(&SETTINGS);
+        if memory > limits.memory {
+            return Err(Refusal::TooMuchMemory {
+                memory,
+                most: limits.memory,
+            });
         }
-        let mut limits = Limits::default();
-        limits.max_image_width = Some(LONGEST_SIDE);
-        limits.max_image_height = Some(LONGEST_SIDE);
-        limits.max_alloc = Some(MOST_BYTES);
-        reader.limits(limits);
-        let grey = reader.decode().map_err(|error| error.to_string())?.into_luma8();
+        let picture = found.store(&SETTINGS, &mut Workbench::default())?;
+        let pixels = picture.pixels.as_chunks::<3>().0.iter();
         Ok(Mask {
-            width: grey.width() as usize,
-            height: grey.height() as usize,
-            marked: grey.as_raw().iter().map(|grey| *grey >= threshold).collect(),
+            width: picture.size.width as usize,
+            height: picture.size.height as usize,
+            marked: pixels.map(|pixel| luma(*pixel) >= threshold).collect(),
         })
     }
 
@@ -60,9 +65,17 @@ impl Mask {
     }
 }
 
+/// Rec. 709 luma; of grey, the grey itself.
+fn luma([red, green, blue]: [u8; 3]) -> u8 {
+    let weighted = 2126 * u32::from(red) + 7152 * u32::from(green) + 722 * u32::from(blue);
+    (weighted / 10_000) as u8
+}
+
 #[cfg(test)]
 mod tests {
-    use image::{GrayImage, ImageFormat, Luma};
+    use std::io::Cursor;
+
+    use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgba, RgbaImage};
 
     use super::*;
 
@@ -93,12 +106,57 @@ mod tests {
 
     #[test]
     fn what_is_no_picture_is_refused_in_words() {
-        assert!(
-            Mask::decode(b"nonsense", 128)
-                .unwrap_err()
-                .contains("known format")
-        );
+        let refusal = Mask::decode(b"nonsense", 128).unwrap_err();
+        assert!(refusal.to_string().contains("no JPEG, PNG"), "{refusal}");
         let cut = &png(&["##", "##"])[..40];
         assert!(Mask::decode(cut, 128).is_err());
+    }
+
+    #[test]
+    fn a_mask_is_upright_as_its_photo_is() {
+        let lying = GrayImage::from_fn(3, 2, |x, _| Luma([if x == 0 { 255 } else { 0 }]));
+        let mut jpeg = Cursor::new(Vec::new());
+        DynamicImage::ImageLuma8(lying)
+            .write_to(&mut jpeg, ImageFormat::Tiff)
+            .unwrap();
+        let mut tiff = jpeg.into_inner();
+        assert_eq!(Mask::decode(&tiff, 128).unwrap().width, 3);
+        oriented(&mut tiff, 6);
+        let mask = Mask::decode(&tiff, 128).unwrap();
+        assert_eq!((mask.width, mask.height), (2, 3));
+        // What lay at the left stands on top.
+        assert_eq!(mask.marked, [true, true, false, false, false, false]);
+    }
+
+    /// Puts an orientation in place of the tag ResolutionUnit of a little-endian TIFF, and the
+    /// directory in order.
+    fn oriented(tiff: &mut Vec<u8>, orientation: u16) {
+        let directory = u32::from_le_bytes(tiff[4..8].try_into().unwrap()) as usize;
+        let count = u16::from_le_bytes(tiff[directory..directory + 2].try_into().unwrap()) as usize;
+        let end = directory + 2 + count * 12;
+        let mut entries: Vec<Vec<u8>> = tiff[directory + 2..end].chunks(12).map(<[u8]>::to_vec).collect();
+        entries.retain(|entry| entry[..2] != 296u16.to_le_bytes());
+        let mut entry = [274u16, 3].map(u16::to_le_bytes).concat();
+        entry.extend(1u32.to_le_bytes());
+        entry.extend(u32::from(orientation).to_le_bytes());
+        entries.push(entry);
+        entries.sort_by_key(|entry| u16::from_le_bytes([entry[0], entry[1]]));
+        let mut written = (entries.len() as u16).to_le_bytes().to_vec();
+        written.extend(entries.concat());
+        written.extend([0; 4]);
+        let place = tiff.len() as u32;
+        tiff.extend(written);
+        tiff[4..8].copy_from_slice(&place.to_le_bytes());
+    }
+
+    #[test]
+    fn what_is_transparent_is_not_marked() {
+        let clear = RgbaImage::from_fn(2, 1, |x, _| Rgba([255, 255, 255, if x == 0 { 0 } else { 255 }]));
+        let mut png = Cursor::new(Vec::new());
+        clear.write_to(&mut png, ImageFormat::Png).unwrap();
+        assert_eq!(
+            Mask::decode(&png.into_inner(), 128).unwrap().marked,
+            [false, true]
+        );
     }
 }

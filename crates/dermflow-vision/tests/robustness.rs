@@ -184,3 +184,35 @@ fn every_difference_from_pillow_has_a_reason() {
         .collect();
     assert!(unused.is_empty(), "no case of {unused:?}");
 }
+
+/// PngSuite holds some pictures in six gammas each, by its names `g03` (0.35) to `g25` (2.5), which
+/// look alike where the gamma is followed; `g04` (0.45) is what is shown as it is.
+#[test]
+fn pictures_of_other_gammas_look_alike() {
+    let Some(folder) = folder() else {
+        eprintln!("skipped: ../shared/data/robustness is not there");
+        return;
+    };
+    let names: Vec<PathBuf> = std::fs::read_dir(folder.join("pngsuite"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    let pixels = |gamma: &str, sort: &str| {
+        let ending = format!("_{gamma}{sort}.png");
+        let path = names
+            .iter()
+            .find(|path| path.to_string_lossy().ends_with(&ending));
+        decode(&std::fs::read(path.unwrap()).unwrap()).unwrap().pixels
+    };
+    for sort in ["n0g16", "n2c08", "n3p04"] {
+        let plain = pixels("g04", sort);
+        for gamma in ["g03", "g05", "g07", "g10", "g25"] {
+            let shown = pixels(gamma, sort);
+            assert_eq!(shown.len(), plain.len());
+            let differences = shown.iter().zip(&plain).map(|(a, b)| u64::from(a.abs_diff(*b)));
+            let mean = differences.sum::<u64>() as f64 / plain.len() as f64;
+            println!("{gamma}{sort}: mean difference {mean:.1}");
+            assert!(mean < 12.0, "{gamma}{sort}: {mean}");
+        }
+    }
+}

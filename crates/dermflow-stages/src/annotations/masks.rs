@@ -24,7 +24,7 @@ pub fn read(
     };
     let mask = match Mask::decode(bytes, parameters.threshold) {
         Ok(mask) => mask,
-        Err(reason) => return each(Err(Refused::new(file, reason))),
+        Err(refusal) => return each(Err(Refused::new(file, refusal.to_string()))),
     };
     let stated = Size::new(mask.width as f64, mask.height as f64);
     let smallest = parameters.min_area * (mask.width * mask.height) as f64;

@@ -13,7 +13,8 @@ use super::pattern::Pattern;
 /// What `ingest` is told under `with:`.
 ///
 /// The format of a file is told by its content. Exif orientation is applied; colour profiles,
-/// ink (CMYK), 16 bits, grey and opacity end as sRGB of 8 bits; animations give their first
+/// gamma and primaries that a PNG declares (unless it says that it is sRGB), palettes, ink (CMYK),
+/// 16 bits, grey and opacity end as sRGB of 8 bits; animations give their first
 /// frame. A file that is cut off or damaged is refused, even where a part of it could be
 /// shown. Nothing of a file's metadata (place, time, camera, thumbnail) is stored. Files of
 /// the same bytes are one sample; the first by name is kept, the others are `duplicates`.

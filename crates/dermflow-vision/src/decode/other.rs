@@ -1,5 +1,6 @@
 //! PNG, WebP, BMP, TIFF and GIF, and JPEG of inks that the other library can't read, through the
 //! `image` library's decoders: the first frame of what moves, 16 bits and floats rounded to 8.
+//! TIFF of a palette, which those refuse, is not here.
 
 use std::io::Cursor;
 
@@ -12,18 +13,25 @@ use image::codecs::webp::WebPDecoder;
 use image::error::{ImageError, LimitErrorKind};
 use image::{ColorType, ExtendedColorType, ImageDecoder};
 
-use super::{Channels, Decoded, Format, Opened, Reader};
+use super::{Channels, Decoded, Format, Opened, Reader, png_colours};
 use crate::limits::{Limits, Refusal};
 use crate::orientation::Orientation;
 use crate::placement::PixelSize;
 
 type Bytes<'a> = Cursor<&'a [u8]>;
 
+/// A picture that one of the library's decoders reads.
+pub(super) struct Other<'a> {
+    library: Library<'a>,
+    /// Colours that it declares without a profile, as one.
+    declared: Option<Vec<u8>>,
+}
+
 #[allow(
     clippy::large_enum_variant,
     reason = "it lies in a box, one for each picture that is being decoded"
 )]
-pub(super) enum Other<'a> {
+enum Library<'a> {
     Png(PngDecoder<Bytes<'a>>),
     WebP(WebPDecoder<Bytes<'a>>),
     Bmp(BmpDecoder<Bytes<'a>>),
@@ -34,14 +42,14 @@ pub(super) enum Other<'a> {
 
 /// Does the same with whichever decoder it is.
 macro_rules! each {
-    ($other:expr, $decoder:ident => $work:expr) => {
-        match $other {
-            Other::Png($decoder) => $work,
-            Other::WebP($decoder) => $work,
-            Other::Bmp($decoder) => $work,
-            Other::Tiff($decoder) => $work,
-            Other::Gif($decoder) => $work,
-            Other::Jpeg($decoder) => $work,
+    ($library:expr, $decoder:ident => $work:expr) => {
+        match $library {
+            Library::Png($decoder) => $work,
+            Library::WebP($decoder) => $work,
+            Library::Bmp($decoder) => $work,
+            Library::Tiff($decoder) => $work,
+            Library::Gif($decoder) => $work,
+            Library::Jpeg($decoder) => $work,
         }
     };
 }
@@ -51,18 +59,18 @@ pub(super) fn open<'a>(bytes: &'a [u8], format: Format, limits: &Limits) -> Resu
     let mut of_library = image::Limits::no_limits();
     of_library.max_alloc = Some(limits.memory);
     let opened = match format {
-        Format::Jpeg => JpegDecoder::new(cursor).map(Other::Jpeg),
-        Format::Png => PngDecoder::with_limits(cursor, of_library.clone()).map(Other::Png),
-        Format::WebP => WebPDecoder::new(cursor).map(Other::WebP),
-        Format::Bmp => BmpDecoder::new(cursor).map(Other::Bmp),
-        Format::Tiff => TiffDecoder::new(cursor).map(Other::Tiff),
-        Format::Gif => GifDecoder::new(cursor).map(Other::Gif),
+        Format::Jpeg => JpegDecoder::new(cursor).map(Library::Jpeg),
+        Format::Png => PngDecoder::with_limits(cursor, of_library.clone()).map(Library::Png),
+        Format::WebP => WebPDecoder::new(cursor).map(Library::WebP),
+        Format::Bmp => BmpDecoder::new(cursor).map(Library::Bmp),
+        Format::Tiff => TiffDecoder::new(cursor).map(Library::Tiff),
+        Format::Gif => GifDecoder::new(cursor).map(Library::Gif),
     };
-    let mut other = opened.map_err(|error| refusal(error, format))?;
-    let (width, height) = each!(&other, decoder => decoder.dimensions());
+    let mut library = opened.map_err(|error| refusal(error, format))?;
+    let (width, height) = each!(&library, decoder => decoder.dimensions());
     let size = limits.check_size(width, height)?;
-    let pixel = each!(&other, decoder => decoder.color_type().bytes_per_pixel());
-    let inks = each!(&other, decoder => match decoder.original_color_type() {
+    let pixel = each!(&library, decoder => decoder.color_type().bytes_per_pixel());
+    let inks = each!(&library, decoder => match decoder.original_color_type() {
         ExtendedColorType::Cmyk16 => 8,
         ExtendedColorType::Cmyk8 => 4,
         _ => 0,
@@ -72,48 +80,53 @@ pub(super) fn open<'a>(bytes: &'a [u8], format: Format, limits: &Limits) -> Resu
     let memory = size.pixels() * (2 * u64::from(pixel) + inks + 4);
     limits.check_memory(memory)?;
     // Of what is wrong with a picture, a wrong orientation is the least: it is then as it lies.
-    let orientation = each!(&mut other, decoder => decoder.orientation());
+    let orientation = each!(&mut library, decoder => decoder.orientation());
     let orientation = orientation.map_or(1, |orientation| orientation.to_exif());
-    each!(&mut other, decoder => decoder.set_limits(of_library)).map_err(|error| refusal(error, format))?;
+    each!(&mut library, decoder => decoder.set_limits(of_library)).map_err(|error| refusal(error, format))?;
+    let declared = match format {
+        Format::Png => png_colours::profile(bytes),
+        _ => None,
+    };
     Ok(Opened {
         size,
         orientation: Orientation::from_exif(orientation),
         memory,
-        reader: Reader::Other(Box::new(other)),
+        reader: Reader::Other(Box::new(Other { library, declared })),
     })
 }
 
 impl Other<'_> {
     fn format(&self) -> Format {
-        match self {
-            Other::Png(_) => Format::Png,
-            Other::WebP(_) => Format::WebP,
-            Other::Bmp(_) => Format::Bmp,
-            Other::Tiff(_) => Format::Tiff,
-            Other::Gif(_) => Format::Gif,
-            Other::Jpeg(_) => Format::Jpeg,
+        match self.library {
+            Library::Png(_) => Format::Png,
+            Library::WebP(_) => Format::WebP,
+            Library::Bmp(_) => Format::Bmp,
+            Library::Tiff(_) => Format::Tiff,
+            Library::Gif(_) => Format::Gif,
+            Library::Jpeg(_) => Format::Jpeg,
         }
     }
 
     pub(super) fn decode(mut self: Box<Self>) -> Result<Decoded, Refusal> {
         let format = self.format();
-        let (width, height) = each!(&*self, decoder => decoder.dimensions());
+        let (width, height) = each!(&self.library, decoder => decoder.dimensions());
         let size =
             PixelSize::new(width, height).ok_or_else(|| Refusal::Damaged("it has no pixels".to_string()))?;
-        let colours = each!(&*self, decoder => decoder.color_type());
+        let colours = each!(&self.library, decoder => decoder.color_type());
         // A profile that can't be read is none; the picture is there without it.
-        let profile = each!(&mut *self, decoder => decoder.icc_profile()).unwrap_or_default();
-        let converted = each!(&*self, decoder => decoder.original_color_type());
+        let profile = each!(&mut self.library, decoder => decoder.icc_profile()).unwrap_or_default();
+        let converted = each!(&self.library, decoder => decoder.original_color_type());
         // The library turns inks to RGB by itself, and so leaves the profile behind.
         let inks = matches!(converted, ExtendedColorType::Cmyk8 | ExtendedColorType::Cmyk16);
         let mut raw = vec![0; (size.pixels() * u64::from(colours.bytes_per_pixel())) as usize];
-        each!(*self, decoder => decoder.read_image(&mut raw)).map_err(|error| refusal(error, format))?;
+        each!(self.library, decoder => decoder.read_image(&mut raw))
+            .map_err(|error| refusal(error, format))?;
         let (channels, pixels) = eight_bits(colours, raw)?;
         Ok(Decoded {
             channels,
             size,
             pixels,
-            profile: profile.filter(|_| !inks),
+            profile: profile.or(self.declared).filter(|_| !inks),
         })
     }
 }
