@@ -53,6 +53,8 @@ mod lesions;
 mod list_files;
 mod merge_classes;
 mod metric_rows;
+#[cfg(test)]
+mod mutation;
 pub mod predict;
 mod process;
 mod random_process;

@@ -4,6 +4,7 @@ use dermflow_core::StageError;
 use proptest::prelude::*;
 
 use super::*;
+use crate::mutation::{changes, mutated, tries};
 
 /// What a reader finds, as lines: the box as corners in percent or pixels, as written.
 fn found(read: impl FnOnce(EachFound<'_>) -> Result<(), StageError>) -> Vec<String> {
@@ -271,48 +272,12 @@ fn a_mask_is_a_box_of_its_image() {
     assert!(found(|each| masks::read(&mask(), "a.png", &large, each))[0].contains("min-area"));
 }
 
-/// Changes that keep much of a file: a byte set, a part cut out, a part doubled.
-fn mutated(mut bytes: Vec<u8>, changes: &[(usize, usize, u8, u8)]) -> Vec<u8> {
-    for (at, length, byte, how) in changes {
-        if bytes.is_empty() {
-            break;
-        }
-        let at = at % bytes.len();
-        let end = (at + length % 40).min(bytes.len());
-        match how % 4 {
-            0 => bytes[at] = *byte,
-            1 => drop(bytes.drain(at..end)),
-            2 => {
-                let part = bytes[at..end].to_vec();
-                bytes.splice(at..at, part);
-            }
-            _ => {
-                // Another number, sign or exponent in place of a digit.
-                let digits = bytes.iter().position(|byte| byte.is_ascii_digit());
-                if let Some(first) = digits {
-                    let put = [
-                        &b"-1e308"[..],
-                        b"NaN",
-                        b"9999999999999999999999",
-                        b"-0",
-                        b"1e-320",
-                    ];
-                    let put = put[usize::from(*byte) % put.len()].to_vec();
-                    let at = (first + at) % bytes.len();
-                    bytes.splice(at..at, put);
-                }
-            }
-        }
-    }
-    bytes
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(tries(400))]
     #[test]
     fn no_change_of_a_file_makes_a_reader_panic(
         which in 0usize..6,
-        changes in prop::collection::vec((any::<usize>(), any::<usize>(), any::<u8>(), any::<u8>()), 1..6),
+        changes in changes(),
     ) {
         let files = [COCO, VOC, CVAT, YOLO, LABEL_STUDIO].map(|text| text.as_bytes().to_vec());
         let file = files.get(which).cloned().unwrap_or_else(mask);

@@ -9,8 +9,10 @@ use arrow::util::display::array_value_to_string;
 use dermflow_core::memory::MemoryContext;
 use dermflow_core::{InputTypes, PortType, SampleId, StageError, StageKind};
 use parquet::arrow::ArrowWriter;
+use proptest::prelude::*;
 
 use super::{ImportTable, ImportTableParameters};
+use crate::mutation::{changes, mutated, tries};
 
 fn parameters(yaml: &str) -> ImportTableParameters {
     serde_yaml::from_str(yaml).unwrap()
@@ -249,5 +251,58 @@ fn a_json_list_of_objects_is_read_as_rows_and_what_is_no_list_is_refused() {
     ] {
         let error = import("a.json", text.as_bytes(), "key: k").err().unwrap();
         assert!(error.message.contains(words), "{text}: {error}");
+    }
+}
+
+/// The same rows in each format, with every type and a missing value.
+fn files() -> [(&'static str, Vec<u8>); 5] {
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("k", DataType::Utf8, false),
+        Field::new("n", DataType::Int32, true),
+    ]));
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from(vec!["a", "b"])),
+        Arc::new(Int32Array::from(vec![Some(1), None])),
+    ];
+    let mut parquet = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut parquet, schema.clone(), None).unwrap();
+    writer
+        .write(&RecordBatch::try_new(schema, columns).unwrap())
+        .unwrap();
+    writer.close().unwrap();
+    let lines = "{\"k\":\"a\",\"n\":1,\"f\":0.5,\"b\":true,\"t\":\"x\"}\n{\"k\":\"b\",\"n\":null}\n";
+    [
+        (
+            "a.csv",
+            b"k,n,f,b,t\na,1,0.5,true,\"x, y\"\nb,,-1e9,false,\n".to_vec(),
+        ),
+        ("a.tsv", b"k\tn\tf\na\t1\t0.5\nb\t\t\n".to_vec()),
+        ("a.jsonl", lines.as_bytes().to_vec()),
+        (
+            "a.json",
+            format!("[{}]", lines.trim().replace('\n', ",")).into_bytes(),
+        ),
+        ("a.parquet", parquet),
+    ]
+}
+
+#[test]
+fn every_file_of_the_test_below_is_a_table() {
+    for (name, bytes) in files() {
+        let context = import(name, &bytes, "key: k").unwrap();
+        assert_eq!(context.output("table").num_rows(), 2, "{name}");
+    }
+}
+
+proptest! {
+    #![proptest_config(tries(300))]
+    #[test]
+    fn damage_gives_a_table_or_words(file in prop::sample::select(files().to_vec()), changes in changes(), declared in any::<bool>()) {
+        let with = match declared {
+            true => "key: k, columns: {n: {type: integer, nullable: true}}",
+            false => "key: k",
+        };
+        let (name, bytes) = file;
+        let _ = import(name, &mutated(bytes, &changes), with);
     }
 }

@@ -5,6 +5,7 @@ use dermflow_core::memory::MemoryContext;
 use proptest::prelude::*;
 
 use super::*;
+use crate::mutation::{changes, mutated, tries};
 
 fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
@@ -104,16 +105,14 @@ fn what_is_no_archive_is_told() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(tries(200))]
     #[test]
-    fn damage_gives_files_or_words(at in any::<prop::sample::Index>(), value in any::<u8>(), packed in 0..3) {
-        let mut bytes = match packed {
+    fn damage_gives_files_or_words(changes in changes(), packed in 0..3) {
+        let bytes = match packed {
             0 => zip(&FILES),
             1 => tar(&FILES),
             _ => gzip(&tar(&FILES)),
         };
-        let at = at.index(bytes.len());
-        bytes[at] = value;
-        let _ = run(&bytes, "");
+        let _ = run(&mutated(bytes, &changes), "");
     }
 }

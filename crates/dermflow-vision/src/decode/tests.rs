@@ -197,16 +197,83 @@ fn store(bytes: &[u8]) -> Result<(), Refusal> {
         .map(drop)
 }
 
+/// A file of each format, and of the sorts that take other ways through the decoders.
+fn seeds() -> Vec<Vec<u8>> {
+    let image = RgbImage::from_fn(23, 17, |x, y| {
+        image::Rgb([(x * 11) as u8, (y * 15) as u8, (x * y) as u8])
+    });
+    let encoder =
+        || libjpeg_turbo_rs::Encoder::new(image.as_raw(), 23, 17, libjpeg_turbo_rs::PixelFormat::Rgb);
+    let written = |image: DynamicImage, format| {
+        let mut bytes = Vec::new();
+        image.write_to(&mut Cursor::new(&mut bytes), format).unwrap();
+        bytes
+    };
+    let coloured = DynamicImage::ImageRgb8(image.clone());
+    let mut gamma = file(ImageFormat::Png);
+    // Its length, name, value (0.7) and checksum, behind the header.
+    gamma.splice(
+        33..33,
+        [0, 0, 0, 4, b'g', b'A', b'M', b'A', 0, 1, 0x11, 0x70, 0, 0, 0, 0],
+    );
+    let mut seeds: Vec<Vec<u8>> = FORMATS.map(file).to_vec();
+    seeds.extend([
+        encoder().progressive(true).encode().unwrap(),
+        written(coloured.to_luma8().into(), ImageFormat::Jpeg),
+        written(coloured.to_rgba16().into(), ImageFormat::Png),
+        written(coloured.to_luma_alpha8().into(), ImageFormat::Png),
+        with_checksums(gamma),
+        written(coloured.to_rgba8().into(), ImageFormat::WebP),
+        written(coloured.to_luma16().into(), ImageFormat::Tiff),
+        written(coloured.to_rgba8().into(), ImageFormat::Bmp),
+    ]);
+    seeds.extend([1, 4, 8].map(|bits| super::palette_tiff::tests::file(bits, bits == 4, false)));
+    seeds
+}
+
+/// A PNG file whose chunks have the checksums of what they hold now, so that a decoder looks
+/// further; others as they are.
+fn with_checksums(mut bytes: Vec<u8>) -> Vec<u8> {
+    let mut at = 8;
+    while bytes.starts_with(b"\x89PNG") && at + 12 <= bytes.len() {
+        let length = u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+        let Some(end) = (at + 8).checked_add(length).filter(|end| end + 4 <= bytes.len()) else {
+            break;
+        };
+        let checksum = crc(&bytes[at + 4..end]);
+        bytes[end..end + 4].copy_from_slice(&checksum.to_be_bytes());
+        at = end + 4;
+    }
+    bytes
+}
+
+#[test]
+fn every_seed_of_the_tests_below_is_a_picture() {
+    for (number, bytes) in seeds().into_iter().enumerate() {
+        assert_eq!(store(&bytes), Ok(()), "seed {number}");
+    }
+}
+
+/// How often each of the tests below tries; `PROPTEST_CASES` tries more often.
+fn tries() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => usual,
+        None => ProptestConfig::with_cases(400),
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(tries())]
     #[test]
     fn damage_gives_a_picture_or_a_refusal(
-        format in prop::sample::select(FORMATS.to_vec()),
+        seed in prop::sample::select(seeds()),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         cut in prop::option::of(any::<prop::sample::Index>()),
         extra in prop::collection::vec(any::<u8>(), 0..20),
+        sound in any::<bool>(),
     ) {
-        let mut bytes = file(format);
+        let mut bytes = seed;
         for (at, value) in changes {
             let at = at.index(bytes.len());
             bytes[at] = value;
@@ -215,16 +282,19 @@ proptest! {
             bytes.truncate(cut.index(bytes.len()));
         }
         bytes.extend(extra);
+        if sound {
+            bytes = with_checksums(bytes);
+        }
         let _ = store(&bytes);
     }
 
     #[test]
     fn noise_behind_a_magic_number_gives_a_picture_or_a_refusal(
-        format in prop::sample::select(FORMATS.to_vec()),
+        seed in prop::sample::select(seeds()),
         kept in 2usize..60,
         noise in prop::collection::vec(any::<u8>(), 0..300),
     ) {
-        let mut bytes = file(format);
+        let mut bytes = seed;
         bytes.truncate(kept);
         bytes.extend(noise);
         let _ = store(&bytes);
