@@ -35,6 +35,7 @@ mod draws;
 mod error;
 mod gated;
 mod inference;
+mod layer;
 mod norm;
 mod plan;
 mod recorded;
@@ -44,6 +45,7 @@ mod regressor;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use dfdx::prelude::PutTape;
@@ -56,7 +58,10 @@ use crate::layout::{Group, Layout, moved};
 use crate::{Parameters, TrainingTape};
 
 pub use error::NetworkError;
+use inference::Loading;
+pub(crate) use inference::segments;
 pub use inference::{Grids, Inference};
+pub use layer::{Layer, Part};
 
 use context::{Context, Grid};
 use plan::{Plan, Top};
@@ -250,19 +255,48 @@ impl Network {
     }
 
     /// The network with these weights, ready to infer: norms are folded into the weights, and
-    /// all weights laid out as they are read. There is no map then: what the stem gives to it is
+    /// all weights laid out anew as they are read. There is no map then: what the stem gives to it is
     /// left out.
     ///
     /// # Errors
     /// Where a buffer has the wrong length.
     pub fn inference(&self, parameters: &Parameters, statistics: &[f32]) -> Result<Inference, NetworkError> {
         self.check_weights(parameters, statistics)?;
-        let Some(without) = &self.inner.without_map else {
-            return Ok(Inference::new(&self.inner, parameters, statistics));
+        let [decayed, plain] =
+            [&parameters.decayed, &parameters.plain].map(|flat| Cow::Borrowed(flat.values()));
+        Ok(self.folded(decayed, plain, statistics))
+    }
+
+    /// The same with weights that nobody else needs: they are given up as they are laid out, so
+    /// that no more than a few MiB of them are there twice.
+    ///
+    /// # Errors
+    /// Where a buffer has the wrong length.
+    pub fn inference_of(
+        &self,
+        parameters: Parameters,
+        statistics: &[f32],
+    ) -> Result<Inference, NetworkError> {
+        self.check_weights(&parameters, statistics)?;
+        let Parameters { decayed, plain } = parameters;
+        let [decayed, plain] = [decayed, plain].map(|flat| Cow::Owned(flat.into_values()));
+        Ok(self.folded(decayed, plain, statistics))
+    }
+
+    fn folded(&self, decayed: Cow<'_, [f32]>, plain: Cow<'_, [f32]>, statistics: &[f32]) -> Inference {
+        let (inner, decayed) = match &self.inner.without_map {
+            None => (&self.inner, decayed),
+            Some(without) => {
+                let moved = moved(&self.inner.layout, &without.layout, &decayed);
+                (without, Cow::Owned(moved))
+            }
         };
-        let decayed = moved(&self.inner.layout, &without.layout, parameters.decayed.values());
-        let parameters = Parameters::new(decayed, parameters.plain.values().to_vec());
-        Ok(Inference::new(without, &parameters, statistics))
+        let loading = Loading {
+            decayed,
+            plain,
+            statistics,
+        };
+        Inference::new(inner, loading)
     }
 
     fn check(

@@ -156,7 +156,7 @@ fn infer(network: &Network, batch: BatchShape) {
     let weights = Weights::initialise(Arc::clone(network.layout()), 20);
     let [decayed, plain, statistics] = weights.into_buffers();
     let parameters = Parameters::new(decayed, plain);
-    let inference = network.inference(&parameters, &statistics).unwrap();
+    let inference = network.inference_of(parameters, &statistics).unwrap();
     let pixels = pixels(batch, 3);
     for _ in 0..2 {
         let images = images(batch, &pixels);

@@ -70,7 +70,7 @@ impl Default for TrainingSetup {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Memory {
-    /// Weights and running statistics; in inference, once more as the kernels read them.
+    /// Weights and running statistics.
     pub weights: u64,
     /// Gradients of the parameters, the optimiser's numbers, the average.
     pub training: u64,
@@ -133,8 +133,8 @@ fn beside(architecture: &Architecture, pixels: &Forward, setup: &TrainingSetup, 
     }
 }
 
-/// The most memory that inference takes, the program itself not counted: with weights as they
-/// were loaded and as the kernels read them. There is no map then.
+/// The most memory that inference takes, the program itself not counted. Weights are there once,
+/// as the kernels read them: those that were loaded are given up while they are laid out anew. There is no map then.
 ///
 /// The document's numbers must be in range (see [`Architecture::check`]).
 pub fn inference_memory(architecture: &Architecture, batch: BatchShape, threads: u32) -> Memory {
@@ -143,11 +143,11 @@ pub fn inference_memory(architecture: &Architecture, batch: BatchShape, threads:
     let mut replay = Replay::new(threads);
     let folded = inference::load(architecture, &mut replay);
     for _ in 0..2 {
-        inference::run(architecture, batch, &mut replay);
+        inference::run(architecture, batch, threads, &mut replay);
     }
     let pixels = Forward::new(architecture, batch);
     Memory {
-        weights: (parameters + statistics + folded) * NUMBER,
+        weights: (folded.max(parameters) + statistics) * NUMBER,
         training: 0,
         images: pixels.image_numbers() * NUMBER,
         activations: (replay.most_bytes() - folded * NUMBER).saturating_add(pixels.output_bytes()),

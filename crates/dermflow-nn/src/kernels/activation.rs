@@ -98,16 +98,15 @@ pub(crate) unsafe fn sigmoid<L: Lanes>(x: L) -> L {
         // in the low bits.
         let shifted = x.times_plus(L::splat(-std::f32::consts::LOG2_E), L::splat(12_582_912.0));
         let n = shifted - L::splat(12_582_912.0);
-        // ln 2 in two parts, the first short enough for n times it to be exact.
-        let r = L::splat(0.0) - x;
-        let r = n.times_from(L::splat(0.693_359_4), r);
-        let r = n.times_from(L::splat(-2.121_944_4e-4), r);
+        // -r, with ln 2 in two parts, the first short enough for n times it to be exact.
+        let r = n.times_plus(L::splat(0.693_359_4), x);
+        let r = n.times_plus(L::splat(-2.121_944_4e-4), r);
         let series = L::splat(1.392_621_4e-3)
-            .times_plus(r, L::splat(8.363_203e-3))
-            .times_plus(r, L::splat(4.166_655_4e-2))
-            .times_plus(r, L::splat(1.666_657_7e-1))
-            .times_plus(r, L::splat(0.5));
-        let exponential = (series.times_plus(r * r, r) + one).scaled_by_low_bits(shifted);
+            .times_from(r, L::splat(8.363_203e-3))
+            .times_from(r, L::splat(4.166_655_4e-2))
+            .times_from(r, L::splat(1.666_657_7e-1))
+            .times_from(r, L::splat(0.5));
+        let exponential = (one - series.times_from(r * r, r)).scaled_by_low_bits(shifted);
         let divisor = exponential + one;
         let guess = divisor.rough_reciprocal();
         let error = divisor.times_from(guess, one);

@@ -92,6 +92,38 @@ pub(crate) trait Lanes:
     fn rough_reciprocal(self) -> Self;
 }
 
+/// The first `count` numbers; `WHOLE` says that those are sixteen.
+///
+/// # Safety
+/// As [`Lanes::load_first`].
+#[inline(always)]
+pub(crate) unsafe fn load<L: Lanes, const WHOLE: bool>(from: *const f32, count: usize) -> L {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        if WHOLE {
+            L::load(from)
+        } else {
+            L::load_first(from, count)
+        }
+    }
+}
+
+/// Writes the first `count` numbers; `WHOLE` says that those are sixteen.
+///
+/// # Safety
+/// As [`Lanes::store_first`].
+#[inline(always)]
+pub(crate) unsafe fn store<L: Lanes, const WHOLE: bool>(value: L, to: *mut f32, count: usize) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        if WHOLE {
+            value.store(to);
+        } else {
+            value.store_first(to, count);
+        }
+    }
+}
+
 /// A computation over [`Lanes`].
 pub(crate) trait Kernel {
     /// What it gives.

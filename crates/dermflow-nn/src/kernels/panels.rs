@@ -3,18 +3,27 @@
 //! Columns are cut into panels one to four vectors wide; a panel holds its numbers row by row.
 //! Columns past the last are zeros. Must not know what the numbers are.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::buffer::{Buffer, Pool};
 use super::lanes::{InstructionSet, WIDTH};
-use super::parallel::{self, Disjoint};
+use super::parallel;
 
 /// A `depth` × `columns` matrix as the right side of products.
 pub(crate) struct Panels {
     values: Buffer,
     depth: usize,
     columns: usize,
-    most_vectors: usize,
+    panels: Vec<Panel>,
+}
+
+/// Adjacent panels of a matrix: the right side of one product.
+#[derive(Clone, Copy)]
+pub(crate) struct Right<'a> {
+    of: &'a Panels,
+    first: usize,
+    end: usize,
 }
 
 /// One panel: where it starts, and how wide it is, both in vectors.
@@ -101,23 +110,17 @@ impl Panels {
         columns: usize,
         fill: impl Fn(Panel, &mut [f32]) + Sync,
     ) -> Panels {
-        let most_vectors = set.most_vectors();
         let mut values = pool.take(columns.div_ceil(WIDTH) * WIDTH * depth);
-        let panels: Vec<Panel> = cut(columns, most_vectors).collect();
-        let parts = Disjoint::new(&mut values);
-        parallel::for_each(panels.len(), |index| {
-            let panel = panels[index];
-            let start = panel.start * WIDTH * depth;
-            // SAFETY: panels do not overlap.
-            #[allow(unsafe_code)]
-            let out = unsafe { parts.part(start..start + panel.vectors * WIDTH * depth) };
-            fill(panel, out);
+        let panels: Vec<Panel> = cut(columns, set.most_vectors()).collect();
+        let lengths = panels.iter().map(|panel| panel.vectors * WIDTH * depth);
+        parallel::for_each(parallel::cut(&mut values, lengths), |index, out| {
+            fill(panels[index], out);
         });
         Panels {
             values,
             depth,
             columns,
-            most_vectors,
+            panels,
         }
     }
 
@@ -131,14 +134,52 @@ impl Panels {
         self.columns
     }
 
+    /// All of it, for a product.
+    pub(crate) fn all(&self) -> Right<'_> {
+        Right {
+            of: self,
+            first: 0,
+            end: self.panels.len(),
+        }
+    }
+
+    /// Each panel by itself, for products that give some columns at a time.
+    pub(crate) fn each(&self) -> impl Iterator<Item = Right<'_>> {
+        (0..self.panels.len()).map(|first| Right {
+            of: self,
+            first,
+            end: first + 1,
+        })
+    }
+
+    /// How many numbers it holds, with the zeros.
+    pub(crate) fn numbers(&self) -> usize {
+        self.values.len()
+    }
+}
+
+impl<'a> Right<'a> {
+    /// Rows of the matrix.
+    pub(crate) fn depth(&self) -> usize {
+        self.of.depth
+    }
+
+    /// Which columns of the matrix these are.
+    pub(crate) fn columns(&self) -> Range<usize> {
+        let panels = &self.of.panels[self.first..self.end];
+        let start = panels.first().map_or(0, |panel| panel.start * WIDTH);
+        let end = panels
+            .last()
+            .map_or(0, |panel| (panel.start + panel.vectors) * WIDTH);
+        start..end.min(self.of.columns)
+    }
+
     /// Every panel with its numbers.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Panel, &[f32])> {
-        cut(self.columns, self.most_vectors).map(|panel| {
-            let start = panel.start * WIDTH * self.depth;
-            (
-                panel,
-                &self.values[start..start + panel.vectors * WIDTH * self.depth],
-            )
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Panel, &'a [f32])> {
+        let Panels { values, depth, .. } = self.of;
+        self.of.panels[self.first..self.end].iter().map(move |&panel| {
+            let start = panel.start * WIDTH * depth;
+            (panel, &values[start..start + panel.vectors * WIDTH * depth])
         })
     }
 }
@@ -182,8 +223,14 @@ mod tests {
         );
         assert_eq!(&*rows.values, &*columns.values);
         assert_eq!((columns.depth(), columns.columns()), (70, 37));
-        let (panel, values) = rows.iter().last().unwrap();
+        let (panel, values) = rows.all().iter().last().unwrap();
         assert_eq!(panel.start + panel.vectors, 3);
         assert_eq!(values.last(), Some(&0.0));
+        let mut end = 0;
+        for right in rows.each() {
+            assert_eq!(right.columns().start, end);
+            end = right.columns().end;
+        }
+        assert_eq!((rows.all().columns(), end), (0..37, 37));
     }
 }

@@ -1,19 +1,19 @@
-//! Pieces of work on the caller's rayon pool, and parts of a slice that they write.
+//! Pieces of work on the caller's rayon pool, and the parts of slices that they write.
 //!
-//! How work is cut into pieces never depends on the number of threads. Must not know the work.
-#![allow(unsafe_code)]
+//! Results never depend on the number of threads. Must not know the work.
 
-use std::marker::PhantomData;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-/// Runs `work` for every piece from 0, on the threads of the current rayon pool.
-pub(crate) fn for_each(pieces: usize, work: impl Fn(usize) + Sync + Send) {
-    if pieces == 1 {
-        work(0);
+/// Runs `work` with every part and its place, on the threads of the current rayon pool.
+pub(crate) fn for_each<P: Send>(parts: Vec<P>, work: impl Fn(usize, P) + Sync + Send) {
+    if parts.len() < 2 {
+        let all = parts.into_iter().enumerate();
+        all.for_each(|(piece, part)| work(piece, part));
     } else {
-        (0..pieces).into_par_iter().with_max_len(1).for_each(work);
+        let all = parts.into_par_iter().enumerate().with_max_len(1);
+        all.for_each(|(piece, part)| work(piece, part));
     }
 }
 
@@ -23,41 +23,32 @@ pub(crate) fn share(whole: usize, pieces: usize, piece: usize) -> Range<usize> {
     cut(piece)..cut(piece + 1)
 }
 
-/// A slice of which several pieces of work write different parts.
-pub(crate) struct Disjoint<'a, T> {
-    start: *mut T,
-    len: usize,
-    slice: PhantomData<&'a mut [T]>,
+/// Adjacent parts of these lengths.
+///
+/// # Panics
+/// If the slice is shorter than they are together.
+pub(crate) fn cut<T>(slice: &mut [T], lengths: impl IntoIterator<Item = usize>) -> Vec<&mut [T]> {
+    let mut left = slice;
+    let parts = lengths.into_iter().map(|length| {
+        let (part, rest) = std::mem::take(&mut left).split_at_mut(length);
+        left = rest;
+        part
+    });
+    parts.collect()
 }
 
-// SAFETY: it hands out what a `&mut [T]` could be split into, which may be sent.
-unsafe impl<T: Send> Sync for Disjoint<'_, T> {}
-// SAFETY: as above.
-unsafe impl<T: Send> Send for Disjoint<'_, T> {}
+/// As many equally long parts.
+pub(crate) fn equal<T>(slice: &mut [T], pieces: usize) -> Vec<&mut [T]> {
+    let length = slice.len() / pieces.max(1);
+    cut(slice, std::iter::repeat_n(length, pieces))
+}
 
-impl<'a, T> Disjoint<'a, T> {
-    /// Parts of this slice.
-    pub(crate) fn new(slice: &'a mut [T]) -> Disjoint<'a, T> {
-        Disjoint {
-            start: slice.as_mut_ptr(),
-            len: slice.len(),
-            slice: PhantomData,
-        }
-    }
-
-    /// One part, to write.
-    ///
-    /// # Safety
-    /// While the result lives, no other part that overlaps it may be asked for.
-    ///
-    /// # Panics
-    /// If the range is not within the slice.
-    #[allow(clippy::mut_from_ref)]
-    pub(crate) unsafe fn part(&self, range: Range<usize>) -> &mut [T] {
-        assert!(range.start <= range.end && range.end <= self.len);
-        // SAFETY: within the slice, by the assertion; unique, as the caller vouches.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
-    }
+/// The parts that belong to the shares of `whole` units, `unit` numbers each.
+pub(crate) fn shares<T>(slice: &mut [T], whole: usize, pieces: usize, unit: usize) -> Vec<&mut [T]> {
+    cut(
+        slice,
+        (0..pieces).map(|piece| share(whole, pieces, piece).len() * unit),
+    )
 }
 
 #[cfg(test)]
@@ -83,14 +74,19 @@ mod tests {
     #[test]
     fn every_piece_writes_its_part() {
         let mut out = vec![0usize; 100];
-        let parts = Disjoint::new(&mut out);
-        for_each(10, |piece| {
-            // SAFETY: the parts of different pieces do not overlap.
-            let part = unsafe { parts.part(piece * 10..(piece + 1) * 10) };
-            part.fill(piece + 1);
-        });
+        for_each(equal(&mut out, 10), |piece, part| part.fill(piece + 1));
         for (at, value) in out.iter().enumerate() {
             assert_eq!(*value, at / 10 + 1);
         }
+        let mut out = vec![usize::MAX; 14];
+        for_each(shares(&mut out, 7, 3, 2), |piece, part| part.fill(piece));
+        assert_eq!(out, [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2]);
+    }
+
+    #[test]
+    fn nothing_is_cut_into_nothing() {
+        let mut nothing: [u8; 0] = [];
+        assert_eq!(equal(&mut nothing, 3).len(), 3);
+        assert!(cut(&mut nothing, []).is_empty());
     }
 }

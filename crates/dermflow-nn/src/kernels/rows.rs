@@ -13,7 +13,7 @@ mod sums;
 #[cfg(test)]
 mod tests;
 
-use super::lanes::{Lanes, WIDTH};
+use super::lanes::{Lanes, WIDTH, load, store};
 
 pub(crate) use backward::{ActivationBack, NormBack, SqueezeBack, SqueezeSums};
 pub(crate) use forward::{Finish, Merge, NormActivate, ScaleChannels};
@@ -75,34 +75,6 @@ unsafe fn each_vector<L: Lanes>(channels: usize, body: &mut impl Vectors) {
         }
         if whole < channels {
             body.vector::<L, false>(whole, channels - whole);
-        }
-    }
-}
-
-/// # Safety
-/// As [`Lanes::load_first`].
-#[inline(always)]
-unsafe fn load<L: Lanes, const WHOLE: bool>(from: *const f32, count: usize) -> L {
-    // SAFETY: as the caller vouches.
-    unsafe {
-        if WHOLE {
-            L::load(from)
-        } else {
-            L::load_first(from, count)
-        }
-    }
-}
-
-/// # Safety
-/// As [`Lanes::store_first`].
-#[inline(always)]
-unsafe fn store<L: Lanes, const WHOLE: bool>(value: L, to: *mut f32, count: usize) {
-    // SAFETY: as the caller vouches.
-    unsafe {
-        if WHOLE {
-            value.store(to);
-        } else {
-            value.store_first(to, count);
         }
     }
 }

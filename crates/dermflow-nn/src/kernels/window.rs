@@ -1,7 +1,7 @@
 //! [`Window`]: where a k×k convolution's window lies, and the three products that it makes.
 //!
 //! An image is first copied into a bordered grid (by the caller, who may apply a norm on the
-//! way); then every line of the result is one matrix product that reads windows where they lie.
+//! way); then the result is one matrix product that reads windows where they lie.
 //! Must not know of norms or batches.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::buffer::Pool;
 use super::lanes::InstructionSet;
 use super::panels::Panels;
-use super::product::{OuterSum, Product};
+use super::product::{Distances, End, OuterSum, Places, Product};
 
 /// The geometry of a convolution (or of its adjoint) on one image.
 ///
@@ -41,7 +41,7 @@ pub(crate) struct Bordered {
 }
 
 impl Bordered {
-    fn new(whole: (usize, usize), before: (usize, usize), grid: (usize, usize)) -> Bordered {
+    pub(super) fn new(whole: (usize, usize), before: (usize, usize), grid: (usize, usize)) -> Bordered {
         Bordered {
             height: whole.0,
             width: whole.1,
@@ -191,28 +191,30 @@ impl Window {
         inputs: usize,
         panels: &Panels,
         out: &mut [f32],
+        end: End<'_>,
     ) {
         let pitch = self.bordered_large().pitch(inputs);
-        let line = self.small.1 * panels.columns();
-        for (y, out) in out.chunks_exact_mut(line).enumerate() {
-            set.run(Product {
-                left: &grid[y * self.stride * pitch..],
-                rows: self.small.1,
-                row_stride: self.stride * inputs,
-                runs: self.kernel,
-                run_pitch: pitch,
-                run_length: self.kernel * inputs,
-                panels,
-                out,
-                out_stride: panels.columns(),
-                add: false,
-            });
-        }
+        let places = Places::of_image(self.small);
+        set.run(Product {
+            left: grid,
+            places,
+            left_distances: Distances {
+                image: 0,
+                line: self.stride * pitch,
+                step: self.stride * inputs,
+            },
+            runs: self.kernel,
+            run_pitch: pitch,
+            run_length: self.kernel * inputs,
+            right: panels.all(),
+            out,
+            out_distances: Distances::adjacent(places, panels.columns()),
+            end,
+        });
     }
 
     /// The adjoint of [`Window::gather`]: every place of the small grid adds to the large grid's
-    /// places in its window. `grid` is the bordered small grid of `channels`; with `add`, to what
-    /// `out` holds.
+    /// places in its window. `grid` is the bordered small grid of `channels`.
     pub(crate) fn spread(
         &self,
         set: InstructionSet,
@@ -220,43 +222,50 @@ impl Window {
         channels: usize,
         panels: &[Panels],
         out: &mut [f32],
-        add: bool,
+        end: End<'_>,
     ) {
         let border = self.bordered_small();
         let pitch = border.pitch(channels);
         let columns = panels[0].columns();
-        for phase_y in 0..self.stride {
-            let (ys, first_y) = self.reach(phase_y, self.above);
-            for phase_x in 0..self.stride.min(self.large.1) {
-                let (xs, first_x) = self.reach(phase_x, self.left);
-                let panels = &panels[phase_y * self.stride + phase_x];
-                let steps = (self.large.1 - phase_x).div_ceil(self.stride);
-                for (line, y) in (phase_y..self.large.0).step_by(self.stride).enumerate() {
-                    let out = &mut out[(y * self.large.1 + phase_x) * columns..];
-                    if ys.is_empty() || xs.is_empty() {
-                        if !add {
-                            for place in out.chunks_mut(self.stride * columns).take(steps) {
-                                place[..columns].fill(0.0);
-                            }
-                        }
-                        continue;
-                    }
-                    let from_y = (first_y + (line + border.above) as isize) as usize;
-                    let from_x = (first_x + border.left as isize) as usize;
-                    set.run(Product {
-                        left: &grid[from_y * pitch + from_x * channels..],
-                        rows: steps,
-                        row_stride: channels,
-                        runs: ys.len(),
-                        run_pitch: pitch,
-                        run_length: xs.len() * channels,
-                        panels,
-                        out,
-                        out_stride: self.stride * columns,
-                        add,
-                    });
-                }
+        let places = |phase: usize, large: usize| large.saturating_sub(phase).div_ceil(self.stride);
+        // Places of one phase see the same places of the window, whose weights are one matrix.
+        for (phase, panels) in panels.iter().enumerate() {
+            let (phase_y, phase_x) = (phase / self.stride, phase % self.stride);
+            let places = Places {
+                images: 1,
+                lines: places(phase_y, self.large.0),
+                steps: places(phase_x, self.large.1),
+            };
+            if places.lines == 0 || places.steps == 0 {
+                continue;
             }
+            let (ys, first_y) = self.reach(phase_y, self.above);
+            let (xs, first_x) = self.reach(phase_x, self.left);
+            // Where no window reaches the phase, a product without depth finishes its zeros.
+            let reached = !ys.is_empty() && !xs.is_empty();
+            let start = |first: isize, before: usize| (first + before as isize) as usize;
+            let from = start(first_y, border.above) * pitch + start(first_x, border.left) * channels;
+            let to = (phase_y * self.large.1 + phase_x) * columns;
+            set.run(Product {
+                left: if reached { &grid[from..] } else { grid },
+                places,
+                left_distances: Distances {
+                    image: 0,
+                    line: if reached { pitch } else { 0 },
+                    step: if reached { channels } else { 0 },
+                },
+                runs: if reached { ys.len() } else { 0 },
+                run_pitch: pitch,
+                run_length: if reached { xs.len() * channels } else { 0 },
+                right: panels.all(),
+                out: &mut out[to..],
+                out_distances: Distances {
+                    image: 0,
+                    line: self.stride * self.large.1 * columns,
+                    step: self.stride * columns,
+                },
+                end: end.behind(to),
+            });
         }
     }
 
@@ -380,7 +389,7 @@ mod tests {
             border.copy(inputs, window.large.1, &large, &mut grid);
             let panels = window.gather_panels(&pool, set, &weight, outputs, None);
             let mut out = vec![f32::NAN; small.len()];
-            window.gather(set, &grid, inputs, &panels, &mut out);
+            window.gather(set, &grid, inputs, &panels, &mut out, End::Store);
             out.iter()
                 .zip(&gathered)
                 .for_each(|(out, expected)| close(*out, *expected, 1e-5));
@@ -401,7 +410,8 @@ mod tests {
             });
             for add in [false, true] {
                 let mut out = vec![if add { 1.0 } else { f32::NAN }; large.len()];
-                window.spread(set, &grid, outputs, &panels, &mut out, add);
+                let end = if add { End::Add } else { End::Store };
+                window.spread(set, &grid, outputs, &panels, &mut out, end);
                 let before = if add { 1.0 } else { 0.0 };
                 out.iter()
                     .zip(&spread)

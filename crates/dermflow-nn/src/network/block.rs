@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::architecture::Norm;
 use crate::kernels::activation::Nonlinearity;
 use crate::kernels::buffer::Buffer;
-use crate::kernels::parallel::{self, Disjoint};
+use crate::kernels::parallel;
 use crate::kernels::rows::{ActivationBack, Extent, Merge};
 
 use super::context::{Context, Gradients, Grid, Normed, Source, join_sums};
@@ -132,11 +132,7 @@ pub(super) fn merge(
 ) -> Buffer {
     let len = from.grid.of_image() * from.channels();
     let mut out = context.pool.take(from.grid.count * len);
-    let parts = Disjoint::new(&mut out);
-    parallel::for_each(from.grid.count, |image| {
-        // SAFETY: images do not overlap.
-        #[allow(unsafe_code)]
-        let to = unsafe { parts.part(image * len..(image + 1) * len) };
+    parallel::for_each(parallel::equal(&mut out, from.grid.count), |image, to| {
         context.set.run(Merge {
             channels: from.channels(),
             from: from.image(image),
@@ -189,16 +185,11 @@ pub(super) fn activation_back(
     let (channels, count) = (of.channels(), of.grid.count);
     let len = of.grid.of_image() * channels;
     let mut sums = vec![0.0; count * 2 * channels];
-    let (parts, sum_parts) = (Disjoint::new(gradient), Disjoint::new(&mut sums));
-    parallel::for_each(count, |image| {
-        // SAFETY: images do not overlap.
-        #[allow(unsafe_code)]
-        let (gradient, sums) = unsafe {
-            (
-                parts.part(image * len..(image + 1) * len),
-                sum_parts.part(image * 2 * channels..(image + 1) * 2 * channels),
-            )
-        };
+    let lengths = std::iter::repeat_n(len, count);
+    let parts = parallel::cut(gradient, lengths)
+        .into_iter()
+        .zip(parallel::equal(&mut sums, count));
+    parallel::for_each(parts.collect(), |image, (gradient, sums)| {
         context.set.run(ActivationBack {
             extent: Extent::flat(of.grid.of_image(), channels),
             y: of.image(image),

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use crate::kernels::activation::Nonlinearity;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::panels::Panels;
-use crate::kernels::parallel::{self, Disjoint};
-use crate::kernels::product::{OuterSum, Product};
-use crate::kernels::rows::{ColumnSums, Extent, Finish, NormActivate};
+use crate::kernels::parallel;
+use crate::kernels::product::{End, Finishing, OuterSum, Product};
+use crate::kernels::rows::{ColumnSums, Extent, NormActivate};
 
 use super::block::{Forward, activation_back, convolution_back};
 use super::context::{Context, Gradients, Grid, Normed, Source};
@@ -31,11 +31,7 @@ pub(super) fn pooled(context: &Context<'_>, from: &Normed) -> Buffer {
     let channels = from.channels();
     let places = from.grid.of_image();
     let mut features = context.pool.zeros(from.grid.count * channels);
-    let parts = Disjoint::new(&mut features);
-    parallel::for_each(from.grid.count, |image| {
-        // SAFETY: images do not overlap.
-        #[allow(unsafe_code)]
-        let to = unsafe { parts.part(image * channels..(image + 1) * channels) };
+    parallel::for_each(parallel::equal(&mut features, from.grid.count), |image, to| {
         let mut value = context.pool.take(places * channels);
         context.set.run(NormActivate {
             extent: Extent::flat(places, channels),
@@ -60,18 +56,15 @@ pub(super) fn linear(context: &Context<'_>, of: &Convolution, rows: &[f32]) -> V
     let weight = &context.decayed[of.weight.clone()];
     let column = |n: usize| &weight[n * of.inputs..(n + 1) * of.inputs];
     let panels = Panels::from_columns(context.pool, context.set, of.inputs, of.outputs, column, None);
-    let count = rows.len() / of.inputs;
-    let mut out = vec![0.0; count * of.outputs];
-    context.set.run(Product::plain(rows, &panels, &mut out, false));
+    let mut out = vec![0.0; rows.len() / of.inputs * of.outputs];
     let bias = of.bias.clone().unwrap_or_default();
-    context.set.run(Finish {
-        extent: Extent::flat(count, of.outputs),
-        values: &mut out,
-        values_line: 0,
+    let end = End::Finish(Finishing {
+        gain: None,
         bias: &context.plain[bias],
         nonlinearity: Nonlinearity::Identity,
         shortcut: None,
     });
+    context.set.run(Product::plain(rows, panels.all(), &mut out, end));
     out
 }
 
@@ -151,20 +144,15 @@ impl SavedClassifier {
             &weight[k * channels..(k + 1) * channels]
         });
         let mut features = context.pool.take(count * channels);
-        context
-            .set
-            .run(Product::plain(logits_gradient, &panels, &mut features, false));
+        let product = Product::plain(logits_gradient, panels.all(), &mut features, End::Store);
+        context.set.run(product);
         if let Some(dropout) = &self.dropout {
             scale(&mut features, dropout);
         }
         let places = self.head.grid.of_image();
         let mut gradient = context.pool.take(count * places * channels);
-        let parts = Disjoint::new(&mut gradient);
         let share = 1.0 / places as f32;
-        parallel::for_each(count, |image| {
-            // SAFETY: images do not overlap.
-            #[allow(unsafe_code)]
-            let to = unsafe { parts.part(image * places * channels..(image + 1) * places * channels) };
+        parallel::for_each(parallel::equal(&mut gradient, count), |image, to| {
             for place in to.chunks_exact_mut(channels) {
                 let from = &features[image * channels..(image + 1) * channels];
                 for (to, from) in place.iter_mut().zip(from) {

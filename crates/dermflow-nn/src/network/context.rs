@@ -7,7 +7,7 @@ use crate::architecture::Padding;
 use crate::kernels::activation::Nonlinearity;
 use crate::kernels::buffer::{Buffer, Pool};
 use crate::kernels::lanes::InstructionSet;
-use crate::kernels::parallel::{self, Disjoint};
+use crate::kernels::parallel;
 use crate::kernels::rows::Affine;
 use crate::kernels::window::Window;
 
@@ -36,6 +36,11 @@ impl Grid {
     /// The same for one image.
     pub(super) fn size(&self) -> (usize, usize) {
         (self.height, self.width)
+    }
+
+    /// The same grid for so many images.
+    pub(super) fn with_count(&self, count: usize) -> Grid {
+        Grid { count, ..*self }
     }
 
     /// As many images with another grid.
@@ -133,33 +138,27 @@ pub(super) fn lanes(units: usize, places: usize) -> usize {
     units.min(16).min(places / 96).max(1)
 }
 
-/// Runs `work(lane, units, sum)` for every lane, each with a sum of its own that starts at zero,
-/// and adds the sums to `total` in the order of the lanes.
-pub(super) fn sum_in_lanes(
+/// Runs `work(units, part, sum)` for every lane, which has a part to write and a sum of its own
+/// that starts at zero, and adds the sums to `total` in the order of the lanes. There are as many
+/// lanes as parts.
+pub(super) fn sum_in_lanes<P: Send>(
     pool: &Arc<Pool>,
-    lanes: usize,
+    parts: Vec<P>,
     units: usize,
     total: &mut [f32],
-    work: impl Fn(usize, Range<usize>, &mut [f32]) + Sync + Send,
+    work: impl Fn(Range<usize>, P, &mut [f32]) + Sync + Send,
 ) {
-    let len = total.len();
+    let (lanes, len) = (parts.len(), total.len());
     let mut sums = pool.take(lanes * len);
-    let parts = Disjoint::new(&mut sums);
-    parallel::for_each(lanes, |lane| {
-        // SAFETY: lanes do not overlap.
-        #[allow(unsafe_code)]
-        let sum = unsafe { parts.part(lane * len..(lane + 1) * len) };
+    let parts = parallel::equal(&mut sums, lanes).into_iter().zip(parts);
+    parallel::for_each(parts.collect(), |lane, (sum, part)| {
         sum.fill(0.0);
-        work(lane, parallel::share(units, lanes, lane), sum);
+        work(parallel::share(units, lanes, lane), part, sum);
     });
     let sums = &*sums;
     let pieces = len.div_ceil(1 << 14).max(1);
-    let parts = Disjoint::new(total);
-    parallel::for_each(pieces, |piece| {
+    parallel::for_each(parallel::shares(total, len, pieces, 1), |piece, total| {
         let range = parallel::share(len, pieces, piece);
-        // SAFETY: shares do not overlap.
-        #[allow(unsafe_code)]
-        let total = unsafe { parts.part(range.clone()) };
         for lane in 0..lanes {
             let sum = &sums[lane * len + range.start..lane * len + range.end];
             for (total, sum) in total.iter_mut().zip(sum) {

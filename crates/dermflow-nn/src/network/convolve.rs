@@ -6,8 +6,8 @@
 use crate::kernels::buffer::Buffer;
 use crate::kernels::depthwise::Depthwise;
 use crate::kernels::panels::Panels;
-use crate::kernels::parallel::{self, Disjoint};
-use crate::kernels::product::Product;
+use crate::kernels::parallel;
+use crate::kernels::product::{End, Product};
 use crate::kernels::rows::{Extent, Moments, NormActivate};
 use crate::kernels::window::{Bordered, Window};
 
@@ -54,38 +54,63 @@ pub(super) fn forward(
         Kind::Dense => {
             let panels = window.gather_panels(context.pool, context.set, weight, of.outputs, None);
             let border = window.bordered_large();
-            by_image(context, out_grid, of.outputs, moments, |image, out| {
-                let mut bordered = context.pool.take(border.len(of.inputs));
-                fill(context, source, grid, image, of.inputs, &border, &mut bordered);
-                window.gather(context.set, &bordered, of.inputs, &panels, out);
-            })
+            by_image(
+                context,
+                out_grid,
+                of.outputs,
+                moments,
+                nothing(grid),
+                |image, out, ()| {
+                    let mut bordered = context.pool.take(border.len(of.inputs));
+                    fill(context, source, grid, image, of.inputs, &border, &mut bordered);
+                    window.gather(context.set, &bordered, of.inputs, &panels, out, End::Store);
+                },
+            )
         }
         Kind::Depthwise => {
             let border = window.bordered_large();
-            by_image(context, out_grid, of.outputs, moments, |image, out| {
-                let mut bordered = context.pool.take(border.len(of.inputs));
-                fill(context, source, grid, image, of.inputs, &border, &mut bordered);
-                context.set.run(Depthwise {
-                    channels: of.inputs,
-                    kernel: of.kernel,
-                    stride: of.stride,
-                    grid: &bordered,
-                    pitch: border.pitch(of.inputs),
-                    weights: weight,
-                    lines: out_grid.height,
-                    steps: out_grid.width,
-                    out,
-                });
-            })
+            by_image(
+                context,
+                out_grid,
+                of.outputs,
+                moments,
+                nothing(grid),
+                |image, out, ()| {
+                    let mut bordered = context.pool.take(border.len(of.inputs));
+                    fill(context, source, grid, image, of.inputs, &border, &mut bordered);
+                    context.set.run(Depthwise {
+                        channels: of.inputs,
+                        kernel: of.kernel,
+                        stride: of.stride,
+                        grid: &bordered,
+                        pitch: border.pitch(of.inputs),
+                        grid_step: of.inputs,
+                        weights: weight,
+                        weights_step: of.inputs,
+                        lines: out_grid.height,
+                        steps: out_grid.width,
+                        out,
+                        out_step: of.inputs,
+                        finish: None,
+                    });
+                },
+            )
         }
         Kind::Transposed => {
             let panels = transposed_panels(context, of, &window);
             let border = window.bordered_small();
-            by_image(context, out_grid, of.outputs, moments, |image, out| {
-                let mut bordered = context.pool.take(border.len(of.inputs));
-                fill(context, source, grid, image, of.inputs, &border, &mut bordered);
-                window.spread(context.set, &bordered, of.inputs, &panels, out, false);
-            })
+            by_image(
+                context,
+                out_grid,
+                of.outputs,
+                moments,
+                nothing(grid),
+                |image, out, ()| {
+                    let mut bordered = context.pool.take(border.len(of.inputs));
+                    fill(context, source, grid, image, of.inputs, &border, &mut bordered);
+                    window.spread(context.set, &bordered, of.inputs, &panels, out, End::Store);
+                },
+            )
         }
     }
 }
@@ -124,19 +149,19 @@ fn pointwise(
     let pieces = (rows / 240).clamp(1, 64);
     let mut y = context.pool.take(rows * outputs);
     let mut found = vec![0.0; if moments { pieces * 2 * outputs } else { 0 }];
-    let (parts, moment_parts) = (Disjoint::new(&mut y), Disjoint::new(&mut found));
-    parallel::for_each(pieces, |piece| {
+    let parts = parallel::shares(&mut y, rows, pieces, outputs)
+        .into_iter()
+        .zip(parallel::equal(&mut found, pieces));
+    parallel::for_each(parts.collect(), |piece, (out, found)| {
         let share = parallel::share(rows, pieces, piece);
+        let tile = tile_rows(inputs);
         let mut scratch = context.pool.take(match source {
             Source::Plain(_) => 0,
-            Source::Normed(_) => tile_rows(inputs) * inputs,
+            Source::Normed(_) => tile * inputs,
         });
-        let mut start = share.start;
-        while start < share.end {
-            let end = (start + tile_rows(inputs)).min(share.end);
-            // SAFETY: tiles do not overlap.
-            #[allow(unsafe_code)]
-            let out = unsafe { parts.part(start * outputs..end * outputs) };
+        for (index, out) in out.chunks_mut(tile * outputs).enumerate() {
+            let start = share.start + index * tile;
+            let end = (start + tile).min(share.end);
             let left = match source {
                 Source::Plain(values) => &values[start * inputs..end * inputs],
                 Source::Normed(normed) => {
@@ -153,14 +178,12 @@ fn pointwise(
                     &scratch[..(end - start) * inputs]
                 }
             };
-            context.set.run(Product::plain(left, panels, out, false));
+            context
+                .set
+                .run(Product::plain(left, panels.all(), out, End::Store));
             if moments {
-                // SAFETY: pieces do not overlap.
-                #[allow(unsafe_code)]
-                let found = unsafe { moment_parts.part(piece * 2 * outputs..(piece + 1) * 2 * outputs) };
-                join_moments(context, out, start - share.start, found);
+                join_moments(context, out, index * tile, found);
             }
-            start = end;
         }
     });
     let counts: Vec<usize> = (0..pieces)
@@ -184,27 +207,30 @@ fn join_moments(context: &Context<'_>, rows: &[f32], before: usize, found: &mut 
     });
 }
 
-/// Runs `work(image, out)` for every image, and takes the moments of what it writes.
-pub(super) fn by_image(
+/// No parts beside the output, for every image.
+fn nothing(grid: Grid) -> Vec<()> {
+    vec![(); grid.count]
+}
+
+/// Runs `work(image, out, part)` for every image, with its part of what else it writes, and takes
+/// the moments of its output.
+pub(super) fn by_image<P: Send>(
     context: &Context<'_>,
     grid: Grid,
     channels: usize,
     moments: bool,
-    work: impl Fn(usize, &mut [f32]) + Sync + Send,
+    parts: Vec<P>,
+    work: impl Fn(usize, &mut [f32], P) + Sync + Send,
 ) -> Convolved {
-    let len = grid.of_image() * channels;
-    let mut y = context.pool.take(grid.count * len);
+    let mut y = context.pool.take(grid.places() * channels);
     let mut found = vec![0.0; if moments { grid.count * 2 * channels } else { 0 }];
-    let (parts, moment_parts) = (Disjoint::new(&mut y), Disjoint::new(&mut found));
-    parallel::for_each(grid.count, |image| {
-        // SAFETY: images do not overlap.
-        #[allow(unsafe_code)]
-        let out = unsafe { parts.part(image * len..(image + 1) * len) };
-        work(image, out);
+    let parts = parallel::equal(&mut y, grid.count)
+        .into_iter()
+        .zip(parallel::equal(&mut found, grid.count))
+        .zip(parts);
+    parallel::for_each(parts.collect(), |image, ((out, found), part)| {
+        work(image, out, part);
         if moments {
-            // SAFETY: images do not overlap.
-            #[allow(unsafe_code)]
-            let found = unsafe { moment_parts.part(image * 2 * channels..(image + 1) * 2 * channels) };
             join_moments(context, out, 0, found);
         }
     });

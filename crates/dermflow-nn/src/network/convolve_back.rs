@@ -4,16 +4,18 @@
 //! read came through a norm itself, its activation's gradient is taken on the way out, with the
 //! sums that the norm before needs. Must not know of blocks.
 
+mod dense;
+mod depthwise;
+mod pointwise;
+mod transposed;
+
 use crate::kernels::buffer::Buffer;
-use crate::kernels::depthwise::{Depthwise, DepthwiseWeights};
-use crate::kernels::panels::Panels;
-use crate::kernels::parallel::Disjoint;
-use crate::kernels::product::{OuterSum, Product};
-use crate::kernels::rows::{ActivationBack, Extent, NormBack};
+use crate::kernels::parallel;
+use crate::kernels::product::End;
+use crate::kernels::rows::{Extent, NormBack};
 use crate::kernels::window::Bordered;
 
-use super::context::{Context, Grid, Normed, Source, join_sums, lanes, sum_in_lanes};
-use super::convolve::{fill, tile_rows};
+use super::context::{Context, Grid, Normed, Source};
 use super::norm::BackConstants;
 use super::plan::{Convolution, Kind};
 
@@ -59,97 +61,31 @@ impl Backward<'_> {
             Downstream::Unwanted => (None, matches!(self.source, Source::Normed(_))),
             Downstream::Wanted(base) => (base, true),
         };
-        let add = base.is_some();
+        let end = if base.is_some() { End::Add } else { End::Store };
         let mut out =
             wanted.then(|| base.unwrap_or_else(|| self.context.pool.take(self.grid.places() * of.inputs)));
         let window = self
             .context
             .window(of, self.grid.size(), Some(self.out_grid.size()));
         let sums = match of.kind {
-            Kind::Dense if window.is_pointwise() => self.pointwise(weight_gradient, out.as_deref_mut(), add),
-            Kind::Dense => self.dense(weight_gradient, out.as_deref_mut(), add),
-            Kind::Depthwise => self.depthwise(weight_gradient, out.as_deref_mut(), add),
-            Kind::Transposed => self.transposed(weight_gradient, out.as_deref_mut(), add),
+            Kind::Dense if window.is_pointwise() => self.pointwise(weight_gradient, out.as_deref_mut(), end),
+            Kind::Dense => self.dense(weight_gradient, out.as_deref_mut(), end),
+            Kind::Depthwise => self.depthwise(weight_gradient, out.as_deref_mut(), end),
+            Kind::Transposed => self.transposed(weight_gradient, out.as_deref_mut(), end),
         };
         Gone { gradient: out, sums }
     }
 
-    fn pointwise(&self, weight_gradient: &mut [f32], out: Option<&mut [f32]>, add: bool) -> Vec<f64> {
-        let (context, of) = (self.context, self.of);
-        let (inputs, outputs) = (of.inputs, of.outputs);
-        let weight = &context.decayed[of.weight.clone()];
-        let panels = out.is_some().then(|| {
-            Panels::from_rows(context.pool, context.set, outputs, inputs, |k| {
-                &weight[k * inputs..(k + 1) * inputs]
-            })
-        });
-        let rows = self.grid.places();
-        let tile = tile_rows(inputs + outputs);
-        let lane_count = lanes(rows.div_ceil(tile), rows);
-        let mut sums = vec![0.0; lane_count * self.sums_len()];
-        let sum_parts = Disjoint::new(&mut sums);
-        let out = out.map(Disjoint::new);
-        sum_in_lanes(
-            context.pool,
-            lane_count,
-            rows,
-            weight_gradient,
-            |lane, share, weights| {
-                // SAFETY: lanes do not overlap.
-                #[allow(unsafe_code)]
-                let sums = unsafe { sum_parts.part(lane * self.sums_len()..(lane + 1) * self.sums_len()) };
-                let mut up_scratch = context.pool.take(tile * outputs);
-                let mut value_scratch = context.pool.take(tile * inputs);
-                let mut start = share.start;
-                while start < share.end {
-                    let end = (start + tile).min(share.end);
-                    let up = self.up_rows(start, end, &mut up_scratch);
-                    let mut empty: [f32; 0] = [];
-                    let out = match &out {
-                        // SAFETY: tiles do not overlap.
-                        #[allow(unsafe_code)]
-                        Some(out) => unsafe { out.part(start * inputs..end * inputs) },
-                        None => &mut empty,
-                    };
-                    if let Some(panels) = &panels {
-                        context.set.run(Product::plain(up, panels, out, add));
-                    }
-                    let value = match self.source {
-                        Source::Plain(values) => &values[start * inputs..end * inputs],
-                        Source::Normed(normed) => {
-                            let to = &mut value_scratch[..(end - start) * inputs];
-                            context.set.run(ActivationBack {
-                                extent: Extent::flat(end - start, inputs),
-                                y: &normed.y[start * inputs..end * inputs],
-                                affine: normed.affine(),
-                                nonlinearity: normed.nonlinearity,
-                                factor: 1.0,
-                                gradient: out,
-                                value: Some((to, 0)),
-                                sums,
-                            });
-                            &value_scratch[..(end - start) * inputs]
-                        }
-                    };
-                    context.set.run(OuterSum {
-                        left: up,
-                        left_line: 0,
-                        left_step: outputs,
-                        right: value,
-                        right_line: 0,
-                        right_step: inputs,
-                        lines: 1,
-                        steps: end - start,
-                        rows: outputs,
-                        columns: inputs,
-                        out: weights,
-                        out_stride: inputs,
-                    });
-                    start = end;
-                }
-            },
-        );
-        join_sums(self.sums_len().max(1), &sums)
+    /// The lanes' parts of what goes out, where that is asked for: `unit` numbers for each of
+    /// `units`.
+    fn parts(out: Option<&mut [f32]>, lanes: usize, units: usize, unit: usize) -> Vec<Option<&mut [f32]>> {
+        match out {
+            Some(out) => {
+                let parts = parallel::shares(out, units, lanes, unit);
+                parts.into_iter().map(Some).collect()
+            }
+            None => (0..lanes).map(|_| None).collect(),
+        }
     }
 
     /// Float64 sums of a lane; none where nothing came through a norm.
@@ -157,32 +93,6 @@ impl Backward<'_> {
         match self.source {
             Source::Plain(_) => 0,
             Source::Normed(_) => 2 * self.of.inputs,
-        }
-    }
-
-    /// The gradient of the output for some rows.
-    fn up_rows<'s>(&'s self, start: usize, end: usize, scratch: &'s mut [f32]) -> &'s [f32] {
-        let outputs = self.of.outputs;
-        let rows = start * outputs..end * outputs;
-        match self.upstream.norm {
-            None => &self.upstream.gradient[rows],
-            Some((normed, back)) => {
-                let to = &mut scratch[..rows.len()];
-                self.context.set.run(NormBack {
-                    extent: Extent::flat(end - start, outputs),
-                    dz: &self.upstream.gradient[rows.clone()],
-                    y: &normed.y[rows],
-                    from_line: 0,
-                    mean: &normed.constants.mean,
-                    gain: &back.gain,
-                    slant: &back.slant,
-                    offset: &back.offset,
-                    to,
-                    to_line: 0,
-                    to_step: outputs,
-                });
-                to
-            }
         }
     }
 
@@ -220,236 +130,5 @@ impl Backward<'_> {
                 to_step: step * channels,
             }),
         }
-    }
-
-    fn dense(&self, weight_gradient: &mut [f32], out: Option<&mut [f32]>, add: bool) -> Vec<f64> {
-        let (context, of) = (self.context, self.of);
-        let (inputs, outputs) = (of.inputs, of.outputs);
-        let weight = &context.decayed[of.weight.clone()];
-        let window = context.window(of, self.grid.size(), None);
-        let taps = of.kernel * of.kernel;
-        let panels = out.is_some().then(|| {
-            window.spread_panels(context.pool, context.set, outputs, inputs, |i, j, output| {
-                let start = (output * taps + i * of.kernel + j) * inputs;
-                &weight[start..start + inputs]
-            })
-        });
-        let (large, small) = (window.bordered_large(), window.bordered_small());
-        let lane_count = lanes(self.grid.count, self.out_grid.places());
-        let image_len = self.grid.of_image() * inputs;
-        let out = out.map(Disjoint::new);
-        sum_in_lanes(
-            context.pool,
-            lane_count,
-            self.grid.count,
-            weight_gradient,
-            |_, share, weights| {
-                let mut up = context.pool.take(small.len(outputs));
-                let mut read = context.pool.take(large.len(inputs));
-                small.clear(outputs, &mut up);
-                for image in share {
-                    self.up_image(image, &small, 1, &mut up);
-                    if let (Some(panels), Some(out)) = (&panels, &out) {
-                        // SAFETY: images do not overlap.
-                        #[allow(unsafe_code)]
-                        let out = unsafe { out.part(image * image_len..(image + 1) * image_len) };
-                        window.spread(context.set, &up, outputs, panels, out, add);
-                    }
-                    fill(context, self.source, self.grid, image, inputs, &large, &mut read);
-                    let small = (&up[small.start(outputs)..], small.pitch(outputs), outputs);
-                    window.weigh(context.set, small, &read, inputs, weights);
-                }
-            },
-        );
-        Vec::new()
-    }
-
-    fn depthwise(&self, weight_gradient: &mut [f32], out: Option<&mut [f32]>, add: bool) -> Vec<f64> {
-        let (context, of) = (self.context, self.of);
-        let (channels, kernel, stride) = (of.inputs, of.kernel, of.stride);
-        let weight = &context.decayed[of.weight.clone()];
-        let window = context.window(of, self.grid.size(), None);
-        // A convolution with the turned window over gradients `stride` apart.
-        let mut turned = context.pool.take(weight.len());
-        for (tap, to) in turned.chunks_exact_mut(channels).enumerate() {
-            let from = (kernel * kernel - 1 - tap) * channels;
-            to.copy_from_slice(&weight[from..from + channels]);
-        }
-        let large = window.bordered_large();
-        let spread = Bordered {
-            height: self.grid.height + kernel - 1,
-            width: self.grid.width + kernel - 1,
-            above: kernel - 1 - window.above,
-            left: kernel - 1 - window.left,
-            lines: 0,
-            steps: 0,
-        };
-        let whole = large.lines == self.grid.height && large.steps == self.grid.width;
-        let lane_count = lanes(self.grid.count, self.out_grid.places());
-        let mut sums = vec![0.0; lane_count * self.sums_len()];
-        let sum_parts = Disjoint::new(&mut sums);
-        let image_len = self.grid.of_image() * channels;
-        let out = out.map(Disjoint::new);
-        sum_in_lanes(
-            context.pool,
-            lane_count,
-            self.grid.count,
-            weight_gradient,
-            |lane, share, weights| {
-                // SAFETY: lanes do not overlap.
-                #[allow(unsafe_code)]
-                let sums = unsafe { sum_parts.part(lane * self.sums_len()..(lane + 1) * self.sums_len()) };
-                let mut up = context.pool.zeros(spread.len(channels));
-                let mut read = context.pool.take(large.len(channels));
-                let mut own = context.pool.take(if add { image_len } else { 0 });
-                for image in share {
-                    self.up_image(image, &spread, stride, &mut up);
-                    let mut empty: [f32; 0] = [];
-                    let out = match &out {
-                        // SAFETY: images do not overlap.
-                        #[allow(unsafe_code)]
-                        Some(out) => unsafe { out.part(image * image_len..(image + 1) * image_len) },
-                        None => &mut empty,
-                    };
-                    if !out.is_empty() {
-                        context.set.run(Depthwise {
-                            channels,
-                            kernel,
-                            stride: 1,
-                            grid: &up,
-                            pitch: spread.pitch(channels),
-                            weights: &turned,
-                            lines: self.grid.height,
-                            steps: self.grid.width,
-                            out: if add { &mut own } else { out },
-                        });
-                        if add {
-                            out.iter_mut().zip(&*own).for_each(|(out, own)| *out += own);
-                        }
-                    }
-                    match self.source {
-                        Source::Normed(normed) => {
-                            let value = if whole {
-                                large.clear(channels, &mut read);
-                                Some((&mut read[large.start(channels)..], large.pitch(channels)))
-                            } else {
-                                fill(
-                                    context,
-                                    self.source,
-                                    self.grid,
-                                    image,
-                                    channels,
-                                    &large,
-                                    &mut read,
-                                );
-                                None
-                            };
-                            context.set.run(ActivationBack {
-                                extent: Extent {
-                                    lines: self.grid.height,
-                                    steps: self.grid.width,
-                                    channels,
-                                },
-                                y: normed.image(image),
-                                affine: normed.affine(),
-                                nonlinearity: normed.nonlinearity,
-                                factor: 1.0,
-                                gradient: out,
-                                value,
-                                sums,
-                            });
-                        }
-                        Source::Plain(_) => fill(
-                            context,
-                            self.source,
-                            self.grid,
-                            image,
-                            channels,
-                            &large,
-                            &mut read,
-                        ),
-                    }
-                    context.set.run(DepthwiseWeights {
-                        channels,
-                        kernel,
-                        stride,
-                        small: &up[spread.start(channels)..],
-                        small_line: stride * spread.pitch(channels),
-                        small_step: stride * channels,
-                        grid: &read,
-                        pitch: large.pitch(channels),
-                        lines: self.out_grid.height,
-                        steps: self.out_grid.width,
-                        weights,
-                    });
-                }
-            },
-        );
-        join_sums(self.sums_len().max(1), &sums)
-    }
-
-    fn transposed(&self, weight_gradient: &mut [f32], out: Option<&mut [f32]>, add: bool) -> Vec<f64> {
-        let (context, of) = (self.context, self.of);
-        let (inputs, outputs) = (of.inputs, of.outputs);
-        let weight = &context.decayed[of.weight.clone()];
-        let window = context.window(of, self.grid.size(), Some(self.out_grid.size()));
-        let depth = window.depth(outputs);
-        let panels = Panels::from_rows(context.pool, context.set, depth, inputs, |k| {
-            &weight[k * inputs..(k + 1) * inputs]
-        });
-        let large = window.bordered_large();
-        let lane_count = lanes(self.grid.count, self.grid.places());
-        let image_len = self.grid.of_image() * inputs;
-        let pitch = large.pitch(outputs);
-        let out = out.map(Disjoint::new);
-        sum_in_lanes(
-            context.pool,
-            lane_count,
-            self.grid.count,
-            weight_gradient,
-            |_, share, weights| {
-                let mut up = context.pool.zeros(large.len(outputs));
-                let mut read = context.pool.take(image_len);
-                for image in share {
-                    self.up_image(image, &large, 1, &mut up);
-                    if let Some(out) = &out {
-                        // SAFETY: images do not overlap.
-                        #[allow(unsafe_code)]
-                        let out = unsafe { out.part(image * image_len..(image + 1) * image_len) };
-                        if add {
-                            read.copy_from_slice(out);
-                        }
-                        window.gather(context.set, &up, outputs, &panels, out);
-                        if add {
-                            out.iter_mut()
-                                .zip(&*read)
-                                .for_each(|(out, before)| *out += before);
-                        }
-                    }
-                    let Source::Plain(values) = self.source else {
-                        unreachable!("a neck reads what is stored");
-                    };
-                    let values = &values[image * image_len..(image + 1) * image_len];
-                    for tap in 0..of.kernel * of.kernel {
-                        let start = tap / of.kernel * pitch + tap % of.kernel * outputs;
-                        context.set.run(OuterSum {
-                            left: &up[start..],
-                            left_line: of.stride * pitch,
-                            left_step: of.stride * outputs,
-                            right: values,
-                            right_line: self.grid.width * inputs,
-                            right_step: inputs,
-                            lines: self.grid.height,
-                            steps: self.grid.width,
-                            rows: outputs,
-                            columns: inputs,
-                            out: &mut weights[tap * outputs * inputs..(tap + 1) * outputs * inputs],
-                            out_stride: inputs,
-                        });
-                    }
-                }
-            },
-        );
-        Vec::new()
     }
 }

@@ -33,6 +33,8 @@ pub enum NetworkError {
     NoClassifier,
     /// Maps were asked of a network that is no regressor.
     NoRegressor,
+    /// A layer was asked for that the network doesn't have.
+    NoLayer,
 }
 
 impl fmt::Display for NetworkError {
@@ -63,6 +65,7 @@ impl fmt::Display for NetworkError {
             NetworkError::NoRegressor => {
                 f.write_str("the network is a classifier and gives logits, not maps")
             }
+            NetworkError::NoLayer => f.write_str("the network has no such layer: blocks count from 0"),
         }
     }
 }

@@ -6,8 +6,8 @@
 
 use crate::kernels::buffer::Buffer;
 use crate::kernels::panels::Panels;
-use crate::kernels::parallel::Disjoint;
-use crate::kernels::product::{OuterSum, Product};
+use crate::kernels::parallel;
+use crate::kernels::product::{End, OuterSum, Product};
 use crate::kernels::rows::{
     ActivationBack, ColumnSums, Extent, Finish, Gate, NormActivate, NormBack, ScaleChannels, SqueezeBack,
     SqueezeSums,
@@ -48,38 +48,42 @@ impl GatePanels {
         }
     }
 
-    /// The gate of one image, from its means over places.
+    /// How many numbers they hold.
+    pub(super) fn numbers(&self) -> usize {
+        self.squeeze.numbers() + self.excite.numbers()
+    }
+
+    /// The gates of some images, from their means over places; `biases` are those of the two
+    /// layers, `narrow` the first one's output before its bias.
     pub(super) fn gate(
         &self,
         context: &Context<'_>,
-        plan: &SqueezePlan,
+        biases: [&[f32]; 2],
         pooled: &[f32],
         narrow: &mut [f32],
         gate: &mut [f32],
     ) {
-        context
-            .set
-            .run(Product::plain(pooled, &self.squeeze, narrow, false));
+        let set = context.set;
+        set.run(Product::plain(pooled, self.squeeze.all(), narrow, End::Store));
         let mut inside = context.pool.copy(narrow);
-        context.set.run(Finish {
-            extent: Extent::flat(1, inside.len()),
+        set.run(Finish {
+            extent: Extent::flat(inside.len() / biases[0].len().max(1), biases[0].len()),
             values: &mut inside,
             values_line: 0,
-            bias: bias(context, &plan.squeeze),
+            bias: biases[0],
             nonlinearity: context.activation,
             shortcut: None,
         });
-        context
-            .set
-            .run(Product::plain(&inside, &self.excite, gate, false));
-        context.set.run(Gate {
+        set.run(Product::plain(&inside, self.excite.all(), gate, End::Store));
+        set.run(Gate {
             values: gate,
-            bias: bias(context, &plan.excite),
+            bias: biases[1],
         });
     }
 }
 
-fn bias<'a>(context: &Context<'a>, of: &Convolution) -> &'a [f32] {
+/// The bias of one of the small layers.
+pub(super) fn bias<'a>(context: &Context<'a>, of: &Convolution) -> &'a [f32] {
     of.bias
         .as_ref()
         .map_or(&[], |range| &context.plain[range.clone()])
@@ -104,21 +108,14 @@ pub(super) fn forward(
         narrow: context.pool.take(count * narrow),
         gate: context.pool.take(count * channels),
     };
-    let (pooled, narrows, gate) = (
-        Disjoint::new(&mut gates.pooled),
-        Disjoint::new(&mut gates.narrow),
-        Disjoint::new(&mut gates.gate),
-    );
-    let convolved = by_image(context, from.grid, project.outputs, moments, |image, out| {
-        // SAFETY: images do not overlap.
-        #[allow(unsafe_code)]
-        let (pooled, narrow, gate) = unsafe {
-            (
-                pooled.part(image * channels..(image + 1) * channels),
-                narrows.part(image * narrow..(image + 1) * narrow),
-                gate.part(image * channels..(image + 1) * channels),
-            )
-        };
+    let biases = [bias(context, &plan.squeeze), bias(context, &plan.excite)];
+    let parts = parallel::equal(&mut gates.pooled, count)
+        .into_iter()
+        .zip(parallel::equal(&mut gates.narrow, count))
+        .zip(parallel::equal(&mut gates.gate, count));
+    let (parts, outputs) = (parts.collect(), project.outputs);
+    let convolved = by_image(context, from.grid, outputs, moments, parts, |image, out, part| {
+        let ((pooled, narrow), gate) = part;
         let places = from.grid.of_image();
         let mut value = context.pool.take(places * channels);
         context.set.run(NormActivate {
@@ -135,12 +132,14 @@ pub(super) fn forward(
             factor: 1.0 / places as f32,
             sums: pooled,
         });
-        gate_panels.gate(context, plan, pooled, narrow, gate);
+        gate_panels.gate(context, biases, pooled, narrow, gate);
         context.set.run(ScaleChannels {
             values: &mut value,
             gate,
         });
-        context.set.run(Product::plain(&value, &panels, out, false));
+        context
+            .set
+            .run(Product::plain(&value, panels.all(), out, End::Store));
     });
     (convolved, gates)
 }
@@ -172,28 +171,25 @@ impl GatedBack<'_> {
         let mut out = context.pool.take(count * places * channels);
         let lane_count = lanes(count, count * places);
         let mut sums = vec![0.0; lane_count * 2 * channels];
-        let (parts, sum_parts) = (Disjoint::new(&mut out), Disjoint::new(&mut sums));
+        let parts = parallel::shares(&mut out, count, lane_count, places * channels)
+            .into_iter()
+            .zip(parallel::equal(&mut sums, lane_count));
         let weight_gradient = &mut gradients.decayed[self.project.weight.clone()];
         sum_in_lanes(
             context.pool,
-            lane_count,
+            parts.collect(),
             count,
             weight_gradient,
-            |lane, share, weights| {
-                // SAFETY: lanes do not overlap.
-                #[allow(unsafe_code)]
-                let sums = unsafe { sum_parts.part(lane * 2 * channels..(lane + 1) * 2 * channels) };
+            |share, (out, sums), weights| {
                 let mut up = context.pool.take(places * outputs);
                 let mut value = context.pool.take(places * channels);
                 let mut slope = context.pool.take(places * channels);
                 let mut pooled = context.pool.take(channels);
-                for image in share {
-                    // SAFETY: images do not overlap.
-                    #[allow(unsafe_code)]
-                    let gradient =
-                        unsafe { parts.part(image * places * channels..(image + 1) * places * channels) };
+                for (image, gradient) in share.zip(out.chunks_exact_mut(places * channels)) {
                     self.up(image, &mut up);
-                    context.set.run(Product::plain(&up, &panels, gradient, false));
+                    context
+                        .set
+                        .run(Product::plain(&up, panels.all(), gradient, End::Store));
                     context.set.run(SqueezeSums {
                         y: from.image(image),
                         affine: from.affine(),
@@ -345,9 +341,8 @@ impl<'a> SmallBack<'a> {
         }
         let wide = context.pool.copy(pooled);
         let mut inside = context.pool.take(narrow);
-        context
-            .set
-            .run(Product::plain(&wide, &self.excite, &mut inside, false));
+        let set = context.set;
+        set.run(Product::plain(&wide, self.excite.all(), &mut inside, End::Store));
         let mut unused = vec![0.0; 2 * narrow];
         context.set.run(ActivationBack {
             extent: Extent::flat(1, narrow),
@@ -359,9 +354,7 @@ impl<'a> SmallBack<'a> {
             value: None,
             sums: &mut unused,
         });
-        context
-            .set
-            .run(Product::plain(&inside, &self.squeeze, pooled, false));
+        set.run(Product::plain(&inside, self.squeeze.all(), pooled, End::Store));
         for value in pooled.iter_mut() {
             *value *= share;
         }

@@ -65,6 +65,22 @@ pub(super) struct BlockPlan {
     pub(super) stage: usize,
 }
 
+impl BlockPlan {
+    /// A depthwise convolution and nothing else.
+    pub(super) fn of_depthwise(of: &Convolution) -> BlockPlan {
+        BlockPlan {
+            fused: None,
+            expand: None,
+            depthwise: Some(of.clone()),
+            squeeze: None,
+            project: None,
+            skip: false,
+            drop: 0.0,
+            stage: of.stage,
+        }
+    }
+}
+
 /// One step of the neck.
 #[derive(Clone, Debug)]
 pub(super) struct NeckPlan {
@@ -105,7 +121,61 @@ pub(super) struct Plan {
     pub(super) activation: Nonlinearity,
 }
 
+/// One step from images to the last features.
+pub(super) enum PlanStep<'a> {
+    Stem(&'a Convolution),
+    Block(&'a BlockPlan),
+    Neck(&'a NeckPlan),
+}
+
+impl PlanStep<'_> {
+    /// Where the last of its weights ends.
+    fn end(&self) -> usize {
+        let ends: Vec<usize> = match self {
+            PlanStep::Stem(of) => vec![of.weight.end],
+            PlanStep::Block(block) => {
+                let all = [&block.fused, &block.expand, &block.depthwise, &block.project];
+                let all = all.into_iter().flatten();
+                let small = block.squeeze.iter().flat_map(|of| [&of.squeeze, &of.excite]);
+                all.chain(small).map(|of| of.weight.end).collect()
+            }
+            PlanStep::Neck(step) => {
+                let all = [Some(&step.upsample), step.lateral.as_ref()];
+                all.into_iter().flatten().map(|of| of.weight.end).collect()
+            }
+        };
+        ends.into_iter().max().unwrap_or(0)
+    }
+}
+
 impl Plan {
+    fn neck(&self) -> &[NeckPlan] {
+        match &self.top {
+            Top::Classifier { .. } => &[],
+            Top::Regressor { neck, .. } => neck,
+        }
+    }
+
+    /// How many steps there are: the stem, blocks, a regressor's neck.
+    pub(super) fn steps(&self) -> usize {
+        1 + self.blocks.len() + self.neck().len()
+    }
+
+    /// The step of this number below [`Plan::steps`].
+    pub(super) fn step(&self, index: usize) -> PlanStep<'_> {
+        match index.checked_sub(1) {
+            None => PlanStep::Stem(&self.stem),
+            Some(block) if block < self.blocks.len() => PlanStep::Block(&self.blocks[block]),
+            Some(rest) => PlanStep::Neck(&self.neck()[rest - self.blocks.len()]),
+        }
+    }
+
+    /// How many of the decayed numbers the steps before this one need.
+    pub(super) fn weights_before(&self, step: usize) -> usize {
+        let ends = (0..step).map(|index| self.step(index).end());
+        ends.max().unwrap_or(0)
+    }
+
     /// The plan of a checked architecture and its layout.
     pub(super) fn of(architecture: &Architecture, layout: &Layout) -> Plan {
         let backbone = &architecture.backbone;

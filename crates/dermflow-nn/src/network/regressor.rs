@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::kernels::activation::Nonlinearity;
 use crate::kernels::bilinear;
 use crate::kernels::buffer::Buffer;
-use crate::kernels::parallel::{self, Disjoint};
+use crate::kernels::parallel;
 use crate::kernels::rows::{ColumnSums, Extent, Finish};
 
 use super::block::{Forward, activation_back, convolution_back, merge};
@@ -40,13 +40,9 @@ pub(super) fn double(
     input: &[f32],
     target: Grid,
 ) -> Buffer {
-    let (from, to) = (grid.of_image() * channels, target.of_image() * channels);
-    let mut out = context.pool.take(grid.count * to);
-    let parts = Disjoint::new(&mut out);
-    parallel::for_each(grid.count, |image| {
-        // SAFETY: images do not overlap.
-        #[allow(unsafe_code)]
-        let out = unsafe { parts.part(image * to..(image + 1) * to) };
+    let from = grid.of_image() * channels;
+    let mut out = context.pool.take(target.places() * channels);
+    parallel::for_each(parallel::equal(&mut out, grid.count), |image, out| {
         let own = &input[image * from..(image + 1) * from];
         bilinear::double(channels, grid.size(), own, target.size(), out);
     });
@@ -243,13 +239,9 @@ impl SavedStep {
             downstream(wanted.0),
         );
         let below = gone.gradient.map(|gradient| {
-            let (from, to) = (self.grid.of_image() * of.inputs, large.of_image() * of.inputs);
-            let mut out = context.pool.take(self.grid.count * from);
-            let parts = Disjoint::new(&mut out);
-            parallel::for_each(self.grid.count, |image| {
-                // SAFETY: images do not overlap.
-                #[allow(unsafe_code)]
-                let out = unsafe { parts.part(image * from..(image + 1) * from) };
+            let to = large.of_image() * of.inputs;
+            let mut out = context.pool.take(self.grid.places() * of.inputs);
+            parallel::for_each(parallel::equal(&mut out, self.grid.count), |image, out| {
                 let own = &gradient[image * to..(image + 1) * to];
                 bilinear::double_back(of.inputs, self.grid.size(), out, large.size(), own);
             });

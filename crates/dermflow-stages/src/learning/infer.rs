@@ -53,7 +53,7 @@ impl Loaded {
         );
         let weights = snapshot(weights);
         let inference = network
-            .inference(&weights.parameters, &weights.statistics)
+            .inference_of(weights.parameters, &weights.statistics)
             .map_err(|error| StageError::new(error.to_string()))?;
         Ok(Loaded {
             normalise: Normalise::new(&description.preprocessing),

@@ -102,7 +102,7 @@ impl Backward<'_, '_> {
                 let spread = from.bordered(of.kernel, 1) * of.inputs;
                 vec![spread, large * of.inputs, if added { of_image } else { 0 }]
             }
-            Kind::Transposed => vec![from.bordered(4, 2) * of.outputs, of_image],
+            Kind::Transposed => vec![from.bordered(4, 2) * of.outputs],
         };
         self.replay.pieces(pieces, &scratch);
         self.replay.give_all(held);

@@ -1,9 +1,11 @@
-//! Inference: weights laid out once, then block after block over the batch.
+//! Inference: weights laid out once, then groups of images through segments of steps.
 
 use super::BatchShape;
-use super::forward::{Convolution, Forward, Grid, fused};
+use super::forward::{Convolution, Forward, Grid, Kind, fused};
 use super::replay::{Held, Replay};
-use crate::architecture::{Architecture, Block, BlockKind, Task, Upsampling};
+use crate::architecture::{Architecture, Block, BlockKind, Task};
+use crate::kernels::winograd;
+use crate::network::segments::{Extent, groups, segments};
 
 /// Lays the weights out, and gives how many numbers that takes.
 pub(super) fn load(architecture: &Architecture, replay: &mut Replay) -> u64 {
@@ -38,13 +40,35 @@ pub(super) fn load(architecture: &Architecture, replay: &mut Replay) -> u64 {
     }
     // Nothing is given back before the network is dropped.
     for layer in layers {
-        let numbers = match layer.kind {
-            super::forward::Kind::Depthwise => layer.weights(),
-            _ => layer.panels(),
-        };
-        replay.take(numbers);
+        for _ in 0..pieces(&layer) {
+            replay.take(weights(&layer) / pieces(&layer));
+        }
     }
     (replay.most_bytes() - before) / super::NUMBER
+}
+
+/// Numbers of a layer's weights as kernels read them.
+fn weights(of: &Convolution) -> u64 {
+    match of.kind {
+        Kind::Depthwise => of.weights(),
+        Kind::Dense if by_winograd(of) => winograd::numbers(of.inputs as usize, of.outputs as usize) as u64,
+        Kind::Dense | Kind::Transposed => of.panels(),
+    }
+}
+
+/// In how many buffers they lie.
+fn pieces(of: &Convolution) -> u64 {
+    match of.kind {
+        Kind::Dense if by_winograd(of) => 16,
+        Kind::Transposed => 4,
+        Kind::Dense | Kind::Depthwise => 1,
+    }
+}
+
+fn by_winograd(of: &Convolution) -> bool {
+    let [kernel, stride, inputs, outputs] =
+        [of.kernel, of.stride, of.inputs, of.outputs].map(|number| number as usize);
+    of.kind == Kind::Dense && winograd::applies(kernel, stride, inputs, outputs)
 }
 
 fn of_block(block: &Block) -> Vec<Convolution> {
@@ -68,92 +92,189 @@ fn of_block(block: &Block) -> Vec<Convolution> {
     layers
 }
 
-/// One batch.
-pub(super) fn run(architecture: &Architecture, batch: BatchShape, replay: &mut Replay) {
-    let network = Forward::new(architecture, batch);
-    let mut out = batch_of(replay, &network.stem_convolution(), network.image, network.stem);
-    let mut joined = Vec::new();
-    for (index, block) in network.blocks.iter().enumerate() {
-        let next = block_of(replay, block, network.grid_before(index), network.grids[index]);
-        replay.give(out);
-        out = next;
-        if network.neck.iter().any(|layer| layer.grid == Some(index)) {
-            let numbers = network.grids[index].places().saturating_mul(block.outputs as u64);
-            joined.push(replay.take(numbers));
-        }
-    }
-    match &architecture.task {
-        Task::Classifier(classifier) => {
-            let (grid, channels) = (network.last_grid(), classifier.head_channels as usize);
-            let head = Convolution::pointwise(architecture.backbone.channels(), channels);
-            let features = batch_of(replay, &head, grid, grid);
-            let pooled = replay.take(grid.images * channels as u64);
-            let logits = replay.take(grid.images * u64::from(classifier.classes));
-            replay.give_all([out, features, pooled, logits]);
-        }
-        Task::Regressor(_) => regressor(replay, &network, out),
-    }
-    replay.give_all(joined);
+/// A step that a group of images goes through.
+struct Step {
+    from: Grid,
+    to: Grid,
+    outputs: u64,
+    weights: u64,
+    kept: bool,
+    kind: StepKind,
 }
 
-fn regressor(replay: &mut Replay, network: &Forward, mut out: Held) {
+enum StepKind {
+    Convolution(Convolution),
+    Block(Block),
+    /// A step of the neck, with the channels that join.
+    Neck(Convolution, Option<Convolution>),
+}
+
+/// One batch.
+pub(super) fn run(architecture: &Architecture, batch: BatchShape, threads: u32, replay: &mut Replay) {
+    let network = Forward::new(architecture, batch);
+    let steps = steps(&network);
+    let extents: Vec<Extent> = steps.iter().map(Step::extent).collect();
+    let images = usize::try_from(batch.images).unwrap_or(usize::MAX);
+    let mut joined = Vec::new();
+    let mut out: Option<Held> = None;
+    for segment in segments(&extents, images, threads as usize) {
+        let last = &steps[segment.steps.end - 1];
+        let next = replay.take(last.to.places().saturating_mul(last.outputs));
+        let group = u64::from(batch.images).div_ceil(segment.groups as u64);
+        let inside: Vec<u64> = steps[segment.steps.clone()]
+            .iter()
+            .flat_map(|step| step.scratch(group))
+            .collect();
+        // Buffers between the segment's steps: those of two are held at once.
+        let between = steps[segment.steps.start..segment.steps.end - 1].iter();
+        let between = between
+            .map(|step| group * step.to.of_image() * step.outputs)
+            .max();
+        let lengths = between.into_iter().chain(inside.iter().copied().max());
+        replay.pieces(segment.groups as u64, &lengths.collect::<Vec<_>>());
+        let before = out.replace(next);
+        match segment.steps.start.checked_sub(1) {
+            Some(step) if steps[step].kept => joined.extend(before),
+            _ => replay.give_all(before),
+        }
+    }
+    top(replay, &network, threads);
+    replay.give_all(out.into_iter().chain(joined));
+}
+
+fn steps(network: &Forward) -> Vec<Step> {
+    let step = |from, to, outputs: usize, kept, kind: StepKind| Step {
+        from,
+        to,
+        outputs: outputs as u64,
+        weights: kind.weights(),
+        kept,
+        kind,
+    };
+    let stem = network.stem_convolution();
+    let channels = network.architecture.backbone.stem.channels as usize;
+    let mut all = vec![step(
+        network.image,
+        network.stem,
+        channels,
+        false,
+        StepKind::Convolution(stem),
+    )];
+    for (index, block) in network.blocks.iter().enumerate() {
+        let kept = network.neck.iter().any(|layer| layer.grid == Some(index));
+        let (from, to) = (network.grid_before(index), network.grids[index]);
+        all.push(step(
+            from,
+            to,
+            block.outputs,
+            kept,
+            StepKind::Block(block.clone()),
+        ));
+    }
     let mut stride = network.architecture.backbone.stride();
     let mut from = network.last_grid();
     for layer in &network.neck {
         stride /= 2;
         let to = network.image.strided(stride);
-        let side = layer.lateral.map(|channels| {
-            let lateral = Convolution::pointwise(channels, layer.outputs);
-            batch_of(replay, &lateral, to, to)
-        });
-        let of = Convolution::of_step(layer);
-        let doubled = match layer.upsampling {
-            Upsampling::Learned => None,
-            Upsampling::Bilinear => Some(replay.take(to.places().saturating_mul(of.inputs))),
-        };
-        let next = batch_of(replay, &of, if doubled.is_some() { to } else { from }, to);
-        replay.give_all(side.into_iter().chain(doubled).chain([out]));
-        (out, from) = (next, to);
+        let lateral = layer
+            .lateral
+            .map(|channels| Convolution::pointwise(channels, layer.outputs));
+        let kind = StepKind::Neck(Convolution::of_step(layer), lateral);
+        all.push(step(from, to, layer.outputs, false, kind));
+        from = to;
     }
-    for [hidden, output] in network.heads() {
-        let inside = batch_of(replay, &hidden, from, from);
-        let map = batch_of(replay, &output, from, from);
-        replay.give_all([inside, map]);
-    }
-    replay.give(out);
+    all
 }
 
-/// A convolution over a batch, image by image.
-fn batch_of(replay: &mut Replay, of: &Convolution, from: Grid, to: Grid) -> Held {
-    let out = replay.take(to.places().saturating_mul(of.outputs));
-    let scratch = match of.kind {
-        _ if of.is_pointwise() => 0,
-        super::forward::Kind::Transposed => from.bordered(3, 1) * of.inputs,
-        _ => to.bordered(of.kernel, of.stride) * of.inputs,
-    };
-    if scratch > 0 {
-        replay.pieces(to.images, &[scratch]);
-    }
-    out
-}
-
-/// A block over a batch, image by image.
-fn block_of(replay: &mut Replay, block: &Block, from: Grid, to: Grid) -> Held {
-    let out = replay.take(to.places().saturating_mul(block.outputs as u64));
-    let bordered = to.bordered(block.kernel as u64, block.stride as u64);
-    let inner = to.of_image() * block.expanded as u64;
-    let scratch = match block.kind {
-        BlockKind::Fused if !block.projects() => vec![bordered * block.inputs as u64],
-        BlockKind::Fused => vec![inner, bordered * block.inputs as u64],
-        BlockKind::Inverted => {
-            let wide = if block.expands() {
-                from.of_image() * block.expanded as u64
-            } else {
-                0
-            };
-            vec![inner, bordered * block.expanded as u64, wide]
+impl StepKind {
+    fn weights(&self) -> u64 {
+        match self {
+            StepKind::Convolution(own) => weights(own),
+            StepKind::Block(block) => of_block(block).iter().map(weights).sum(),
+            StepKind::Neck(up, lateral) => weights(up) + lateral.as_ref().map_or(0, weights),
         }
-    };
-    replay.pieces(to.images, &scratch);
-    out
+    }
+}
+
+impl Step {
+    fn extent(&self) -> Extent {
+        let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        Extent {
+            places: number(self.to.of_image()),
+            weights: number(self.weights),
+            kept: self.kept,
+        }
+    }
+
+    /// What is held inside of the step for a group of images, together: the largest counts.
+    fn scratch(&self, group: u64) -> Option<u64> {
+        Some(match &self.kind {
+            StepKind::Convolution(of) => bordered(of, self.from, self.to),
+            StepKind::Block(block) => self.of_block(block, group),
+            StepKind::Neck(up, lateral) => {
+                let numbers = group * self.to.of_image() * self.outputs;
+                let side = lateral.map_or(0, |_| numbers);
+                let doubled = match up.kind {
+                    Kind::Transposed => 0,
+                    Kind::Dense | Kind::Depthwise => group * self.to.of_image() * up.inputs,
+                };
+                let from = if doubled > 0 { self.to } else { self.from };
+                side + doubled + bordered(up, from, self.to)
+            }
+        })
+    }
+
+    fn of_block(&self, block: &Block, group: u64) -> u64 {
+        let border = self.to.bordered(block.kernel as u64, block.stride as u64);
+        let inner = group * self.to.of_image() * block.expanded as u64;
+        match block.kind {
+            BlockKind::Fused if !block.projects() => bordered(&fused(block), self.from, self.to),
+            BlockKind::Fused => inner + bordered(&fused(block), self.from, self.to),
+            // A panel's channels at a time.
+            BlockKind::Inverted if block.expands() => {
+                inner + group * border * PANEL.min(block.expanded as u64)
+            }
+            BlockKind::Inverted => inner + border * block.expanded as u64,
+        }
+    }
+}
+
+/// Columns of most panels of a matrix.
+const PANEL: u64 = 48;
+
+/// The input of a convolution with a border, of one image, and what it is transformed into.
+fn bordered(of: &Convolution, from: Grid, to: Grid) -> u64 {
+    match of.kind {
+        _ if of.is_pointwise() => 0,
+        Kind::Dense if by_winograd(of) => {
+            let [lines, columns] = [to.height, to.width].map(|side| side.div_ceil(2) as usize);
+            let band = winograd::band_numbers(lines, columns, of.inputs as usize, of.outputs as usize);
+            let tiles = band.map(|numbers| numbers as u64);
+            (to.bordered(4, 1) * of.inputs) + tiles[0] + tiles[1]
+        }
+        Kind::Transposed => from.bordered(3, 1) * of.inputs,
+        Kind::Dense | Kind::Depthwise => to.bordered(of.kernel, of.stride) * of.inputs,
+    }
+}
+
+/// What stands on the backbone.
+fn top(replay: &mut Replay, network: &Forward, threads: u32) {
+    match &network.architecture.task {
+        Task::Classifier(classifier) => {
+            let (grid, channels) = (network.last_grid(), u64::from(classifier.head_channels));
+            let count = usize::try_from(grid.images).unwrap_or(usize::MAX);
+            let places = usize::try_from(grid.of_image()).unwrap_or(usize::MAX);
+            let groups = groups(places, count, threads as usize) as u64;
+            let pooled = replay.take(grid.images * channels);
+            let group = grid.images.div_ceil(groups);
+            replay.pieces(groups, &[group * grid.of_image() * channels]);
+            replay.give(pooled);
+        }
+        Task::Regressor(regressor) => {
+            let grid = network.image.strided(network.architecture.output_stride());
+            let inside = grid.of_image() * u64::from(regressor.head_channels);
+            let [[hidden, _], _] = network.heads();
+            replay.pieces(grid.images, &[inside, bordered(&hidden, grid, grid)]);
+        }
+    }
 }
