@@ -2,12 +2,14 @@
 
 Needs PyTorch and timm for the other side, and our example program:
 
-    cargo build --release -p dermflow-nn --example network_speed
+    cargo build --release -p dermflow-nn --example network_speed --example layer_speed
     ../peers/bin/python benches/peers/network_speed.py --threads 2
 
 Every figure is the fastest round of a fresh process; processes take turns, and the fastest of
 all turns counts. PyTorch runs twice, channels-last and in its default layout; ratios are to the
-faster of the two. With one thread, processor time is compared, so that other work on the machine
+faster of the two. `of the ceiling` are multiply-adds a second (three times a forward pass' for a
+training step) as a share of those of a product of square matrices of 1024, measured at the start on
+each side by `layer_speed` (see layers.py). With one thread, processor time is compared, so that other work on the machine
 matters less. Memory is the most that a process had, less what it had before its first step.
 """
 
@@ -15,6 +17,8 @@ import argparse
 import json
 import subprocess
 import sys
+
+import layers
 
 ROWS = [
     ("efficientnetv2-b0", 96, 32),
@@ -113,6 +117,9 @@ def measure_peer(network, size, batch, what, threads, seconds, layout):
             model(images)
 
     step = train if what == "train" else infer
+    # From here on, the most that the process had is counted anew.
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
     base = status("VmRSS")
     step()
     wall, cpu, rounds = float("inf"), float("inf"), 0
@@ -137,6 +144,7 @@ def run(command):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", default="target/release/examples/network_speed")
+    parser.add_argument("--layers", default="target/release/examples/layer_speed")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each process")
     parser.add_argument("--turns", type=int, default=3)
@@ -150,8 +158,12 @@ def main():
         return
     clock = "cpu" if options.threads == 1 else "wall"
     print(f"{options.threads} threads, {clock} seconds of the fastest round; MiB above the start\n")
-    print("| network | size | batch | | ours | channels-last | default | ratio | ours MiB | PyTorch MiB | ratio |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    squares = argparse.Namespace(**{**vars(options), "program": options.layers, "seconds": 1.0})
+    ours, *theirs = layers.Bench(squares).times(layers.SQUARE[1:], "infer")
+    ceilings = layers.work(*layers.SQUARE[1:])[1] / ours, 1024**3 / min(theirs)
+    print("| network | size | batch | | ours | channels-last | default | ratio | of the ceiling | PyTorch "
+          "| ours MiB | PyTorch MiB | ratio |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
     for network, size, batch in ROWS:
         if options.only not in network:
             continue
@@ -165,18 +177,23 @@ def main():
             }
             times = {name: [] for name in commands}
             memory = {name: [] for name in commands}
+            products = 0
             for _ in range(options.turns):
                 for name, command in commands.items():
                     result = run(command)
                     times[name].append(result[clock])
+                    products = result.get("multiply_adds", products)
                     memory[name].append((result["peak"] - result["base"]) / 2**20)
             best = {name: min(values) for name, values in times.items()}
             held = {name: min(values) for name, values in memory.items()}
             other = min(best["channels-last"], best["default"])
+            products *= 3 if what == "train" else 1
+            shares = [products / seconds / ceiling for seconds, ceiling in zip((best["ours"], other), ceilings)]
             other_memory = min(held["channels-last"], held["default"])
             print(
                 f"| {network} | {size} | {batch} | {what} | {best['ours']:.4f} | {best['channels-last']:.4f} "
-                f"| {best['default']:.4f} | {other / best['ours']:.2f} | {held['ours']:.0f} "
+                f"| {best['default']:.4f} | {other / best['ours']:.2f} "
+                f"| {shares[0]:.2f} | {shares[1]:.2f} | {held['ours']:.0f} "
                 f"| {other_memory:.0f} | {held['ours'] / max(other_memory, 1):.2f} |",
                 flush=True,
             )

@@ -63,14 +63,7 @@ impl<'a> Layer<'a> {
         let (Some(of), grid) = (of, images.grid()) else {
             return Err(NetworkError::NoLayer);
         };
-        if images.pixels.len() != grid.places() * of.inputs || grid.places() == 0 {
-            return Err(NetworkError::WrongImages {
-                found: images.pixels.len(),
-                count: images.count,
-                height: images.height,
-                width: images.width,
-            });
-        }
+        images.check(of.inputs)?;
         let context = inner.context(parameters.decayed.values(), parameters.plain.values());
         let input = Arc::new(context.pool.copy(images.pixels));
         let normed = matches!(part, Part::Norm(_)).then(|| {
