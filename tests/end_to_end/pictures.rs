@@ -159,11 +159,11 @@ fn every_picture_of_the_demo_is_ingested() {
         "run",
         "pipelines/demo.yaml",
         "--until",
-        "dirty",
+        "as-found",
         "--until",
         "truth",
     ];
-    assert_eq!(project.run(&read).computed(), ["dirty", "photos", "truth"]);
+    assert_eq!(project.run(&read).computed(), ["as-found", "photos", "truth"]);
     let rows = |output: &str| -> u64 {
         let shown = project.done(&["show", output, "--json"]).out;
         let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
