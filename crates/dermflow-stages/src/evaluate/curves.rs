@@ -13,7 +13,7 @@ use crate::scores::share;
 
 /// One curve.
 pub struct Curve {
-    /// The class that is told from the rest; none for seen samples told from unseen ones.
+    /// The class, or group of classes, that is told from the rest; none for seen samples told from unseen ones.
     pub class: Option<String>,
     /// By what: `probability` or `energy`.
     pub by: &'static str,
@@ -39,7 +39,7 @@ fn curves_type() -> TableType {
 
 /// The output port `curves`.
 pub fn curves_port() -> OutputPort {
-    let about = "what each threshold gives, for each class against the rest and for seen against unseen: the points of ROC and precision-recall curves";
+    let about = "what each threshold gives, for each class and group of classes against the rest and for seen against unseen: the points of ROC and precision-recall curves";
     OutputPort::new("curves", PortType::Table(curves_type()), about)
 }
 
