@@ -115,11 +115,11 @@ mod tests {
     #[test]
     fn a_mask_is_upright_as_its_photo_is() {
         let lying = GrayImage::from_fn(3, 2, |x, _| Luma([if x == 0 { 255 } else { 0 }]));
-        let mut jpeg = Cursor::new(Vec::new());
+        let mut written = Cursor::new(Vec::new());
         DynamicImage::ImageLuma8(lying)
-            .write_to(&mut jpeg, ImageFormat::Tiff)
+            .write_to(&mut written, ImageFormat::Tiff)
             .unwrap();
-        let mut tiff = jpeg.into_inner();
+        let mut tiff = written.into_inner();
         assert_eq!(Mask::decode(&tiff, 128).unwrap().width, 3);
         oriented(&mut tiff, 6);
         let mask = Mask::decode(&tiff, 128).unwrap();

@@ -138,7 +138,7 @@ fn as_grey(bytes: &[u8]) -> Option<Vec<u8>> {
     };
     let directory = usize::try_from(directory).ok()?;
     let entries = usize::try_from(numbers.read(directory, width_of_count)?).ok()?;
-    let place = |entry: usize| Some(directory.checked_add(width_of_count + entry * width_of_entry)?);
+    let place = |entry: usize| directory.checked_add(width_of_count + entry * width_of_entry);
     for entry in 0..entries.min(MOST_ENTRIES) {
         let at = place(entry)?;
         if numbers.read(at, 2)? != u64::from(INTERPRETATION) {
@@ -170,7 +170,7 @@ impl Numbers<'_> {
     /// The number of so many bytes, eight at most, at a place, if the file reaches so far.
     fn read(&self, at: usize, bytes: usize) -> Option<u64> {
         let found = self.bytes.get(at..at.checked_add(bytes)?)?;
-        let append = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
+        let append = |number: u64, byte: &u8| (number << 8) | u64::from(*byte);
         Some(match self.big_endian {
             true => found.iter().fold(0, append),
             false => found.iter().rev().fold(0, append),
