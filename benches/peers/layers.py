@@ -120,7 +120,7 @@ def measure_peer(kind, kernel, stride, inputs, outputs, size, batch, what, threa
     step()
     start = time.perf_counter()
     step()
-    together = max(1, round(0.02 / max(time.perf_counter() - start, 1e-9)))
+    together = max(1, round(0.25 / max(time.perf_counter() - start, 1e-9)))
     wall, cpu, rounds = float("inf"), float("inf"), 0
     begin = time.perf_counter()
     while rounds < 3 or time.perf_counter() - begin < seconds:

@@ -138,13 +138,13 @@ fn copy(count: usize, seconds: f64) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Wall and processor seconds of the fastest rounds, after one that doesn't count. Rounds shorter
-/// than 20 ms are run together: the system doesn't count processor time any finer.
+/// Wall and processor seconds of the fastest rounds, after one that doesn't count. Rounds are run
+/// together for a quarter of a second: the system tells processor time to a few milliseconds.
 fn timed(seconds: f64, mut round: impl FnMut()) -> (f64, f64) {
     round();
     let start = Instant::now();
     round();
-    let together = (0.02 / start.elapsed().as_secs_f64().max(1e-9)).ceil().max(1.0) as u32;
+    let together = (0.25 / start.elapsed().as_secs_f64().max(1e-9)).ceil().max(1.0) as u32;
     let (mut wall, mut cpu, mut rounds) = (f64::MAX, f64::MAX, 0);
     let begin = Instant::now();
     while rounds < 3 || begin.elapsed().as_secs_f64() < seconds {

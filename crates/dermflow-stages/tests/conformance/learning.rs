@@ -70,7 +70,7 @@ pub fn cases() -> Vec<Case> {
             "evaluate-detections",
             "{overlap: 0.3}",
             found_by_a_regressor,
-            "5856b90a661a",
+            "c1d58c952008",
         ),
         case(
             "explain",
@@ -98,7 +98,7 @@ pub fn cases() -> Vec<Case> {
             "regressor-infer",
             "{threshold: 0.0, most: 3}",
             with_regressor,
-            "ce462929bd97",
+            "db092a744de5",
         ),
         case("regressor-train", REGRESSOR, with_heatmaps, "1cfce94243b5"),
         case("trap-sets", "{donors: other-class}", with_boxes, "4ba01e78232b"),
