@@ -197,7 +197,8 @@ mod tests {
         ];
         for part in parts {
             let of = convolution(&network, part).unwrap();
-            let pixels = vec![0.5; 2 * 5 * 6 * of.inputs];
+            let numbers = 2 * 5 * 6 * of.inputs;
+            let pixels: Vec<f32> = (0..numbers).map(|at| (at * at % 7) as f32 / 7.0).collect();
             let images = Images {
                 pixels: &pixels,
                 count: 2,
