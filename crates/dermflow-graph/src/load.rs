@@ -82,6 +82,10 @@ fn finish(
         warn_unused_params(&mut reporter, &written, &overrides);
         let mut workshop = Workshop::new(request.registry, look_at_sources);
         let cells = cells::select(&mut reporter, &written, &request.cells);
+        let is_alone = written.variants.entries.is_empty() && written.matrix.entries.is_empty();
+        if !is_alone && !matches!(request.cells, CellSelection::All) {
+            reporter.leave_some_cells_out();
+        }
         let texts = reporter.texts.shared();
         for cell in cells {
             // What is wrong with a change was told of the change, whatever cell makes it.

@@ -90,6 +90,8 @@ pub(crate) struct Reporter {
     /// The labels of the cells that are looked at, and which one is now.
     cells: Vec<String>,
     cell: Option<usize>,
+    /// Whether there are further cells, which are not looked at.
+    partial: bool,
     errors: usize,
     budget: Cell<usize>,
 }
@@ -102,6 +104,7 @@ impl Reporter {
             seen: HashMap::new(),
             cells: Vec::new(),
             cell: None,
+            partial: false,
             errors: 0,
             budget: Cell::new(SUGGESTION_BUDGET),
         }
@@ -128,6 +131,11 @@ impl Reporter {
     /// is whether this grew.
     pub fn errors(&self) -> usize {
         self.errors
+    }
+
+    /// Not all cells of the file will be looked at.
+    pub fn leave_some_cells_out(&mut self) {
+        self.partial = true;
     }
 
     /// What is added from now on belongs to this cell.
@@ -165,17 +173,18 @@ impl Reporter {
     }
 
     /// Everything, sorted by place. A warning that only some cells have is left out: what one
-    /// variant leaves unused, another uses.
+    /// variant leaves unused, another uses; also one that wasn't asked for.
     pub fn finish(self) -> Diagnostics {
         let Reporter {
             texts,
             mut told,
             cells,
+            partial,
             ..
         } = self;
         let misled = told.iter().any(|each| MISLEADING.contains(&each.report.code));
         told.retain(|each| {
-            let everywhere = each.cells.is_empty() || each.cells.len() == cells.len();
+            let everywhere = each.cells.is_empty() || each.cells.len() == cells.len() && !partial;
             each.report.severity == Severity::Error || everywhere && !misled
         });
         told.sort_by(|a, b| (a.report.span, &a.report.message).cmp(&(b.report.span, &b.report.message)));

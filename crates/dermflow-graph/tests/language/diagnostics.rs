@@ -166,3 +166,12 @@ fn json_has_the_place_the_code_and_the_words() {
     assert_eq!(json[0]["severity"], "error");
     assert!(json[0]["line"].as_u64() > Some(1) && json[0]["column"].as_u64() > Some(1));
 }
+
+#[test]
+fn a_stage_that_a_variant_uses_which_was_not_asked_for_is_not_called_unused() {
+    let file = Path::new("tests/diagnostics/unused-stage.yaml");
+    let said = |cells| load_file(file, cells, &[]).unwrap().warnings.to_string();
+    assert_eq!(said(CellSelection::Base), "");
+    assert_eq!(said(CellSelection::Variant("with".to_string())), "");
+    assert!(said(CellSelection::All).contains("`spare`"));
+}
