@@ -102,6 +102,39 @@ fn cells_that_differ_in_the_seed_alone_are_one_group() {
 }
 
 #[test]
+fn variants_that_differ_only_in_which_stage_is_wired_are_two_groups() {
+    let project = empty();
+    let text = "\
+params: {from: true-ones}
+stages:
+  photos: {kind: synthesize, with: {images: 20, width: 8, height: 8, classes: 3, label-noise: 0.5}}
+  true-ones: {kind: filter, in: {table: photos.truth}, with: {columns: [label]}}
+  dirty-ones: {kind: filter, in: {table: photos.dirty}, with: {columns: [label]}}
+  drawn: {kind: sample, in: {table: '${from}'}, with: {rows: 5}}
+outputs: {drawn: drawn.table}
+matrix: {wired: {from: [true-ones, dirty-ones], seed: [1, 2, 3]}}
+";
+    project.write("dermflow.yaml", text);
+    project.run(&["run", "--matrix", "wired"]);
+    let compared = json(&project.done(&["compare", "wired", "--json"]).out);
+    let groups = compared["groups"].as_array().unwrap();
+    assert_eq!(groups.len(), 2, "{:?}", labels(&compared));
+    for group in groups {
+        let members = group["members"].as_array().unwrap();
+        let label = group["label"].as_str().unwrap();
+        let from = ["true-ones", "dirty-ones"]
+            .into_iter()
+            .find(|from| label.contains(from))
+            .unwrap();
+        let own = |member: &Value| member["label"].as_str().unwrap().contains(from);
+        assert!(members.len() == 3 && members.iter().all(own), "{group}");
+    }
+    let differing = compared["parameters"].as_array().unwrap();
+    let wiring = differing.iter().find(|one| one["path"] == "drawn.in").unwrap();
+    assert!(wiring.to_string().contains("table: dirty-ones.table"), "{wiring}");
+}
+
+#[test]
 fn two_runs_of_one_cell_are_told_apart_by_their_names() {
     let project = two_classes();
     project.run(&["run"]);

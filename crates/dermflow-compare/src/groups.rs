@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use dermflow_core::SourceDigest;
 use dermflow_core::canonical::Value;
+use dermflow_core::{Ancestor, Digest, Key, SourceDigest};
 use serde::Serialize;
 
 use crate::sides::Side;
@@ -37,6 +37,7 @@ pub struct Member {
 /// All that makes a side what it is, besides the seed and what follows from the rest.
 pub(crate) fn settings(side: &Side) -> BTreeMap<String, Value> {
     let mut settings = BTreeMap::new();
+    let made = made(side);
     for (stage, (_, record)) in &side.stages {
         let manifest = &record.manifest;
         let mut set = |what: &str, value: Value| drop(settings.insert(format!("{stage}.{what}"), value));
@@ -56,18 +57,47 @@ pub(crate) fn settings(side: &Side) -> BTreeMap<String, Value> {
             set(&format!("source {parameter}"), Value::Text(digest.short()));
         }
         flatten(&manifest.parameters, &format!("{stage}.with"), &mut settings);
-        // What is wired to what is told by the ports; their content follows from the rest.
+        // What is wired to what is told by stages and ports; their content follows from the rest.
         let wired: Vec<Value> = record
             .ancestry
             .iter()
             .map(|(port, all)| {
-                let from: Vec<&str> = all.iter().map(|ancestor| ancestor.port.as_str()).collect();
+                let from: Vec<String> = all.iter().map(|ancestor| wire(&made, ancestor)).collect();
                 Value::Text(format!("{port}: {}", from.join(", ")))
             })
             .collect();
         settings.insert(format!("{stage}.in"), Value::List(wired));
     }
     settings
+}
+
+/// An output of a side: its stage, that stage's action, its port, and the artifact.
+type Made<'a> = (&'a str, &'a Key, &'a str, Digest);
+
+/// Every output of a side, in order of stages.
+fn made(side: &Side) -> Vec<Made<'_>> {
+    let stages = side.stages.iter();
+    stages
+        .flat_map(|(stage, (key, record))| {
+            let outputs = record.outputs.iter();
+            outputs.map(move |(port, artifact)| (stage.as_str(), key, port.as_str(), artifact.name()))
+        })
+        .collect()
+}
+
+/// Where an input came from, as `stage.port`. A result may have been taken over from a run whose
+/// stages were other actions, so what counts is which stage has this artifact; where several have
+/// it, the one whose action is named.
+fn wire(made: &[Made<'_>], ancestor: &Ancestor) -> String {
+    let is_it = |(_, _, port, artifact): &&Made<'_>| *port == ancestor.port && *artifact == ancestor.artifact;
+    let having: Vec<&Made<'_>> = made.iter().filter(is_it).collect();
+    let named = having
+        .iter()
+        .find(|(_, key, _, _)| Some(*key) == ancestor.action.as_ref());
+    match named.or(having.first()) {
+        Some((stage, ..)) => format!("{stage}.{}", ancestor.port),
+        None => ancestor.port.clone(),
+    }
 }
 
 /// Every value of a map by its path.
