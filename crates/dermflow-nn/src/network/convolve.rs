@@ -46,6 +46,21 @@ pub(super) fn forward(
         window.small
     };
     let out_grid = grid.with_size(out_size);
+    // An image at a time, with a border around it that the window may reach into.
+    let by_bordered_image = |border: &Bordered, work: &(dyn Fn(&[f32], &mut [f32]) + Sync)| {
+        by_image(
+            context,
+            out_grid,
+            of.outputs,
+            moments,
+            nothing(grid),
+            |image, out, ()| {
+                let mut bordered = context.pool.take(border.len(of.inputs));
+                fill(context, source, grid, image, of.inputs, border, &mut bordered);
+                work(&bordered, out);
+            },
+        )
+    };
     match of.kind {
         Kind::Dense if window.is_pointwise() => {
             let panels = window.gather_panels(context.pool, context.set, weight, of.outputs, None);
@@ -54,63 +69,36 @@ pub(super) fn forward(
         Kind::Dense => {
             let panels = window.gather_panels(context.pool, context.set, weight, of.outputs, None);
             let border = window.bordered_large();
-            by_image(
-                context,
-                out_grid,
-                of.outputs,
-                moments,
-                nothing(grid),
-                |image, out, ()| {
-                    let mut bordered = context.pool.take(border.len(of.inputs));
-                    fill(context, source, grid, image, of.inputs, &border, &mut bordered);
-                    window.gather(context.set, &bordered, of.inputs, &panels, out, End::Store);
-                },
-            )
+            by_bordered_image(&border, &|bordered, out| {
+                window.gather(context.set, bordered, of.inputs, &panels, out, End::Store);
+            })
         }
         Kind::Depthwise => {
             let border = window.bordered_large();
-            by_image(
-                context,
-                out_grid,
-                of.outputs,
-                moments,
-                nothing(grid),
-                |image, out, ()| {
-                    let mut bordered = context.pool.take(border.len(of.inputs));
-                    fill(context, source, grid, image, of.inputs, &border, &mut bordered);
-                    context.set.run(Depthwise {
-                        channels: of.inputs,
-                        kernel: of.kernel,
-                        stride: of.stride,
-                        grid: &bordered,
-                        pitch: border.pitch(of.inputs),
-                        grid_step: of.inputs,
-                        weights: weight,
-                        weights_step: of.inputs,
-                        lines: out_grid.height,
-                        steps: out_grid.width,
-                        out,
-                        out_step: of.inputs,
-                        finish: None,
-                    });
-                },
-            )
+            by_bordered_image(&border, &|bordered, out| {
+                context.set.run(Depthwise {
+                    channels: of.inputs,
+                    kernel: of.kernel,
+                    stride: of.stride,
+                    grid: bordered,
+                    pitch: border.pitch(of.inputs),
+                    grid_step: of.inputs,
+                    weights: weight,
+                    weights_step: of.inputs,
+                    lines: out_grid.height,
+                    steps: out_grid.width,
+                    out,
+                    out_step: of.inputs,
+                    finish: None,
+                });
+            })
         }
         Kind::Transposed => {
             let panels = transposed_panels(context, of, &window);
             let border = window.bordered_small();
-            by_image(
-                context,
-                out_grid,
-                of.outputs,
-                moments,
-                nothing(grid),
-                |image, out, ()| {
-                    let mut bordered = context.pool.take(border.len(of.inputs));
-                    fill(context, source, grid, image, of.inputs, &border, &mut bordered);
-                    window.spread(context.set, &bordered, of.inputs, &panels, out, End::Store);
-                },
-            )
+            by_bordered_image(&border, &|bordered, out| {
+                window.spread(context.set, bordered, of.inputs, &panels, out, End::Store);
+            })
         }
     }
 }

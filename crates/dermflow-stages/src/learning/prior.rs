@@ -124,9 +124,7 @@ impl Prior {
         };
         index.map(|index| self.maps.map(index)).transpose()
     }
-}
 
-impl Prior {
     /// Which of `count` pictures gives a sample its background in this epoch.
     pub fn draw_background(&self, id: &[u8], epoch: u64, count: usize) -> usize {
         Dice::new(self.seed, epoch, &[id, b"background"].concat()).below(count)
