@@ -55,6 +55,40 @@ pub fn resize(
         other => return Err(format!("pixels of {other} bytes can't be resized")),
     };
     let taken = within(taken, from);
+    if taken.x <= 0.0 {
+        return pass(resizer, pixels, from, kind, taken, to, filter);
+    }
+    // Down, then across. In one call the library takes the first new pixel for the leftmost one that
+    // reads the picture, which it need not be where the part begins within: weights of zero are left
+    // out. It then counts below zero.
+    let lines = PixelSize {
+        width: from.width,
+        height: to.height,
+    };
+    let down = Rectangle {
+        x: 0.0,
+        w: f64::from(from.width),
+        ..taken
+    };
+    let across = Rectangle {
+        y: 0.0,
+        h: f64::from(to.height),
+        ..taken
+    };
+    let between = pass(resizer, pixels, from, kind, down, lines, filter)?;
+    pass(resizer, &between, lines, kind, across, to, filter)
+}
+
+/// One call of the library.
+fn pass(
+    resizer: &mut Resizer,
+    pixels: &[u8],
+    from: PixelSize,
+    kind: PixelType,
+    taken: Rectangle,
+    to: PixelSize,
+    filter: ResizeFilter,
+) -> Result<Vec<u8>, String> {
     let source = ImageRef::new(from.width, from.height, pixels, kind).map_err(|error| error.to_string())?;
     let mut resized = Image::new(to.width, to.height, kind);
     let options = ResizeOptions::new()

@@ -220,6 +220,29 @@ fn nothing_depends_on_what_was_decoded_before() {
     }
 }
 
+#[test]
+fn low_and_narrow_pictures_are_read_whatever_is_wanted_of_them() {
+    let sides = [1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 72, 129, 300];
+    for (width, height) in sides
+        .iter()
+        .flat_map(|width| sides.iter().map(move |height| (*width, *height)))
+    {
+        let bytes = oriented_jpeg(&gradient(width, height), 1);
+        for (wanted, mode) in [
+            ((19, 9), ResizeMode::Crop),
+            ((1, 1), ResizeMode::Stretch),
+            ((9, 33), ResizeMode::Letterbox),
+        ] {
+            let with = Settings {
+                size: PixelSize::new(wanted.0, wanted.1),
+                ..settings(1, mode)
+            };
+            let read = stored(&bytes, &with);
+            assert!(read.is_ok(), "{width} × {height} to {wanted:?}: {:?}", read.err());
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
