@@ -1,5 +1,6 @@
 //! [`Group`]: cells that differ in nothing but the seed. Must not know of figures.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use dermflow_core::canonical::Value;
@@ -112,9 +113,37 @@ fn flatten(value: &Value, path: &str, into: &mut BTreeMap<String, Value>) {
     }
 }
 
-/// The pipeline's seed.
-fn seed(side: &Side) -> Option<u64> {
-    side.stages.values().find_map(|(_, record)| record.manifest.seed)
+/// The seed of each random stage of a side, by the stage's name.
+type StageSeeds<'a> = BTreeMap<&'a str, u64>;
+
+fn stage_seeds(side: &Side) -> StageSeeds<'_> {
+    let stages = side.stages.iter();
+    stages
+        .filter_map(|(name, (_, record))| Some((name.as_str(), record.manifest.seed?)))
+        .collect()
+}
+
+/// The pipeline's seed, side by side: the one that most random stages have. A stage may have its own,
+/// such as one that holds out the same test always, and one behind another of its kind has one that
+/// is derived; so stages that have the same seed everywhere count only where there are no others.
+fn pipeline_seeds(sides: &[StageSeeds]) -> Vec<Option<u64>> {
+    let varies = |stage: &str| {
+        let mut known = sides.iter().filter_map(|side| side.get(stage));
+        let first = known.next();
+        known.any(|seed| Some(seed) != first)
+    };
+    let most = |side: &StageSeeds, counts: &dyn Fn(&str) -> bool| {
+        let mut stages: BTreeMap<u64, usize> = BTreeMap::new();
+        for (_, seed) in side.iter().filter(|(name, _)| counts(name)) {
+            *stages.entry(*seed).or_default() += 1;
+        }
+        let most = stages
+            .into_iter()
+            .max_by_key(|(seed, count)| (*count, Reverse(*seed)));
+        most.map(|(seed, _)| seed)
+    };
+    let of = |side| most(side, &varies).or_else(|| most(side, &|_| true));
+    sides.iter().map(of).collect()
 }
 
 /// A cell's name without its seed.
@@ -135,14 +164,14 @@ fn without_seed(label: &str) -> String {
 
 /// The groups, in the order of their first sides.
 pub(crate) fn of(sides: &[Side]) -> Vec<Group> {
+    let seeds = pipeline_seeds(&sides.iter().map(stage_seeds).collect::<Vec<_>>());
     let mut known: Vec<(BTreeMap<String, Value>, Vec<usize>)> = Vec::new();
     for (at, side) in sides.iter().enumerate() {
         let settings = settings(side);
-        let own_seed = seed(side);
         // Two cells of one group and one seed would be the same thing twice, such as a run and its
         // repetition: those are told apart.
         let place = known.iter_mut().find(|(of, members)| {
-            *of == settings && members.iter().all(|member| seed(&sides[*member]) != own_seed)
+            *of == settings && members.iter().all(|member| seeds[*member] != seeds[at])
         });
         match place {
             Some((_, members)) => members.push(at),
@@ -167,7 +196,7 @@ pub(crate) fn of(sides: &[Side]) -> Vec<Group> {
                 .map(|member| Member {
                     label: sides[member].label.clone(),
                     run: sides[member].run.clone(),
-                    seed: seed(&sides[member]),
+                    seed: seeds[member],
                     side: member,
                 })
                 .collect(),
@@ -186,6 +215,27 @@ mod tests {
         assert_eq!(without_seed("sweep[seed=1,prior=0]"), "sweep[prior=0]");
         assert_eq!(without_seed("seeds[seed=1]"), "seeds");
         assert_eq!(without_seed("older"), "older");
+    }
+
+    #[test]
+    fn the_pipelines_seed_is_neither_a_stages_own_nor_a_derived_one() {
+        let side = |seed: u64| {
+            BTreeMap::from([
+                ("after-a-sample", 9_000 + seed),
+                ("held-out", 7),
+                ("sample", seed),
+                ("train", seed),
+            ])
+        };
+        assert_eq!(
+            pipeline_seeds(&[side(1), side(2), side(1)]),
+            [Some(1), Some(2), Some(1)]
+        );
+        // Where nothing varies, all stages count; of two seeds of as many stages, the smaller.
+        assert_eq!(pipeline_seeds(&[side(3)]), [Some(3)]);
+        let two = BTreeMap::from([("held-out", 7), ("train", 5)]);
+        assert_eq!(pipeline_seeds(&[two.clone(), two]), [Some(5), Some(5)]);
+        assert_eq!(pipeline_seeds(&[BTreeMap::new()]), [None]);
     }
 
     #[test]
