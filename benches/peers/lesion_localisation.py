@@ -147,8 +147,9 @@ def coco_average_precision(boxes, detections):
 
 
 def of_heat(heats, boxes):
-    """Mean overlap, AUROC and energy over images, cells judged by their middle."""
-    figures = {"overlap": [], "auroc": [], "energy-in-lesion": []}
+    """Mean overlap, AUROC and energy over images, cells judged by their middle; and what heat that
+    ebbs from the middle of the picture to its corners would get."""
+    figures = {"overlap": [], "auroc": [], "energy-in-lesion": [], "middle-auroc": [], "middle-pointing-game": []}
     for name, grid, (left, top, width, height) in heats:
         side = SIDE // STRIDE
         middle = (np.arange(side) + 0.5) / side
@@ -161,8 +162,11 @@ def of_heat(heats, boxes):
         heat, lesion = grid[judged] / 255, inside[judged]
         if lesion.any() or (heat >= 0.5).any():
             figures["overlap"].append(jaccard_score(lesion, heat >= 0.5))
+        away = np.hypot(x - 0.5, y - 0.5)[judged].round(9)
         if lesion.any() and not lesion.all():
             figures["auroc"].append(roc_auc_score(lesion, heat))
+            figures["middle-auroc"].append(roc_auc_score(lesion, -away))
+        figures["middle-pointing-game"].append(lesion[away == away.min()].mean())
         figures["energy-in-lesion"].append(heat[lesion].sum() / heat.sum())
     return {name: float(np.mean(values)) for name, values in figures.items()}
 

@@ -78,7 +78,7 @@ fn twenty() -> u64 {
 impl StageKind for EvaluateForeground {
     type Parameters = EvaluateForegroundParameters;
     const NAME: &'static str = "evaluate-foreground";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: &'static str =
         "Measures foreground heat against lesion boxes: overlap, AUROC, energy and peak.";
     const EXAMPLE: &'static str = "\

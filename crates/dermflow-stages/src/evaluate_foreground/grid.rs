@@ -82,10 +82,87 @@ pub struct ImageFigures {
     pub centre_error: Option<f64>,
     /// The share of the judged cells that is lesion.
     pub lesion: Option<f64>,
+    /// What one gets who doesn't look: the figures of heat that ebbs from the middle of the original
+    /// to its corners. Heat that does no better tells where photographers point, not where lesions are.
+    pub middle: MiddleFigures,
+}
+
+/// The figures of heat that ebbs from the middle of every original.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct MiddleFigures {
+    /// As [`ImageFigures::auroc`].
+    pub auroc: Option<f64>,
+    /// As [`ImageFigures::pointing`].
+    pub pointing: Option<f64>,
+    /// As [`ImageFigures::centre_error`].
+    pub centre_error: Option<f64>,
 }
 
 /// A judged cell: its heat from 0 to 1, whether it is lesion, and its middle.
 type Cell = (f64, bool, [f64; 2]);
+
+/// Where the cells of most heat lie.
+struct Peaks {
+    /// See [`ImageFigures::pointing`].
+    pointing: Option<f64>,
+    /// See [`ImageFigures::centre_error`].
+    centre_error: Option<f64>,
+}
+
+fn ratio(part: f64, whole: f64) -> Option<f64> {
+    (whole > 0.0).then(|| part / whole)
+}
+
+impl Peaks {
+    fn of(cells: &[Cell], lesions: &[Rectangle]) -> Peaks {
+        let hottest = cells.iter().map(|cell| cell.0).fold(0.0, f64::max);
+        let peaks: Vec<_> = cells
+            .iter()
+            .filter(|cell| cell.0 == hottest && hottest > 0.0)
+            .collect();
+        let distance = |point: [f64; 2]| {
+            let all = lesions.iter().map(|lesion| {
+                let [across, down] = off(lesion, point);
+                (across * across + down * down).sqrt()
+            });
+            all.fold(f64::INFINITY, f64::min)
+        };
+        let mean =
+            |of: &dyn Fn(&Cell) -> f64| ratio(peaks.iter().map(|cell| of(cell)).sum(), peaks.len() as f64);
+        Peaks {
+            pointing: mean(&|cell| f64::from(u8::from(cell.1))),
+            centre_error: mean(&|cell| distance(cell.2)),
+        }
+    }
+}
+
+/// The chance that a lesion cell is hotter than another.
+fn auroc(cells: &[Cell]) -> Option<f64> {
+    let scores: Vec<f64> = cells.iter().map(|cell| cell.0).collect();
+    let ranking = Ranking::new(&scores, |cell| cells[cell].1);
+    ranking.figures(&vec![1; cells.len()]).auroc
+}
+
+impl MiddleFigures {
+    /// The same cells with heat from 1 in the middle of the original to 0 in its corners.
+    fn of(cells: &[Cell], lesions: &[Rectangle]) -> MiddleFigures {
+        // Cells that are as far must be as hot, whatever way their places were rounded.
+        let ebb = |[x, y]: [f64; 2]| {
+            let heat = 1.0 - (x - 0.5).hypot(y - 0.5) * std::f64::consts::SQRT_2;
+            (heat * 1e9).round() / 1e9
+        };
+        let ebbing: Vec<Cell> = cells
+            .iter()
+            .map(|(_, lesion, point)| (ebb(*point), *lesion, *point))
+            .collect();
+        let peaks = Peaks::of(&ebbing, lesions);
+        MiddleFigures {
+            auroc: auroc(&ebbing),
+            pointing: peaks.pointing,
+            centre_error: peaks.centre_error,
+        }
+    }
+}
 
 /// Judges `heat`, cells row by row, from 0 to 255. `lesions` are not empty.
 pub fn figures(
@@ -105,32 +182,18 @@ pub fn figures(
         }
     }
     let count = |which: &dyn Fn(&Cell) -> bool| cells.iter().filter(|cell| which(cell)).count() as f64;
-    let ratio = |part: f64, whole: f64| (whole > 0.0).then(|| part / whole);
     let either = count(&|cell| cell.1 || cell.0 >= threshold);
-    let scores: Vec<f64> = cells.iter().map(|cell| cell.0).collect();
-    let ranking = Ranking::new(&scores, |cell| cells[cell].1);
-    let all: f64 = scores.iter().sum();
+    let all: f64 = cells.iter().map(|cell| cell.0).sum();
     let inside: f64 = cells.iter().filter(|cell| cell.1).map(|cell| cell.0).sum();
-    let hottest = scores.iter().copied().fold(0.0, f64::max);
-    let peaks: Vec<_> = cells
-        .iter()
-        .filter(|cell| cell.0 == hottest && hottest > 0.0)
-        .collect();
-    let distance = |point: [f64; 2]| {
-        let all = lesions.iter().map(|lesion| {
-            let [across, down] = off(lesion, point);
-            (across * across + down * down).sqrt()
-        });
-        all.fold(f64::INFINITY, f64::min)
-    };
-    let of_peaks = |of: &dyn Fn(&Cell) -> f64| -> f64 { peaks.iter().map(|cell| of(cell)).sum() };
+    let peaks = Peaks::of(&cells, lesions);
     ImageFigures {
         overlap: ratio(count(&|cell| cell.1 && cell.0 >= threshold), either),
-        auroc: ranking.figures(&vec![1; cells.len()]).auroc,
+        auroc: auroc(&cells),
         energy: ratio(inside, all),
-        pointing: ratio(of_peaks(&|cell| f64::from(u8::from(cell.1))), peaks.len() as f64),
-        centre_error: ratio(of_peaks(&|cell| distance(cell.2)), peaks.len() as f64),
+        pointing: peaks.pointing,
+        centre_error: peaks.centre_error,
         lesion: ratio(count(&|cell| cell.1), cells.len() as f64),
+        middle: MiddleFigures::of(&cells, lesions),
     }
 }
 
@@ -164,6 +227,31 @@ mod tests {
         assert_eq!(given.auroc, Some((8.0 + 3.0) / 16.0));
         // The hottest cell's middle is (1/8, 1/4), the box's (1/4, 1/2): off by a quarter each way.
         assert!((given.centre_error.unwrap() - (2.0_f64 / 16.0).sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn beside_it_stands_what_the_middle_would_get() {
+        // 4 × 2 cells, the two in the middle column pairs are nearest to it.
+        let lesion = [rectangle(0.0, 0.0, 0.5, 1.0)];
+        let given = figures(&[255, 0, 0, 0, 0, 0, 0, 0], &WHOLE, 8, &lesion, Region::Box, 0.3);
+        assert_eq!(
+            given.middle.pointing,
+            Some(0.5),
+            "four cells are as near, two of them lesion"
+        );
+        assert_eq!(given.middle.auroc, Some(0.5), "left and right are alike");
+        assert_eq!(given.pointing, Some(1.0));
+        let central = [rectangle(0.25, 0.0, 0.5, 1.0)];
+        let given = figures(&[255, 0, 0, 0, 0, 0, 0, 0], &WHOLE, 8, &central, Region::Box, 0.3);
+        assert_eq!(
+            (given.middle.pointing, given.middle.auroc),
+            (Some(1.0), Some(1.0))
+        );
+        // Their middles are an eighth of the picture off across and a quarter down, in a box half
+        // as wide and as high as the picture.
+        let off = (0.25_f64.powi(2) + 0.25_f64.powi(2)).sqrt();
+        assert!((given.middle.centre_error.unwrap() - off).abs() < 1e-12);
+        assert_eq!(given.pointing, Some(0.0));
     }
 
     #[test]

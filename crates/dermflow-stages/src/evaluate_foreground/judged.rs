@@ -22,13 +22,16 @@ use crate::whole_samples::Cursor;
 type Figure = fn(&ImageFigures) -> Option<f64>;
 
 /// What is measured, by name.
-const FIGURES: [(&str, Figure); 6] = [
+const FIGURES: [(&str, Figure); 9] = [
     ("overlap", |figures| figures.overlap),
     ("auroc", |figures| figures.auroc),
     ("energy-in-lesion", |figures| figures.energy),
     ("pointing-game", |figures| figures.pointing),
     ("centre-error", |figures| figures.centre_error),
     ("lesion-share", |figures| figures.lesion),
+    ("middle-auroc", |figures| figures.middle.auroc),
+    ("middle-pointing-game", |figures| figures.middle.pointing),
+    ("middle-centre-error", |figures| figures.middle.centre_error),
 ];
 
 /// Every image that has a box and heat.

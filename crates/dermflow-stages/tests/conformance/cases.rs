@@ -68,8 +68,8 @@ pub fn cases() -> Vec<Case> {
             "evaluate-foreground",
             "{region: ellipse, fold: test, bootstrap: {resamples: 20}}",
             heated,
-            1,
-            "3420c96a4f45",
+            2,
+            "125547b38527",
         ),
         case(
             "contact-sheet",
