@@ -4,88 +4,20 @@
 //! Reads the ports `attributes` and `splits` beside another table, in order of sample ids. Must
 //! not know what figures there are.
 
+mod slice_by;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use crate::columns::{in_words, wired_table};
+use crate::whole_samples::Cursor;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{Float32Type, Float64Type, Int64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use dermflow_core::{
     Arity, ColumnType, Contract, InputPort, InputTypes, PortType, Problem, SampleId, StageContext,
     StageError, TableType,
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::columns::{in_words, wired_table};
-use crate::whole_samples::Cursor;
-
-/// A column whose values make slices, in short (`device`) or, for numbers, with bounds
-/// (`{column: age, bounds: [18, 40, 65]}`).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(from = "WrittenSlice")]
-pub struct SliceBy {
-    /// The column, of `attributes`; `fold` is that of `splits`, where that is wired.
-    pub column: String,
-    /// Where numbers are cut: below the first, from the first to below the second, and so on.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub bounds: Vec<f64>,
-}
-
-/// Both spellings become one value, so that a spelling doesn't move the key.
-#[derive(Deserialize, JsonSchema)]
-#[serde(
-    untagged,
-    expecting = "expected a column's name or {column: NAME, bounds: [NUMBER, …]}"
-)]
-enum WrittenSlice {
-    /// The column.
-    Column(String),
-    /// The column and where its numbers are cut.
-    Bounded(BoundedSlice),
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct BoundedSlice {
-    /// The column.
-    column: String,
-    /// Where its numbers are cut, rising.
-    #[serde(default)]
-    bounds: Vec<f64>,
-}
-
-impl From<WrittenSlice> for SliceBy {
-    fn from(written: WrittenSlice) -> SliceBy {
-        match written {
-            WrittenSlice::Column(column) => SliceBy {
-                column,
-                bounds: Vec::new(),
-            },
-            WrittenSlice::Bounded(BoundedSlice { column, bounds }) => SliceBy { column, bounds },
-        }
-    }
-}
-
-impl SliceBy {
-    fn of_splits(&self, splits: bool) -> bool {
-        splits && self.column == "fold"
-    }
-
-    /// What the slice of a number is called.
-    fn band(&self, number: f64) -> String {
-        let above = self.bounds.partition_point(|bound| *bound <= number);
-        match (
-            above.checked_sub(1).map(|at| self.bounds[at]),
-            self.bounds.get(above),
-        ) {
-            (None, Some(next)) => format!("below {next}"),
-            (Some(last), Some(next)) => format!("{last} to below {next}"),
-            (Some(last), None) => format!("{last} or more"),
-            (None, None) => number.to_string(),
-        }
-    }
-}
+pub use slice_by::{SliceBy, check_slices};
 
 /// The input ports `attributes` and `splits`.
 pub fn ports(group: Option<&str>, slices: &[SliceBy]) -> [InputPort; 2] {
@@ -102,23 +34,6 @@ pub fn ports(group: Option<&str>, slices: &[SliceBy]) -> [InputPort; 2] {
         .with_arity(Arity::Optional)
         .reading(["fold"]);
     [attributes, splits]
-}
-
-/// What is wrong with the slices by themselves.
-pub fn check_slices(slices: &[SliceBy]) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    for (at, slice) in slices.iter().enumerate() {
-        let rising = slice.bounds.windows(2).all(|pair| pair[0] < pair[1]);
-        if !rising || slice.bounds.iter().any(|bound| !bound.is_finite()) {
-            let message = "bounds must be finite numbers, each larger than the one before";
-            problems.push(Problem::new(format!("slices.{at}.bounds"), message));
-        }
-        if slices[..at].iter().any(|other| other.column == slice.column) {
-            let message = format!("`{}` makes slices already", slice.column);
-            problems.push(Problem::new(format!("slices.{at}"), message));
-        }
-    }
-    problems
 }
 
 /// That the columns are there and of a type that groups or slices can be made of.
@@ -334,7 +249,7 @@ impl AttributesReader {
         for slices in &mut self.read.slices {
             let name = match (slices.by.of_splits(splits), here) {
                 (true, _) => fold.clone(),
-                (false, Some((batch, row))) => slice_name(batch, &slices.by, row)?,
+                (false, Some((batch, row))) => slices.by.name(batch, row)?,
                 (false, None) => None,
             };
             slices
@@ -392,30 +307,6 @@ fn value(batch: &RecordBatch, name: &str, row: usize) -> Result<Option<String>, 
     Ok((!column.is_null(row)).then(|| formatter.value(row).to_string()))
 }
 
-fn slice_name(batch: &RecordBatch, by: &SliceBy, row: usize) -> Result<Option<String>, StageError> {
-    if by.bounds.is_empty() {
-        return value(batch, &by.column, row);
-    }
-    let column = column(batch, &by.column)?;
-    let number = if column.is_null(row) {
-        None
-    } else if let Some(integers) = column.as_primitive_opt::<Int64Type>() {
-        Some(integers.value(row) as f64)
-    } else if let Some(floats) = column.as_primitive_opt::<Float64Type>() {
-        Some(floats.value(row))
-    } else if let Some(floats) = column.as_primitive_opt::<Float32Type>() {
-        Some(f64::from(floats.value(row)))
-    } else {
-        return Err(StageError::new(format!(
-            "column `{}` of `attributes` holds no numbers",
-            by.column
-        )));
-    };
-    Ok(number
-        .filter(|number| !number.is_nan())
-        .map(|number| by.band(number)))
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -427,23 +318,6 @@ mod tests {
 
     fn slices(yaml: &str) -> Vec<SliceBy> {
         serde_yaml::from_str(yaml).unwrap()
-    }
-
-    #[test]
-    fn both_spellings_are_one_value_and_bands_say_their_bounds() {
-        assert_eq!(slices("[age]"), slices("[{column: age}]"));
-        let by = &slices("[{column: age, bounds: [18, 40.5]}]")[0];
-        for (number, name) in [
-            (17.9, "below 18"),
-            (18.0, "18 to below 40.5"),
-            (40.5, "40.5 or more"),
-        ] {
-            assert_eq!(by.band(number), name);
-        }
-        assert_eq!(
-            check_slices(&slices("[{column: age, bounds: [5, 5]}, age]")).len(),
-            2
-        );
     }
 
     #[test]
