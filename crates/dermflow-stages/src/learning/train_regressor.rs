@@ -1,5 +1,4 @@
-//! Training a regressor: batches of pictures with heat maps that follow them, the objective, and
-//! the outputs of `regressor-train`.
+//! Training a regressor: the objective, and the outputs of `regressor-train`.
 
 use std::sync::Arc;
 
@@ -7,25 +6,23 @@ use arrow::array::AsArray;
 use arrow::datatypes::Float64Type;
 use dermflow_core::{SampleId, StageContext, StageError};
 use dermflow_nn::architecture::Architecture;
-use dermflow_nn::loss::{Centre, RegressorLoss};
-use dermflow_nn::model_file::{Description, Interpolation, Model, Preprocessing};
+use dermflow_nn::loss::RegressorLoss;
+use dermflow_nn::model_file::{Description, Interpolation, Model, Preprocessing, ResizeMode};
 use dermflow_nn::network::{Draw, Images, Mode, Network, NetworkError};
 use dermflow_nn::optimiser::Rates;
 use dermflow_nn::sampling::Sampler;
 use dermflow_nn::training::{
-    Batches, Better, Evaluation, Objective, ObjectiveError, Outcome, Score, Start, StepContext,
+    Better, Evaluation, Objective, ObjectiveError, Outcome, Score, Start, StepContext,
 };
 use dermflow_nn::{Parameters, TrainingTape};
-use dermflow_vision::augment::{Augmentation, Augmented, Dice};
-use dermflow_vision::boxes::PixelBox;
-use dermflow_vision::picture::Picture;
 use dfdx::tensor::{Cpu, TensorFromVec};
 use dfdx::tensor_ops::TryAdd;
 
-use super::batches::{BatchSettings, Orders, key, share};
+use super::batches::Orders;
 use super::classes::Classes;
 use super::folds::Use;
-use super::lesions::{ClassMap, Lesions};
+use super::lesion_batches::{LesionBatch, LesionBatches, LesionData};
+use super::lesions::Lesions;
 use super::network::{Started, continued, fresh, model, on_backbone, provenance, told, weights};
 use super::normalise::Normalise;
 use super::pictures::Grids;
@@ -35,139 +32,6 @@ use crate::regressor_train::RegressorTrainParameters;
 
 /// The history's scores: the losses on samples that are not learned from.
 pub const SCORES: [&str; 3] = ["valid_loss", "valid_heat_loss", "valid_size_loss"];
-
-/// A batch of pictures with their truth.
-pub struct LesionBatch {
-    pixels: Vec<f32>,
-    side: usize,
-    keys: Vec<u64>,
-    dropout: Option<f64>,
-    truth: Truth,
-}
-
-/// What maps and sizes are compared with.
-struct Truth {
-    /// One code a cell: `pictures · height · width · classes`.
-    codes: Vec<u8>,
-    centres: Vec<Centre>,
-}
-
-/// Samples with their lesions.
-struct LesionData {
-    pictures: Arc<Grids>,
-    lesions: Arc<Lesions>,
-    classes: Classes,
-    normalise: Normalise,
-    stride: usize,
-}
-
-impl LesionData {
-    /// Adds a picture's truth, moved as the picture was, as number `place` of a batch.
-    fn add(&self, maps: &[ClassMap], changed: &Augmented, place: usize, truth: &mut Truth) {
-        let side = changed.picture.width();
-        let cells = side.div_ceil(self.stride);
-        let classes = self.classes.len();
-        let start = truth.codes.len();
-        truth.codes.resize(start + cells * cells * classes, 0);
-        for map in maps {
-            let Some(class) = self.classes.place(&map.class) else {
-                continue;
-            };
-            let heat = changed.heatmap(&map.map, self.stride, &map.centres);
-            for (cell, code) in heat.codes().iter().enumerate() {
-                truth.codes[start + cell * classes + class] = *code;
-            }
-            for (centre, diameters) in map.centres.iter().zip(&map.diameters) {
-                truth
-                    .centres
-                    .extend(self.centre(*centre, *diameters, changed, place));
-            }
-        }
-    }
-
-    /// A lesion's centre cell and its diameters in cells, unless it left the picture.
-    fn centre(
-        &self,
-        centre: [f64; 2],
-        diameters: [f64; 2],
-        changed: &Augmented,
-        place: usize,
-    ) -> Option<Centre> {
-        let [x, y] = changed.follow_point(centre)?;
-        let half = diameters.map(|diameter| diameter / 2.0);
-        let lesion = PixelBox::between(
-            [centre[0] - half[0], centre[0] + half[0]],
-            [centre[1] - half[1], centre[1] + half[1]],
-        );
-        // The whole ellipse, also where the frame cuts it: its centre is seen.
-        let lesion = changed.moved.moved(&lesion);
-        let side = changed.picture.width();
-        let cells = side.div_ceil(self.stride);
-        let cell = |at: f64| ((at / self.stride as f64) as usize).min(cells - 1);
-        Some(Centre {
-            sample: place,
-            row: cell(y),
-            column: cell(x),
-            size: [lesion.width, lesion.height].map(|side| (side / self.stride as f64) as f32),
-        })
-    }
-}
-
-/// Where batches are made from.
-struct LesionBatches {
-    settings: BatchSettings,
-    data: Arc<LesionData>,
-    /// Each sample's picture.
-    samples: Vec<usize>,
-    side: usize,
-    epochs: u64,
-    seed: u64,
-    sampler: Sampler,
-    orders: Orders,
-}
-
-impl Batches for LesionBatches {
-    type Batch = LesionBatch;
-
-    fn batches(&self, _: u64) -> usize {
-        self.samples.len().div_ceil(self.settings.size.max(1)).max(1)
-    }
-
-    fn batch(&self, epoch: u64, index: usize) -> Result<LesionBatch, String> {
-        let holds = self.settings.at(epoch, self.epochs, self.side);
-        let augmentation = Augmentation {
-            mix: None,
-            ..holds.augmentation
-        };
-        let mut batch = LesionBatch {
-            pixels: Vec::new(),
-            side: holds.side,
-            keys: Vec::new(),
-            dropout: holds.dropout,
-            truth: Truth {
-                codes: Vec::new(),
-                centres: Vec::new(),
-            },
-        };
-        for (place, sample) in self.samples(epoch, index).into_iter().enumerate() {
-            let picture = self.samples[sample];
-            let id = self.data.pictures.id(picture);
-            let mut dice = Dice::new(self.seed, epoch, id);
-            let stored = self.data.pictures.picture(picture)?;
-            let changed = augmentation.apply(&stored, [holds.side; 2], &mut dice);
-            self.data.normalise.append(&changed.picture, &mut batch.pixels);
-            batch.keys.push(key(id));
-            self.data
-                .add(self.data.lesions.of(id), &changed, place, &mut batch.truth);
-        }
-        Ok(batch)
-    }
-
-    fn samples(&self, epoch: u64, index: usize) -> Vec<usize> {
-        let order = self.orders.of(&self.sampler, epoch);
-        order[share(order.len(), self.settings.size, index)].to_vec()
-    }
-}
 
 /// What a regressor learns.
 struct RegressorObjective {
@@ -246,7 +110,10 @@ impl Objective for RegressorObjective {
             if (evaluation.cancelled)() {
                 return Err(ObjectiveError::Cancelled);
             }
-            let (pixels, truth) = self.measured(part).map_err(ObjectiveError::Failed)?;
+            let (pixels, truth) = self
+                .data
+                .measured(part, self.side)
+                .map_err(ObjectiveError::Failed)?;
             let [maps, sizes] = network
                 .maps(images(&pixels, part.len(), self.side))
                 .map_err(failed)?;
@@ -261,25 +128,6 @@ impl Objective for RegressorObjective {
         }
         let all = self.valid.len() as f64;
         Ok(vec![(heat + size) / all, heat / all, size / all])
-    }
-}
-
-impl RegressorObjective {
-    /// Pictures as they are, and their truth.
-    fn measured(&self, pictures: &[usize]) -> Result<(Vec<f32>, Truth), String> {
-        let mut pixels = Vec::new();
-        let mut truth = Truth {
-            codes: Vec::new(),
-            centres: Vec::new(),
-        };
-        for (place, picture) in pictures.iter().enumerate() {
-            let stored: Picture = self.data.pictures.picture(*picture)?;
-            let resized = Augmentation::resized(&stored, [self.side; 2]);
-            self.data.normalise.append(&resized.picture, &mut pixels);
-            let maps = self.data.lesions.of(self.data.pictures.id(*picture));
-            self.data.add(maps, &resized, place, &mut truth);
-        }
-        Ok((pixels, truth))
     }
 }
 
@@ -336,32 +184,20 @@ pub fn train(
     let classes = classes(parameters, &lesions, &pictures, &samples)?;
     same_stride(parameters, &lesions, &pictures)?;
     let seed = context.seed();
-    let mut preprocessing = Preprocessing {
-        resize: header_mode(resize_mode(placements)),
-        interpolation: Interpolation::Bilinear,
-        mean: parameters.channels.mean,
-        deviation: parameters.channels.deviation,
-        ..Preprocessing::imagenet(side, side)
-    };
-    let Started {
-        network,
-        weights: start,
+    let (
+        Started {
+            network,
+            weights: start,
+            classes,
+        },
+        preprocessing,
+    ) = started(
+        parameters,
         classes,
-    } = match context.has_input("init") {
-        true => {
-            let model = model(context, "init")?;
-            preprocessing.mean = model.description.preprocessing.mean;
-            preprocessing.deviation = model.description.preprocessing.deviation;
-            match model.description.architecture.regressor() {
-                Some(_) => continued(model, classes, seed, context)?,
-                None => {
-                    let architecture = architecture(parameters, &classes)?;
-                    on_backbone(&architecture, &model, classes, seed, context)?
-                }
-            }
-        }
-        false => fresh(&architecture(parameters, &classes)?, classes, seed)?,
-    };
+        header_mode(resize_mode(placements)),
+        side,
+        context,
+    )?;
     told(&network, context);
     context.metric("training samples", samples.len() as f64);
     context.metric("validation samples", valid.len() as f64);
@@ -419,6 +255,39 @@ pub fn train(
         &model.map_err(|error| StageError::new(error.to_string()))?,
         context,
     )
+}
+
+/// The network to begin with, and how it wants pictures: those of `init`, where that is wired.
+fn started(
+    parameters: &RegressorTrainParameters,
+    classes: Classes,
+    resize: ResizeMode,
+    side: u32,
+    context: &mut dyn StageContext,
+) -> Result<(Started, Preprocessing), StageError> {
+    let seed = context.seed();
+    let mut preprocessing = Preprocessing {
+        resize,
+        interpolation: Interpolation::Bilinear,
+        mean: parameters.channels.mean,
+        deviation: parameters.channels.deviation,
+        ..Preprocessing::imagenet(side, side)
+    };
+    if !context.has_input("init") {
+        let started = fresh(&architecture(parameters, &classes)?, classes, seed)?;
+        return Ok((started, preprocessing));
+    }
+    let model = model(context, "init")?;
+    preprocessing.mean = model.description.preprocessing.mean;
+    preprocessing.deviation = model.description.preprocessing.deviation;
+    let started = match model.description.architecture.regressor() {
+        Some(_) => continued(model, classes, seed, context)?,
+        None => {
+            let architecture = architecture(parameters, &classes)?;
+            on_backbone(&architecture, &model, classes, seed, context)?
+        }
+    };
+    Ok((started, preprocessing))
 }
 
 fn classes(
