@@ -16,6 +16,7 @@
 mod annotations;
 mod apportion;
 mod attributes;
+mod average_predictions;
 mod bootstrap;
 mod box_to_heatmap;
 mod boxes;
@@ -74,6 +75,7 @@ mod whole_samples;
 
 use dermflow_core::Registry;
 
+pub use average_predictions::AveragePredictions;
 pub use bootstrap::Bootstrap;
 pub use box_to_heatmap::BoxToHeatmap;
 pub use check_leakage::CheckLeakage;
@@ -116,6 +118,7 @@ pub use unpack::Unpack;
 /// Every kind that comes with dermflow.
 pub fn registry() -> Registry {
     Registry::new()
+        .with::<AveragePredictions>()
         .with::<BoxToHeatmap>()
         .with::<CheckLeakage>()
         .with::<ClassifierInfer>()

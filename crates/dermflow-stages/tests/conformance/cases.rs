@@ -14,7 +14,9 @@ use dermflow_core::memory::{MemoryContext, batch};
 
 use crate::Case;
 use crate::pictures::{bitmap, gif, oriented_jpeg, tar};
-use crate::predicted::{audited, detected, evaluated, heated, resampled, validated};
+use crate::predicted::{
+    audited, averaged, averaged_by_folds, detected, evaluated, heated, resampled, validated,
+};
 use crate::world::World;
 
 /// Every case.
@@ -26,6 +28,20 @@ pub fn cases() -> Vec<Case> {
         golden: (version, golden),
     };
     let mut all = vec![
+        case(
+            "average-predictions",
+            "{classes: [a, b, c]}",
+            averaged,
+            1,
+            "e43f73ef82ee",
+        ),
+        case(
+            "average-predictions",
+            "{classes: [a, b, c], held-out: [valid, test]}",
+            averaged_by_folds,
+            1,
+            "c11921bd558d",
+        ),
         case("box-to-heatmap", "{}", boxes_and_samples, 1, "6b30e9835c45"),
         case(
             "box-to-heatmap",

@@ -156,8 +156,27 @@ pub fn audited(world: &mut World, rows: bool) {
     world.add("labels", table(3..43, [("label", given)]), rows);
 }
 
+/// The same predictions twice, of two models: the second says of each sample what the first says of
+/// the one 39 from it.
+pub fn averaged(world: &mut World, rows: bool) {
+    world.add("predictions", predictions(), rows);
+    world.add("predictions", predictions_of(|key| 39 - key), rows);
+}
+
+/// The same, and the folds that the two models did not learn from.
+pub fn averaged_by_folds(world: &mut World, rows: bool) {
+    averaged(world, rows);
+    let folds = texts(0..40, |key| Some(["valid", "test", "train"][key % 3]));
+    world.add("splits", table(0..40, [("fold", folds)]), rows);
+}
+
 fn predictions() -> RecordBatch {
+    predictions_of(|key| key)
+}
+
+fn predictions_of(place: impl Fn(usize) -> usize) -> RecordBatch {
     let rows: Vec<[f32; 3]> = (0..40)
+        .map(&place)
         .map(|key| {
             let [first, second] = [(key * 37 % 11) as f32, (key * 53 % 7) as f32].map(|part| part + 1.0);
             let sum = first + second + 3.0;
@@ -177,7 +196,10 @@ fn predictions() -> RecordBatch {
         lists.values().append_slice(row);
         lists.append(true);
     }
-    let energies: Float32Array = (0..40).map(|key| Some(-((key * 29 % 13) as f32) / 4.0)).collect();
+    let energies: Float32Array = (0..40)
+        .map(place)
+        .map(|key| Some(-((key * 29 % 13) as f32) / 4.0))
+        .collect();
     let columns: [(&str, ArrayRef); 4] = [
         ("label", labels),
         ("probability", Arc::new(probabilities)),
