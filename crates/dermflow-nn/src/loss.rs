@@ -30,7 +30,7 @@ mod targets;
 use std::fmt;
 
 pub use class_weights::ClassWeights;
-pub use heat::{BLIND, RegressorLoss};
+pub use heat::{BLIND, Fit, RegressorLoss};
 pub use size::Centre;
 pub use softmax::{ClassificationLoss, SoftmaxLoss};
 pub use targets::SoftTargets;

@@ -1,4 +1,5 @@
-//! CenterNet's penalty-reduced focal loss on heat maps, with cells that don't count.
+//! Losses on heat maps, with cells that don't count: CenterNet's penalty-reduced focal loss, which
+//! looks for centres, and one that asks for the whole map.
 //!
 //! Requirement H4; Zhou et al. 2019 ("Objects as Points"), as its released code has it:
 //! probabilities are held within [1e-4, 1 − 1e-4], and outside of that nothing flows back.
@@ -24,11 +25,13 @@ const BLOCK: usize = 1 << 14;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct RegressorLoss {
+    /// What heat is asked for.
+    pub fit: Fit,
     /// The focal power: how much less a cell counts that is fitted already.
     #[schemars(range(min = 0.0, max = 8.0))]
     pub alpha: f64,
     /// How much less a cell near a centre is punished for heat: its penalty is (1 − truth) to
-    /// this power.
+    /// this power. For `fit: whole-map` it doesn't count.
     #[schemars(range(min = 0.0, max = 16.0))]
     pub beta: f64,
     /// What the loss of the sizes counts beside that of the heat.
@@ -36,9 +39,23 @@ pub struct RegressorLoss {
     pub size_weight: f64,
 }
 
+/// What heat is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fit {
+    /// Heat at centres alone (Zhou et al. 2019). Heat near them is punished less, but never rewarded:
+    /// maps are peaks, much narrower than the lesions.
+    #[default]
+    Centres,
+    /// Each cell should have the heat that it was drawn with, so that maps have the lesions' extent
+    /// (the quality focal loss of Li et al. 2020, "Generalized Focal Loss", cell by cell).
+    WholeMap,
+}
+
 impl Default for RegressorLoss {
     fn default() -> RegressorLoss {
         RegressorLoss {
+            fit: Fit::default(),
             alpha: 2.0,
             beta: 4.0,
             size_weight: 0.1,
@@ -51,9 +68,10 @@ impl RegressorLoss {
     /// sigmoid; `truth` one code a cell in the same order: 254 is a centre, [`BLIND`] counts
     /// nothing, others are the heat times 254.
     ///
-    /// With p the sigmoid and y the truth: the sum over centres of −(1 − p)^α ln p and over
-    /// other cells of −(1 − y)^β p^α ln(1 − p), divided by the number of centres, or
-    /// undivided where there are none.
+    /// With p the sigmoid and y the truth: for [`Fit::Centres`] the sum over centres of
+    /// −(1 − p)^α ln p and over other cells of −(1 − y)^β p^α ln(1 − p), divided by the number of
+    /// centres; for [`Fit::WholeMap`] the sum over cells of −|y − p|^α (y ln p + (1 − y) ln(1 − p)),
+    /// divided by the sum of y. Sums are undivided where that is below 1.
     ///
     /// # Errors
     /// Where there isn't one code a cell, or a power is out of range.
@@ -74,8 +92,7 @@ impl RegressorLoss {
             );
             return Err(LossError::new(message));
         }
-        let centres = truth.iter().filter(|&&code| code == CENTRE).count();
-        let scale = 1.0 / centres.max(1) as f32;
+        let scale = 1.0 / self.heat_asked(truth).max(1.0) as f32;
         let penalties = self.penalties();
         let mut cells = logits.as_vec();
         let blocks = cells.par_chunks_mut(BLOCK).zip(truth.par_chunks(BLOCK));
@@ -83,7 +100,10 @@ impl RegressorLoss {
             .map(|(cells, truth)| {
                 let terms = cells.iter_mut().zip(truth);
                 let terms = terms.map(|(cell, &code)| {
-                    let (loss, slope) = self.cell(*cell, code, penalties[usize::from(code)]);
+                    let (loss, slope) = match self.fit {
+                        Fit::Centres => self.cell(*cell, code, penalties[usize::from(code)]),
+                        Fit::WholeMap => self.whole_map_cell(*cell, code),
+                    };
                     *cell = slope * scale;
                     f64::from(loss)
                 });
@@ -92,6 +112,44 @@ impl RegressorLoss {
             .collect();
         let total: f64 = sums.iter().sum();
         Ok(scalar(logits, (total * f64::from(scale)) as f32, cells)?)
+    }
+
+    /// What the loss is divided by.
+    fn heat_asked(&self, truth: &[u8]) -> f64 {
+        match self.fit {
+            Fit::Centres => truth.iter().filter(|&&code| code == CENTRE).count() as f64,
+            Fit::WholeMap => {
+                let heat = truth.iter().filter(|&&code| code != BLIND);
+                heat.map(|&code| u64::from(code)).sum::<u64>() as f64 / f64::from(CENTRE)
+            }
+        }
+    }
+
+    /// One cell's loss and its derivative by the logit, where heat should be as it was drawn.
+    fn whole_map_cell(&self, logit: f32, code: u8) -> (f32, f32) {
+        if code == BLIND {
+            return (0.0, 0.0);
+        }
+        let (alpha, y) = (self.alpha as f32, f32::from(code) / f32::from(CENTRE));
+        let raw = 1.0 / (1.0 + (-logit).exp());
+        let p = raw.clamp(LEAST, 1.0 - LEAST);
+        let off = p - y;
+        let entropy = -(y * p.ln() + (1.0 - y) * (1.0 - p).ln());
+        let weight = if self.alpha == 2.0 {
+            off * off
+        } else {
+            off.abs().powf(alpha)
+        };
+        let loss = weight * entropy;
+        if raw != p && !raw.is_nan() {
+            return (loss, 0.0);
+        }
+        // d|p − y|^α = α |p − y|^(α − 1) sign(p − y) dp, and at p = y nothing is to be done.
+        let bend = match off == 0.0 {
+            true => 0.0,
+            false => alpha * weight / off,
+        };
+        (loss, bend * p * (1.0 - p) * entropy + weight * off)
     }
 
     /// (1 − y)^β for every code; 0 for blind cells.
@@ -208,14 +266,69 @@ mod tests {
         }
     }
 
+    fn whole_map() -> RegressorLoss {
+        RegressorLoss {
+            fit: Fit::WholeMap,
+            ..RegressorLoss::default()
+        }
+    }
+
+    #[test]
+    fn the_whole_map_is_asked_for_by_the_definition_and_least_where_it_is_met() {
+        let truth = [254, 200, 100, 0, 255, 254, 1, 253, 0, 0, 255, 127];
+        let logits = logits(12);
+        for alpha in [2.0, 1.5] {
+            let loss = RegressorLoss { alpha, ..whole_map() };
+            let (mut sum, mut heat) = (0.0, 0.0);
+            for (&logit, &code) in logits.iter().zip(&truth).filter(|(_, code)| **code != BLIND) {
+                let p = 1.0 / (1.0 + (-f64::from(logit)).exp());
+                let y = f64::from(code) / 254.0;
+                heat += y;
+                sum -= (y - p).abs().powf(alpha) * (y * p.ln() + (1.0 - y) * (1.0 - p).ln());
+            }
+            let got = f64::from(value(loss, &logits, &truth));
+            assert!((got - sum / heat).abs() < 1e-5 * got, "{got} {}", sum / heat);
+        }
+        let met: Vec<f32> = [200.0_f32, 100.0, 127.0]
+            .map(|code| (code / (254.0 - code)).ln())
+            .to_vec();
+        assert!(value(whole_map(), &met, &[200, 100, 127]) < 1e-10);
+        // The centres' loss would rather have no heat beside a centre.
+        assert!(value(RegressorLoss::default(), &met, &[200, 100, 127]) > 0.01);
+    }
+
+    #[test]
+    fn gradients_of_the_whole_map_agree_with_central_differences_and_blind_cells_have_none() {
+        let truth = [254, 200, 100, 0, 255, 254, 1, 253, 0, 0, 255, 127];
+        for alpha in [2.0, 1.5] {
+            let loss = RegressorLoss { alpha, ..whole_map() };
+            check(
+                &logits(12),
+                SHAPE,
+                |logits| loss.heat(logits, &truth).unwrap(),
+                |logits| loss.heat(logits, &truth).unwrap(),
+            );
+            let input = Cpu::default().tensor_from_vec(logits(12), SHAPE);
+            let gradient = loss.heat(input.leaky_trace(), &truth).unwrap().backward();
+            let gradient = gradient.get(&input).as_vec();
+            for (slope, code) in gradient.iter().zip(truth) {
+                assert_eq!(*slope == 0.0, code == BLIND, "{gradient:?}");
+            }
+        }
+    }
+
     #[test]
     fn a_map_of_blind_cells_has_no_loss() {
-        assert_eq!(value(RegressorLoss::default(), &[3.0, -3.0], &[255, 255]), 0.0);
+        for loss in [RegressorLoss::default(), whole_map()] {
+            assert_eq!(value(loss, &[3.0, -3.0], &[255, 255]), 0.0);
+        }
     }
 
     #[test]
     fn outputs_that_are_not_numbers_reach_the_loss() {
-        assert!(value(RegressorLoss::default(), &[f32::NAN, 0.0], &[0, 254]).is_nan());
+        for loss in [RegressorLoss::default(), whole_map()] {
+            assert!(value(loss, &[f32::NAN, 0.0], &[0, 254]).is_nan());
+        }
     }
 
     #[test]
