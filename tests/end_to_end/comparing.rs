@@ -135,6 +135,39 @@ matrix: {wired: {from: [true-ones, dirty-ones], seed: [1, 2, 3]}}
 }
 
 #[test]
+fn runs_that_differ_in_the_seed_alone_are_one_group_called_by_its_cell() {
+    let project = empty();
+    let text = "\
+seed: 1
+params: {images: 20}
+stages:
+  photos: {kind: synthesize, seed: 7, with: {images: '${images}', width: 8, height: 8, classes: 3}}
+  half: {kind: sample, in: {table: photos.truth}, with: {share: 0.5}}
+  quarter: {kind: sample, in: {table: half}, with: {share: 0.5}}
+  ones: {kind: sample, in: {table: photos.truth}, with: {rows: 5}}
+outputs: {quarter: quarter.table, ones: ones.table}
+variants: {more: {images: 30}}
+";
+    project.write("dermflow.yaml", text);
+    for seed in ["seed=1", "seed=2"] {
+        project.run(&["run", "--set", seed]);
+        project.run(&["run", "--variant", "more", "--set", seed]);
+    }
+    let runs = ["latest~3", "latest~2", "latest~1", "latest"];
+    let compared = json(&project.done(&[&["compare"][..], &runs, &["--json"]].concat()).out);
+    assert_eq!(labels(&compared), ["base", "more"]);
+    for group in compared["groups"].as_array().unwrap() {
+        let members = group["members"].as_array().unwrap();
+        let seeds: Vec<u64> = members
+            .iter()
+            .map(|member| member["seed"].as_u64().unwrap())
+            .collect();
+        // Neither the photos' own seed, 7, nor the one that is derived for the sample of a sample.
+        assert_eq!(seeds, [1, 2]);
+    }
+}
+
+#[test]
 fn two_runs_of_one_cell_are_told_apart_by_their_names() {
     let project = two_classes();
     project.run(&["run"]);

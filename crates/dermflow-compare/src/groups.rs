@@ -1,13 +1,13 @@
 //! [`Group`]: cells that differ in nothing but the seed. Must not know of figures.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dermflow_core::canonical::Value;
 use dermflow_core::{Ancestor, Digest, Key, SourceDigest};
 use serde::Serialize;
 
-use crate::sides::Side;
+use crate::sides::{BASE, Side};
 
 /// Cells that differ in nothing but the seed.
 #[derive(Clone, Debug, Serialize)]
@@ -162,6 +162,25 @@ fn without_seed(label: &str) -> String {
     }
 }
 
+/// A side's cell without its seed.
+fn cell(side: &Side) -> String {
+    without_seed(side.cell.as_deref().unwrap_or(BASE))
+}
+
+/// What a group is called: a member alone by its name, several by their cell, with the first one's run
+/// before it where another group has that cell too.
+fn label(sides: &[Side], members: &[usize], cells: &[BTreeSet<String>]) -> String {
+    let first = &sides[members[0]];
+    let own = cell(first);
+    let of_own = members.iter().all(|member| cell(&sides[*member]) == own);
+    let groups = cells.iter().filter(|cells| cells.contains(&own)).count();
+    match (members.len(), of_own && groups == 1) {
+        (1, _) => first.label.clone(),
+        (_, true) => own,
+        (_, false) => without_seed(&first.label),
+    }
+}
+
 /// The groups, in the order of their first sides.
 pub(crate) fn of(sides: &[Side]) -> Vec<Group> {
     let seeds = pipeline_seeds(&sides.iter().map(stage_seeds).collect::<Vec<_>>());
@@ -178,18 +197,18 @@ pub(crate) fn of(sides: &[Side]) -> Vec<Group> {
             None => known.push((settings, vec![at])),
         }
     }
+    let known_cells: Vec<BTreeSet<String>> = known
+        .iter()
+        .map(|(_, members)| members.iter().map(|member| cell(&sides[*member])).collect())
+        .collect();
     let group = |(_, members): (BTreeMap<String, Value>, Vec<usize>)| {
         let seconds: f64 = members
             .iter()
             .flat_map(|member| sides[*member].stages.values())
             .map(|(_, record)| record.making.seconds)
             .sum();
-        let label = &sides[members[0]].label;
         Group {
-            label: match members.len() {
-                1 => label.clone(),
-                _ => without_seed(label),
-            },
+            label: label(sides, &members, &known_cells),
             seconds: seconds / members.len() as f64,
             members: members
                 .into_iter()

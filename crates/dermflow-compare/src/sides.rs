@@ -7,7 +7,7 @@ use dermflow_engine::JournalLine;
 use dermflow_store::{JournalName, Store};
 
 /// What the base pipeline is called among cells.
-const BASE: &str = "base";
+pub(crate) const BASE: &str = "base";
 
 /// One cell of one run, with the record of every stage.
 ///
