@@ -92,7 +92,7 @@ fn yes() -> bool {
 impl StageKind for ContactSheet {
     type Parameters = ContactSheetParameters;
     const NAME: &'static str = "contact-sheet";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const ABOUT: &'static str =
         "Draws images as a PNG grid with their labels, boxes, heat maps or foreground maps.";
     const EXAMPLE: &'static str = "\

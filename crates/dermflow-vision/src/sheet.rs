@@ -136,7 +136,8 @@ fn place(canvas: &mut Canvas, tile: &Tile, [left, top]: [usize; 2], side: usize)
 }
 
 /// Colours a picture by its maps: yellow to red by value, blue where nothing but blind cells
-/// lie over it. Cells are shown as they are, not smoothed.
+/// lie over it. Cells are shown as they are, not smoothed. The tint begins at nothing, so that cells
+/// without heat don't look coloured beside those with a trace of it.
 fn tint(picture: &mut Picture, tile: &Tile, scale: f64) {
     for row in 0..picture.height() {
         for column in 0..picture.width() {
@@ -155,7 +156,7 @@ fn tint(picture: &mut Picture, tile: &Tile, scale: f64) {
             let (over, share) = match (value, blind) {
                 (0, false) => continue,
                 (0, true) => ([40.0, 90.0, 220.0], 0.38),
-                _ => ([255.0, 225.0 * (1.0 - heat), 20.0], 0.12 + 0.58 * heat),
+                _ => ([255.0, 225.0 * (1.0 - heat), 20.0], 0.7 * heat * (2.0 - heat)),
             };
             let was = picture.at(column, row);
             let now = std::array::from_fn(|channel| {

@@ -95,6 +95,28 @@ fn heat_is_warm_and_blind_is_blue() {
 }
 
 #[test]
+fn a_trace_of_heat_is_hardly_seen_and_more_heat_is_seen_more() {
+    let codes: Vec<u8> = vec![0, 1, PEAK / 8, PEAK / 4, PEAK / 2, PEAK];
+    let mut tile = tile(Picture::filled(48, 8, [120; 3]));
+    tile.maps
+        .push((Heatmap::of_codes(codes.len(), 1, codes.clone()).unwrap(), 8.0));
+    let layout = Layout { columns: 1, side: 48 };
+    let sheet = sheet("", &[tile], layout);
+    let row = TITLE + GAP + (48 - 8) / 2 + 4;
+    let change = |cell: usize| {
+        let seen = sheet.at(GAP + 8 * cell + 4, row);
+        seen.iter().map(|value| value.abs_diff(120)).max().unwrap()
+    };
+    let changes: Vec<u8> = (0..codes.len()).map(change).collect();
+    assert_eq!(changes[0], 0);
+    assert!(changes[1] <= 2, "{changes:?}");
+    assert!(
+        changes[1..].windows(2).all(|pair| pair[0] + 8 < pair[1]),
+        "{changes:?}"
+    );
+}
+
+#[test]
 fn long_captions_are_cut_and_ink_is_seen() {
     let mut long = tile(Picture::filled(8, 8, [0; 3]));
     long.caption = "a caption that is far too long for its place".to_string();
