@@ -174,15 +174,22 @@ proptest! {
     #[test]
     fn a_mirrored_box_gives_the_mirrored_map(drawing in any_drawing(), boxes in any_boxes(), cells in 1..20_usize) {
         let size = cells * drawing.stride;
+        // A centre on the border of two cells counts to the right one, so it is not mirrored. Such boxes are
+        // moved, not passed over: of some thousand cases too many would be.
+        let off_border = |pixels: PixelBox| {
+            let moved = pixels.centre().map(|at| match at % drawing.stride as f64 == 0.0 {
+                true => 0.125,
+                false => 0.0,
+            });
+            boxed(pixels.left + moved[0], pixels.top + moved[1], pixels.width, pixels.height)
+        };
+        let boxes: Vec<PixelBox> = boxes.into_iter().map(off_border).collect();
         let map = drawing.draw(size, size, &boxes);
         let side = size as f64;
         let turned: Vec<PixelBox> = boxes
             .iter()
             .map(|b| boxed(side - b.right(), side - b.bottom(), b.width, b.height))
             .collect();
-        // A centre on the border of two cells counts to the right one, so it is not mirrored.
-        let on_border = |pixels: &PixelBox| pixels.centre().iter().any(|at| at % drawing.stride as f64 == 0.0);
-        prop_assume!(!boxes.iter().any(on_border));
         let mut codes = drawing.draw(size, size, &turned).into_codes();
         codes.reverse();
         prop_assert_eq!(map.codes(), &codes[..]);
