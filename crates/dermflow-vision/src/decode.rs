@@ -105,13 +105,14 @@ impl<'a> Opened<'a> {
         self.memory
     }
 
-    /// Decodes it, at full size or at a fraction that is at least `enough` (as it is stored).
+    /// Decodes it, at full size or at a fraction that is at least `enough` (as it is stored). `buffer`
+    /// is memory to put pixels in, where that is possible: what it holds doesn't count.
     ///
     /// # Errors
     /// Where it is damaged, cut off, or of an unsupported sort.
-    pub fn decode(self, enough: Option<PixelSize>) -> Result<Decoded, Refusal> {
+    pub fn decode(self, enough: Option<PixelSize>, buffer: Vec<u8>) -> Result<Decoded, Refusal> {
         match self.reader {
-            Reader::Jpeg(jpeg) => jpeg.decode(enough),
+            Reader::Jpeg(jpeg) => jpeg.decode(enough, buffer),
             Reader::Other(other) => other.decode(),
             Reader::PaletteTiff(palette) => palette.decode(),
         }

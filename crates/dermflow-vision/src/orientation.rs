@@ -33,6 +33,11 @@ impl Orientation {
         }
     }
 
+    /// Whether nothing is to be done.
+    pub fn is_upright(self) -> bool {
+        self == Orientation::default()
+    }
+
     /// Whether rows become columns.
     pub fn is_transposed(self) -> bool {
         self.transposed

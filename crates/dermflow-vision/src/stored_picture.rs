@@ -13,13 +13,11 @@ mod tests;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use fast_image_resize::Resizer;
-
 use crate::colour::{Colours, Rgb};
 use crate::decode::{Channels, Decoded, Opened};
 use crate::limits::{Limits, Refusal};
 use crate::placement::{Fit, PixelSize, Placement, Rectangle, ResizeMode};
-use crate::resize::{ResizeFilter, resize};
+use crate::resize::{Resampler, ResizeFilter};
 
 /// How pictures are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,9 +54,14 @@ const SPARE: f64 = 1.5;
 /// What one thread keeps between pictures: buffers and colour profiles, nothing that shows.
 #[derive(Default)]
 pub struct Workbench {
-    resizer: Resizer,
+    resampler: Resampler,
     colours: Colours,
+    /// For the pixels of the next picture, as it is decoded.
+    decoded: Vec<u8>,
 }
+
+/// A larger buffer isn't kept: decoders may take that memory elsewhere meanwhile.
+const KEPT: usize = 32 << 20;
 
 /// A file that turned out to be a picture, not decoded yet.
 pub struct Found<'a> {
@@ -112,7 +115,7 @@ impl<'a> Found<'a> {
             true => (fit.taken.h, fit.taken.w),
         };
         let enough = enough(lying, filled, (taken_w, taken_h));
-        let decoded = self.opened.decode(enough)?;
+        let decoded = (self.opened).decode(enough, std::mem::take(&mut workbench.decoded))?;
         let scale_x = f64::from(decoded.size.width) / f64::from(lying.width);
         let scale_y = f64::from(decoded.size.height) / f64::from(lying.height);
         let (w, h) = (taken_w * scale_x, taken_h * scale_y);
@@ -123,11 +126,18 @@ impl<'a> Found<'a> {
             h,
         };
         let resized = coloured(decoded, taken, filled, settings, workbench)?;
-        let mut pixels = match fit.filled == stored {
-            true => vec![0; stored.pixels() as usize * 3],
-            false => settings.bars.repeat(stored.pixels() as usize),
+        let whole = fit.filled == stored;
+        let pixels = match whole && orientation.is_upright() {
+            true => resized,
+            false => {
+                let mut pixels = match whole {
+                    true => vec![0; stored.pixels() as usize * 3],
+                    false => settings.bars.repeat(stored.pixels() as usize),
+                };
+                orientation.put(&resized, filled, &mut pixels, stored.width, (fit.left, fit.top));
+                pixels
+            }
         };
-        orientation.put(&resized, filled, &mut pixels, stored.width, (fit.left, fit.top));
         Ok(StoredPicture {
             size: stored,
             pixels,
@@ -160,30 +170,31 @@ fn coloured(
     settings: &Settings,
     workbench: &mut Workbench,
 ) -> Result<Vec<u8>, Refusal> {
-    let Workbench { resizer, colours } = workbench;
+    let Workbench {
+        resampler,
+        colours,
+        decoded: kept,
+    } = workbench;
     let profile = decoded.profile.as_deref();
     let mut resized = |pixels: &[u8], channels: Channels| {
-        resize(
-            resizer,
-            pixels,
-            decoded.size,
-            channels.count(),
-            taken,
-            to,
-            settings.filter,
-        )
-        .map_err(Refusal::Damaged)
+        resampler
+            .resize(pixels, decoded.size, channels.count(), taken, to, settings.filter)
+            .map_err(Refusal::Damaged)
     };
-    match decoded.channels {
+    let shown = match decoded.channels {
         Channels::GreyAlpha | Channels::Rgba => {
             let opaque = colours.over(settings.background, decoded.channels, &decoded.pixels, profile);
-            resized(&opaque, Channels::Rgb)
+            resized(&opaque, Channels::Rgb)?
         }
         channels => {
             let small = resized(&decoded.pixels, channels)?;
-            Ok(colours.opaque(channels, small, profile))
+            colours.opaque(channels, small, profile)
         }
+    };
+    if decoded.pixels.capacity() <= KEPT {
+        *kept = decoded.pixels;
     }
+    Ok(shown)
 }
 
 /// Runs a step of a decoder: a few panic on damaged files. What it worked on is dropped then.

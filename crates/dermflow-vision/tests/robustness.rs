@@ -81,7 +81,7 @@ fn folder() -> Option<PathBuf> {
         .then(|| folder.to_path_buf())
 }
 
-fn decode(bytes: &[u8]) -> Result<StoredPicture, Refusal> {
+fn decode(bytes: &[u8], workbench: &mut Workbench) -> Result<StoredPicture, Refusal> {
     let settings = Settings {
         size: None,
         mode: ResizeMode::Stretch,
@@ -89,7 +89,7 @@ fn decode(bytes: &[u8]) -> Result<StoredPicture, Refusal> {
         background: [255; 3],
         bars: [0; 3],
     };
-    Found::new(bytes, &Limits::default())?.store(&settings, &mut Workbench::default())
+    Found::new(bytes, &Limits::default())?.store(&settings, workbench)
 }
 
 fn cases(folder: &Path) -> Vec<Case> {
@@ -102,14 +102,20 @@ fn cases(folder: &Path) -> Vec<Case> {
         let size = last(3).parse().ok().zip(last(2).parse().ok());
         (cells[0].to_string(), last(1), size)
     });
+    let mut used = Workbench::default();
     rows.map(|(file, pillow, pillow_size)| {
         let bytes = std::fs::read(folder.join(&file)).unwrap();
         let started = Instant::now();
-        let here = decode(&bytes);
+        let here = decode(&bytes, &mut Workbench::default());
         assert!(
             started.elapsed() < Duration::from_secs(20),
             "{file} took {:?}",
             started.elapsed()
+        );
+        assert_eq!(
+            decode(&bytes, &mut used),
+            here,
+            "{file} is another picture where others were decoded before"
         );
         Case {
             file,
@@ -202,7 +208,8 @@ fn pictures_of_other_gammas_look_alike() {
         let path = names
             .iter()
             .find(|path| path.to_string_lossy().ends_with(&ending));
-        decode(&std::fs::read(path.unwrap()).unwrap()).unwrap().pixels
+        let bytes = std::fs::read(path.unwrap()).unwrap();
+        decode(&bytes, &mut Workbench::default()).unwrap().pixels
     };
     for sort in ["n0g16", "n2c08", "n3p04"] {
         let plain = pixels("g04", sort);

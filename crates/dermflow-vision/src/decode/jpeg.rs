@@ -73,14 +73,19 @@ pub(super) fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Opened<'a>, R
 }
 
 impl Jpeg<'_> {
-    pub(super) fn decode(mut self: Box<Self>, enough: Option<PixelSize>) -> Result<Decoded, Refusal> {
+    pub(super) fn decode(
+        mut self: Box<Self>,
+        enough: Option<PixelSize>,
+        mut pixels: Vec<u8>,
+    ) -> Result<Decoded, Refusal> {
         if let Some(fraction) = enough.and_then(|enough| fraction(self.size, enough)) {
             self.decoder.set_scale(fraction);
         }
-        let image = self.decoder.decode_image().map_err(refusal)?;
+        pixels.resize(self.decoder.output_buffer_size().map_err(refusal)?, 0);
+        let image = self.decoder.decode_image_into(&mut pixels).map_err(refusal)?;
+        pixels.truncate(image.bytes_written);
         let size = PixelSize::new(image.width as u32, image.height as u32)
             .ok_or_else(|| Refusal::Damaged("it has no pixels".to_string()))?;
-        let mut pixels = image.data;
         if self.channels == Channels::Cmyk {
             // Files hold the lack of ink, as Adobe's programs have always written them.
             pixels.iter_mut().for_each(|ink| *ink = 255 - *ink);

@@ -263,7 +263,7 @@ pub(super) mod tests {
     }
 
     fn decoded(bytes: &[u8]) -> Result<Decoded, Refusal> {
-        Opened::new(bytes, &Limits::default())?.decode(None)
+        Opened::new(bytes, &Limits::default())?.decode(None, Vec::new())
     }
 
     #[test]

@@ -30,7 +30,7 @@ fn file(format: ImageFormat) -> Vec<u8> {
 
 fn refused(bytes: &[u8]) -> Refusal {
     match Opened::new(bytes, &Limits::default()) {
-        Ok(opened) => opened.decode(None).unwrap_err(),
+        Ok(opened) => opened.decode(None, Vec::new()).unwrap_err(),
         Err(refusal) => refusal,
     }
 }
@@ -164,7 +164,7 @@ fn a_jpeg_of_many_scans_is_refused() {
     assert!(
         Opened::new(&progressive, &Limits::default())
             .unwrap()
-            .decode(None)
+            .decode(None, Vec::new())
             .is_ok()
     );
     let starts: Vec<usize> = (0..progressive.len() - 1)
