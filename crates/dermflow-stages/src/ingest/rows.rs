@@ -198,6 +198,10 @@ impl<'a> Rows<'a> {
         for (builder, value) in gathered.placed.iter_mut().zip(placed) {
             builder.append_value(value);
         }
+        if gathered.bytes == 0 && picture.pixels.len() < GATHERED.1 {
+            // What is gathered at most, once, so that it isn't copied as it grows.
+            gathered.pixels = BinaryBuilder::with_capacity(0, GATHERED.1 + picture.pixels.len());
+        }
         gathered.pixels.append_value(&picture.pixels);
         gathered.bytes += picture.pixels.len();
         // The bits as they are; a picture that is stored has a pixel, and so a hash.
