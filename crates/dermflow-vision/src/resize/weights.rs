@@ -88,10 +88,10 @@ impl Weights {
 
     /// The old pixels that are read at all, without gaps.
     pub fn read(&self) -> std::ops::Range<usize> {
-        let read = self.each().filter(|(_, weights)| !weights.is_empty());
-        read.fold(usize::MAX..0, |all, (first, weights)| {
-            all.start.min(first)..all.end.max(first + weights.len())
-        })
+        let read = || self.each().filter(|(_, weights)| !weights.is_empty());
+        let first = read().map(|(first, _)| first).min();
+        let end = read().map(|(first, weights)| first + weights.len()).max();
+        first.unwrap_or(0)..end.unwrap_or(0)
     }
 }
 
