@@ -87,9 +87,10 @@ impl Case {
         }
     }
 
-    fn train(&self, seconds: f64) -> Times {
-        let mut parameters = self.parameters.clone();
-        let mut statistics = self.statistics.clone();
+    fn train(&mut self, seconds: f64) -> Times {
+        // Moved, not copied: the other side's weights are part of what it had before, too.
+        let mut parameters = std::mem::replace(&mut self.parameters, Parameters::new(vec![], vec![]));
+        let mut statistics = std::mem::take(&mut self.statistics);
         let settings = OptimiserSettings::default();
         let mut optimiser = Optimiser::new(&settings, Rates::of(self.network.layout(), 0, 1.0))?;
         let classifier = self.network.architecture().classifier().is_some();

@@ -7,7 +7,9 @@
 //! These modules must not know of documents, tapes or losses.
 
 pub(crate) mod activation;
+pub(crate) mod arena;
 pub(crate) mod bilinear;
+pub(crate) mod bordered;
 pub(crate) mod buffer;
 pub(crate) mod depthwise;
 pub(crate) mod lanes;

@@ -57,7 +57,9 @@ use crate::kernels::lanes::InstructionSet;
 use crate::layout::{Group, Layout, moved};
 use crate::{Parameters, TrainingTape};
 
+pub(crate) use context::is_one_sum;
 pub use error::NetworkError;
+pub(crate) use gated::images_together;
 use inference::Loading;
 pub(crate) use inference::segments;
 pub use inference::{Grids, Inference};

@@ -4,24 +4,28 @@
 //! tiles of 4×4 places of the input and the windows are transformed, multiplied number by number
 //! (16 matrix products over all tiles), and transformed back (Lavin and Gray 2016, "Fast
 //! algorithms for convolutional neural networks", arXiv:1509.09308). The transforms only add; a
-//! result's error is about twice that of plain sums.
+//! result's error is about twice that of plain sums. The way back, [`Adjoint`], makes as many.
 //!
 //! Tiles go in bands, and columns in panels, whose numbers stay in a second cache. Must not know
 //! of norms or batches.
 #![allow(unsafe_code)]
 
+mod back;
 #[cfg(test)]
 mod tests;
 mod transform;
+mod windows;
 
 use std::sync::Arc;
 
-use super::buffer::Pool;
+use super::bordered::Bordered;
+use super::buffer::{Buffer, Pool};
 use super::lanes::InstructionSet;
 use super::panels::Panels;
 use super::product::{End, Finishing, Product};
-use super::window::Bordered;
+pub(crate) use back::{Adjoint, Image, scratch_numbers};
 use transform::{TilesIn, TilesOut};
+use windows::WindowsIn;
 
 /// Products for each tile.
 const PRODUCTS: usize = 16;
@@ -40,16 +44,16 @@ pub(crate) fn numbers(inputs: usize, outputs: usize) -> usize {
     PRODUCTS * inputs * outputs.next_multiple_of(super::lanes::WIDTH)
 }
 
-/// Numbers of the transformed tiles of a band of `columns` tiles a line: of the input, and of a
-/// panel's worth of the output.
-pub(crate) fn band_numbers(lines: usize, columns: usize, inputs: usize, outputs: usize) -> [usize; 2] {
-    let tiles = PRODUCTS * band(lines, columns) * columns;
+/// Numbers of the transformed tiles of a band, of a grid of so many lines and columns of tiles: of
+/// the input, and of a panel's worth of the output.
+pub(crate) fn band_numbers((lines, columns): (usize, usize), inputs: usize, outputs: usize) -> [usize; 2] {
+    let tiles = PRODUCTS * band(lines, columns, BAND) * columns;
     [tiles * inputs, tiles * outputs.min(64)]
 }
 
-/// Lines of tiles in a band.
-fn band(lines: usize, columns: usize) -> usize {
-    let bands = (lines * columns).div_ceil(BAND).clamp(1, lines.max(1));
+/// Lines of tiles in a band of about so many tiles.
+fn band(lines: usize, columns: usize, tiles: usize) -> usize {
+    let bands = (lines * columns).div_ceil(tiles).clamp(1, lines.max(1));
     lines.div_ceil(bands)
 }
 
@@ -66,8 +70,38 @@ const WINDOW: [[f64; 3]; 4] = [
     [0.0, 0.0, 1.0],
 ];
 
+/// Weights `[outputs, 3, 3, inputs]` as 16 matrices `[outputs, inputs]`.
+fn transformed(pool: &Arc<Pool>, set: InstructionSet, weight: &[f32], inputs: usize) -> Buffer {
+    let mut windows = pool.take(weight.len() / 9 * PRODUCTS);
+    set.run(WindowsIn {
+        weight,
+        inputs,
+        windows: &mut windows,
+    });
+    windows
+}
+
 impl Filters {
-    /// From weights `[outputs, 3, 3, inputs]`, those of each output times its `gain`.
+    /// From weights `[outputs, 3, 3, inputs]` as they are, for a single step.
+    pub(crate) fn of_weights(
+        pool: &Arc<Pool>,
+        set: InstructionSet,
+        weight: &[f32],
+        outputs: usize,
+    ) -> Filters {
+        let inputs = weight.len() / (9 * outputs);
+        let windows = transformed(pool, set, weight, inputs);
+        let products = windows.chunks_exact(inputs * outputs).map(|matrix| {
+            let of = |output: usize| &matrix[output * inputs..(output + 1) * inputs];
+            Panels::from_columns(pool, set, inputs, outputs, of, None)
+        });
+        Filters {
+            products: products.collect(),
+        }
+    }
+
+    /// From weights `[outputs, 3, 3, inputs]`, those of each output times its `gain`, in float64: for
+    /// weights that are used again and again.
     pub(crate) fn new(pool: &Arc<Pool>, set: InstructionSet, weight: &[f32], gain: &[f32]) -> Filters {
         let outputs = gain.len();
         let inputs = weight.len() / (9 * outputs.max(1));
@@ -124,8 +158,8 @@ impl Filters {
         let outputs = self.products[0].columns();
         let (lines, columns) = (size.0.div_ceil(2), size.1.div_ceil(2));
         let pitch = (2 * columns + 2) * inputs;
-        let band = band(lines, columns);
-        let [of_input, of_output] = band_numbers(lines, columns, inputs, outputs);
+        let band = band(lines, columns, BAND);
+        let [of_input, of_output] = band_numbers((lines, columns), inputs, outputs);
         let (mut tiles, mut sums) = (pool.take(of_input), pool.take(of_output));
         for first in (0..lines).step_by(band.max(1)) {
             let band = band.min(lines - first);

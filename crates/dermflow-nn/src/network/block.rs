@@ -1,9 +1,7 @@
 //! Blocks and other convolutions with norms, forward and backward over a batch.
 //!
-//! Stored for the backward pass are a block's input and its convolutions' outputs; activations
-//! are worked out again. Must not know which blocks a network has.
-
-use std::sync::Arc;
+//! Stored for the backward pass are the outputs of a block's convolutions; activations are worked
+//! out again, and so is a block's own output, which the next block has read. Must not know which blocks a network has.
 
 use crate::architecture::Norm;
 use crate::kernels::activation::Nonlinearity;
@@ -75,12 +73,11 @@ impl Forward<'_> {
         &mut self,
         plan: &BlockPlan,
         grid: Grid,
-        input: Arc<Buffer>,
+        input: &[f32],
         keep: Option<Vec<f32>>,
-    ) -> (Arc<Buffer>, SavedBlock) {
+    ) -> (Buffer, SavedBlock) {
         let activation = self.context.activation;
         let mut saved = SavedBlock {
-            input,
             grid,
             wide: None,
             inner: None,
@@ -88,15 +85,14 @@ impl Forward<'_> {
             last: None,
             keep,
         };
-        let input = Arc::clone(&saved.input);
         if let Some(fused) = &plan.fused {
-            saved.inner = Some(self.convolution(fused, grid, Source::Plain(&input), None, activation));
+            saved.inner = Some(self.convolution(fused, grid, Source::Plain(input), None, activation));
         }
         if let Some(expand) = &plan.expand {
-            saved.wide = Some(self.convolution(expand, grid, Source::Plain(&input), None, activation));
+            saved.wide = Some(self.convolution(expand, grid, Source::Plain(input), None, activation));
         }
         if let Some(depthwise) = &plan.depthwise {
-            let source = saved.wide.as_ref().map_or(Source::Plain(&input), Source::Normed);
+            let source = saved.wide.as_ref().map_or(Source::Plain(input), Source::Normed);
             let inner = self.convolution(depthwise, grid, source, None, activation);
             saved.inner = Some(inner);
         }
@@ -117,9 +113,8 @@ impl Forward<'_> {
                 ),
             });
         }
-        let shortcut = plan.skip.then_some(&**input);
-        let out = merge(&self.context, saved.end(), saved.keep.as_deref(), shortcut);
-        (Arc::new(out), saved)
+        let out = saved.out(&self.context, plan.skip.then_some(input));
+        (out, saved)
     }
 }
 
@@ -148,8 +143,7 @@ pub(super) fn merge(
 
 /// What a block's backward pass needs.
 pub(super) struct SavedBlock {
-    pub(super) input: Arc<Buffer>,
-    pub(super) grid: Grid,
+    grid: Grid,
     /// The expanding convolution.
     wide: Option<Normed>,
     /// The depthwise convolution, or the fused one.
@@ -167,6 +161,11 @@ impl SavedBlock {
             .as_ref()
             .or(self.inner.as_ref())
             .unwrap_or_else(|| unreachable!("a block has a k×k convolution"))
+    }
+
+    /// The block's output, the same each time; `shortcut` is its input where that is added.
+    pub(super) fn out(&self, context: &Context<'_>, shortcut: Option<&[f32]>) -> Buffer {
+        merge(context, self.end(), self.keep.as_deref(), shortcut)
     }
 
     /// The grid of the block's output.
@@ -261,6 +260,7 @@ pub(super) fn block_back(
     context: &Context<'_>,
     plan: &BlockPlan,
     mut saved: SavedBlock,
+    input: &[f32],
     out_gradient: Buffer,
     gradients: &mut Gradients<'_>,
     wanted: bool,
@@ -315,7 +315,6 @@ pub(super) fn block_back(
         sums = gone.sums;
     }
 
-    let input = Arc::clone(&saved.input);
     let grid = saved.grid;
     let inner = saved.inner.take()?;
     let base = |kept: Option<Buffer>| {
@@ -326,7 +325,7 @@ pub(super) fn block_back(
         }
     };
     if let Some(fused) = &plan.fused {
-        let source = Source::Plain(&input);
+        let source = Source::Plain(input);
         let gone = convolution_back(
             context,
             fused,
@@ -342,7 +341,7 @@ pub(super) fn block_back(
     }
     let depthwise = plan.depthwise.as_ref()?;
     let (Some(expand), Some(wide)) = (&plan.expand, saved.wide.take()) else {
-        let source = Source::Plain(&input);
+        let source = Source::Plain(input);
         let gone = convolution_back(
             context,
             depthwise,
@@ -369,7 +368,7 @@ pub(super) fn block_back(
     );
     drop((inner, gradient));
     let gradient = gone.gradient?;
-    let source = Source::Plain(&input);
+    let source = Source::Plain(input);
     let gone = convolution_back(
         context,
         expand,

@@ -8,6 +8,7 @@ use crate::kernels::activation::Nonlinearity;
 use crate::kernels::buffer::{Buffer, Pool};
 use crate::kernels::lanes::InstructionSet;
 use crate::kernels::parallel;
+use crate::kernels::product::OuterSum;
 use crate::kernels::rows::Affine;
 use crate::kernels::window::Window;
 
@@ -94,6 +95,36 @@ impl Normed {
     }
 }
 
+/// A [`Normed`] whose numbers were given up: they are worked out again from what was read.
+pub(super) struct Forgotten {
+    grid: Grid,
+    constants: Constants,
+    nonlinearity: Nonlinearity,
+}
+
+impl Normed {
+    /// Gives the numbers up.
+    pub(super) fn forget(self) -> Forgotten {
+        Forgotten {
+            grid: self.grid,
+            constants: self.constants,
+            nonlinearity: self.nonlinearity,
+        }
+    }
+}
+
+impl Forgotten {
+    /// With the same numbers again.
+    pub(super) fn with(self, y: Buffer) -> Normed {
+        Normed {
+            y,
+            grid: self.grid,
+            constants: self.constants,
+            nonlinearity: self.nonlinearity,
+        }
+    }
+}
+
 /// What a convolution reads: numbers as they are, or through a norm and an activation, which
 /// are worked out again wherever they are needed and never stored whole.
 #[derive(Clone, Copy)]
@@ -136,6 +167,52 @@ impl Context<'_> {
 /// so that adding the pieces up is cheap beside making them. `places` are summed in all.
 pub(super) fn lanes(units: usize, places: usize) -> usize {
     units.min(16).min(places / 96).max(1)
+}
+
+/// The same for a convolution by Winograd's way, whose sums are nearly twice as many and go back
+/// through a transform.
+pub(super) fn winograd_lanes(units: usize, places: usize) -> usize {
+    units.min(16).min(places / 512).max(1)
+}
+
+/// Whether the gradient of a 1x1 convolution's weights is one sum over all rows, for which what is
+/// multiplied has to be there whole, and not cut into lanes. Many weights and few rows: lanes would
+/// read and write each lane's sums again for every few rows.
+pub(crate) fn is_one_sum(rows: usize, inputs: usize, outputs: usize) -> bool {
+    let held = rows.saturating_mul(inputs.saturating_add(outputs));
+    inputs.saturating_mul(outputs) >= 1 << 13 && held <= 1 << 21
+}
+
+/// Adds `upᵀ · value` over all rows to the gradient of weights `[outputs, inputs]`.
+pub(super) fn one_sum(
+    set: InstructionSet,
+    (up, outputs): (&[f32], usize),
+    (value, inputs): (&[f32], usize),
+    weight_gradient: &mut [f32],
+) {
+    /// Rows whose values, a panel wide, stay in the nearest cache.
+    const ROWS: usize = 192;
+    let (rows, pieces) = (value.len() / inputs, (outputs / 32).clamp(1, 64));
+    let parts = parallel::shares(weight_gradient, outputs, pieces, inputs);
+    parallel::for_each(parts, |piece, out| {
+        let share = parallel::share(outputs, pieces, piece);
+        for start in (0..rows).step_by(ROWS) {
+            set.run(OuterSum {
+                left: &up[start * outputs + share.start..],
+                left_line: 0,
+                left_step: outputs,
+                right: &value[start * inputs..],
+                right_line: 0,
+                right_step: inputs,
+                lines: 1,
+                steps: ROWS.min(rows - start),
+                rows: share.len(),
+                columns: inputs,
+                out,
+                out_stride: inputs,
+            });
+        }
+    });
 }
 
 /// Runs `work(units, part, sum)` for every lane, which has a part to write and a sum of its own

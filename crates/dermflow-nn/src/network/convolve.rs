@@ -3,13 +3,17 @@
 //!
 //! Must not know of blocks.
 
+use std::ops::Range;
+
+use crate::kernels::bordered::Bordered;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::depthwise::Depthwise;
 use crate::kernels::panels::Panels;
 use crate::kernels::parallel;
-use crate::kernels::product::{End, Product};
+use crate::kernels::product::{End, Finishing, Product};
 use crate::kernels::rows::{Extent, Moments, NormActivate};
-use crate::kernels::window::{Bordered, Window};
+use crate::kernels::window::Window;
+use crate::kernels::winograd::{self, Filters};
 
 use super::context::{Context, Grid, Source};
 use super::norm::BatchMoments;
@@ -65,6 +69,15 @@ pub(super) fn forward(
         Kind::Dense if window.is_pointwise() => {
             let panels = window.gather_panels(context.pool, context.set, weight, of.outputs, None);
             pointwise(context, grid, source, &panels, moments)
+        }
+        Kind::Dense if winograd::applies(of.kernel, of.stride, of.inputs, of.outputs) => {
+            let filters = Filters::of_weights(context.pool, context.set, weight, of.outputs);
+            let border = Filters::bordered(window.small, (window.above, window.left));
+            let zeros = vec![0.0; of.outputs];
+            by_bordered_image(&border, &|bordered, out| {
+                let nothing = Finishing::nothing(&zeros);
+                filters.run(context.pool, context.set, bordered, window.small, out, nothing);
+            })
         }
         Kind::Dense => {
             let panels = window.gather_panels(context.pool, context.set, weight, of.outputs, None);
@@ -202,7 +215,7 @@ fn nothing(grid: Grid) -> Vec<()> {
 
 /// Runs `work(image, out, part)` for every image, with its part of what else it writes, and takes
 /// the moments of its output.
-pub(super) fn by_image<P: Send>(
+fn by_image<P: Send>(
     context: &Context<'_>,
     grid: Grid,
     channels: usize,
@@ -210,19 +223,38 @@ pub(super) fn by_image<P: Send>(
     parts: Vec<P>,
     work: impl Fn(usize, &mut [f32], P) + Sync + Send,
 ) -> Convolved {
+    by_images(context, grid, channels, moments, parts, |images, out, part| {
+        work(images.start, out, part);
+    })
+}
+
+/// Runs `work(images, out, part)` for groups of images, as many as there are parts of what else is
+/// written, and takes the moments of the output.
+pub(super) fn by_images<P: Send>(
+    context: &Context<'_>,
+    grid: Grid,
+    channels: usize,
+    moments: bool,
+    parts: Vec<P>,
+    work: impl Fn(Range<usize>, &mut [f32], P) + Sync + Send,
+) -> Convolved {
+    let groups = parts.len();
     let mut y = context.pool.take(grid.places() * channels);
-    let mut found = vec![0.0; if moments { grid.count * 2 * channels } else { 0 }];
-    let parts = parallel::equal(&mut y, grid.count)
+    let mut found = vec![0.0; if moments { groups * 2 * channels } else { 0 }];
+    let images = |group: usize| parallel::share(grid.count, groups, group);
+    let parts = parallel::shares(&mut y, grid.count, groups, grid.of_image() * channels)
         .into_iter()
-        .zip(parallel::equal(&mut found, grid.count))
+        .zip(parallel::equal(&mut found, groups))
         .zip(parts);
-    parallel::for_each(parts.collect(), |image, ((out, found), part)| {
-        work(image, out, part);
+    parallel::for_each(parts.collect(), |group, ((out, found), part)| {
+        work(images(group), out, part);
         if moments {
             join_moments(context, out, 0, found);
         }
     });
-    let counts = vec![grid.of_image(); grid.count];
+    let counts: Vec<usize> = (0..groups)
+        .map(|group| images(group).len() * grid.of_image())
+        .collect();
     Convolved {
         y,
         grid,

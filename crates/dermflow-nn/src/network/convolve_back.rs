@@ -8,12 +8,14 @@ mod dense;
 mod depthwise;
 mod pointwise;
 mod transposed;
+mod winograd;
 
+use crate::kernels::bordered::Bordered;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::parallel;
 use crate::kernels::product::End;
 use crate::kernels::rows::{Extent, NormBack};
-use crate::kernels::window::Bordered;
+use crate::kernels::winograd::applies;
 
 use super::context::{Context, Grid, Normed, Source};
 use super::norm::BackConstants;
@@ -69,6 +71,9 @@ impl Backward<'_> {
             .window(of, self.grid.size(), Some(self.out_grid.size()));
         let sums = match of.kind {
             Kind::Dense if window.is_pointwise() => self.pointwise(weight_gradient, out.as_deref_mut(), end),
+            Kind::Dense if applies(of.kernel, of.stride, of.inputs, of.outputs) => {
+                self.winograd(weight_gradient, out.as_deref_mut(), end)
+            }
             Kind::Dense => self.dense(weight_gradient, out.as_deref_mut(), end),
             Kind::Depthwise => self.depthwise(weight_gradient, out.as_deref_mut(), end),
             Kind::Transposed => self.transposed(weight_gradient, out.as_deref_mut(), end),

@@ -13,8 +13,8 @@ use crate::kernels::rows::{
     SqueezeSums,
 };
 
-use super::context::{Context, Gradients, Normed, join_sums, lanes, sum_in_lanes};
-use super::convolve::{Convolved, by_image};
+use super::context::{Context, Gradients, Normed, is_one_sum, join_sums, lanes, one_sum, sum_in_lanes};
+use super::convolve::{Convolved, by_images, tile_rows};
 use super::convolve_back::Gone;
 use super::norm::{BackConstants, Constants};
 use super::plan::{Convolution, SqueezePlan};
@@ -89,6 +89,12 @@ pub(super) fn bias<'a>(context: &Context<'a>, of: &Convolution) -> &'a [f32] {
         .map_or(&[], |range| &context.plain[range.clone()])
 }
 
+/// How many images of so many places go through the projection at once: few rows wait for the
+/// weights. By shape alone.
+pub(crate) fn images_together(places: usize, count: usize) -> usize {
+    (72 / places.max(1)).clamp(1, count.div_ceil(4).max(1))
+}
+
 /// Forward over a batch.
 pub(super) fn forward(
     context: &Context<'_>,
@@ -109,38 +115,50 @@ pub(super) fn forward(
         gate: context.pool.take(count * channels),
     };
     let biases = [bias(context, &plan.squeeze), bias(context, &plan.excite)];
-    let parts = parallel::equal(&mut gates.pooled, count)
+    let places = from.grid.of_image();
+    let groups = count.div_ceil(images_together(places, count));
+    let parts = parallel::shares(&mut gates.pooled, count, groups, channels)
         .into_iter()
-        .zip(parallel::equal(&mut gates.narrow, count))
-        .zip(parallel::equal(&mut gates.gate, count));
+        .zip(parallel::shares(&mut gates.narrow, count, groups, narrow))
+        .zip(parallel::shares(&mut gates.gate, count, groups, channels));
     let (parts, outputs) = (parts.collect(), project.outputs);
-    let convolved = by_image(context, from.grid, outputs, moments, parts, |image, out, part| {
-        let ((pooled, narrow), gate) = part;
-        let places = from.grid.of_image();
-        let mut value = context.pool.take(places * channels);
-        context.set.run(NormActivate {
-            extent: Extent::flat(places, channels),
-            from: from.image(image),
-            from_line: 0,
-            affine: from.affine(),
-            nonlinearity: from.nonlinearity,
-            to: &mut value,
-            to_line: 0,
-        });
-        context.set.run(ColumnSums {
-            rows: &value,
-            factor: 1.0 / places as f32,
-            sums: pooled,
-        });
-        gate_panels.gate(context, biases, pooled, narrow, gate);
-        context.set.run(ScaleChannels {
-            values: &mut value,
-            gate,
-        });
-        context
-            .set
-            .run(Product::plain(&value, panels.all(), out, End::Store));
-    });
+    let convolved = by_images(
+        context,
+        from.grid,
+        outputs,
+        moments,
+        parts,
+        |images, out, part| {
+            let ((pooled, narrow), gate) = part;
+            let of_image = places * channels;
+            let mut value = context.pool.take(images.len() * of_image);
+            context.set.run(NormActivate {
+                extent: Extent::flat(images.len() * places, channels),
+                from: &from.y[images.start * of_image..images.end * of_image],
+                from_line: 0,
+                affine: from.affine(),
+                nonlinearity: from.nonlinearity,
+                to: &mut value,
+                to_line: 0,
+            });
+            let pooled_images = pooled.chunks_exact_mut(channels);
+            for (rows, sums) in value.chunks_exact(of_image).zip(pooled_images) {
+                context.set.run(ColumnSums {
+                    rows,
+                    factor: 1.0 / places as f32,
+                    sums,
+                });
+            }
+            gate_panels.gate(context, biases, pooled, narrow, gate);
+            let gates = gate.chunks_exact(channels);
+            for (values, gate) in value.chunks_exact_mut(of_image).zip(gates) {
+                context.set.run(ScaleChannels { values, gate });
+            }
+            context
+                .set
+                .run(Product::plain(&value, panels.all(), out, End::Store));
+        },
+    );
     (convolved, gates)
 }
 
@@ -171,6 +189,10 @@ impl GatedBack<'_> {
         let mut out = context.pool.take(count * places * channels);
         let lane_count = lanes(count, count * places);
         let mut sums = vec![0.0; lane_count * 2 * channels];
+        if is_one_sum(count * places, channels, outputs) {
+            self.whole(&panels, &small, &mut out, &mut sums, gradients);
+            return self.gone(small, out, &sums, gradients);
+        }
         let parts = parallel::shares(&mut out, count, lane_count, places * channels)
             .into_iter()
             .zip(parallel::equal(&mut sums, lane_count));
@@ -186,31 +208,12 @@ impl GatedBack<'_> {
                 let mut slope = context.pool.take(places * channels);
                 let mut pooled = context.pool.take(channels);
                 for (image, gradient) in share.zip(out.chunks_exact_mut(places * channels)) {
-                    self.up(image, &mut up);
+                    self.up(image * places, &mut up);
                     context
                         .set
                         .run(Product::plain(&up, panels.all(), gradient, End::Store));
-                    context.set.run(SqueezeSums {
-                        y: from.image(image),
-                        affine: from.affine(),
-                        nonlinearity: from.nonlinearity,
-                        gradient,
-                        value: &mut value,
-                        slope: &mut slope,
-                        gate_gradient: &mut pooled,
-                    });
-                    let gate = &self.gates.gate[image * channels..(image + 1) * channels];
-                    small.image(image, gate, &mut pooled, 1.0 / places as f32);
-                    context.set.run(SqueezeBack {
-                        y: from.image(image),
-                        mean: &from.constants.mean,
-                        slope: &slope,
-                        gate,
-                        pooled: &pooled,
-                        value: &mut value,
-                        gradient,
-                        sums,
-                    });
+                    let scratch = [&mut *slope, &mut *pooled];
+                    self.image(&small, image, gradient, &mut value, scratch, sums);
                     context.set.run(OuterSum {
                         left: &up,
                         left_line: 0,
@@ -228,21 +231,106 @@ impl GatedBack<'_> {
                 }
             },
         );
+        self.gone(small, out, &sums, gradients)
+    }
+
+    /// The same where the gradient of the projection's weights is [`one_sum`]; `sums` has a part for
+    /// every lane.
+    fn whole(
+        &self,
+        panels: &Panels,
+        small: &SmallBack<'_>,
+        out: &mut [f32],
+        sums: &mut [f64],
+        gradients: &mut Gradients<'_>,
+    ) {
+        let (context, grid) = (self.context, self.from.grid);
+        let (channels, outputs) = (self.project.inputs, self.project.outputs);
+        let (rows, of_image) = (grid.places(), grid.of_image() * channels);
+        let mut ups = context.pool.take(rows * outputs);
+        let mut values = context.pool.take(rows * channels);
+        let tile = tile_rows(channels + outputs);
+        let pieces = rows.div_ceil(tile);
+        let parts = parallel::shares(&mut ups, rows, pieces, outputs)
+            .into_iter()
+            .zip(parallel::shares(out, rows, pieces, channels));
+        parallel::for_each(parts.collect(), |piece, (up, out)| {
+            self.up(parallel::share(rows, pieces, piece).start, up);
+            context.set.run(Product::plain(up, panels.all(), out, End::Store));
+        });
+        let lane_count = sums.len() / (2 * channels);
+        let parts = parallel::shares(out, grid.count, lane_count, of_image)
+            .into_iter()
+            .zip(parallel::shares(&mut values, grid.count, lane_count, of_image))
+            .zip(parallel::equal(sums, lane_count));
+        parallel::for_each(parts.collect(), |lane, ((out, values), sums)| {
+            let mut slope = context.pool.take(of_image);
+            let mut pooled = context.pool.take(channels);
+            let images = parallel::share(grid.count, lane_count, lane);
+            let parts = out
+                .chunks_exact_mut(of_image)
+                .zip(values.chunks_exact_mut(of_image));
+            for (image, (gradient, value)) in images.zip(parts) {
+                let scratch = [&mut *slope, &mut *pooled];
+                self.image(small, image, gradient, value, scratch, sums);
+            }
+        });
+        let weight_gradient = &mut gradients.decayed[self.project.weight.clone()];
+        one_sum(context.set, (&ups, outputs), (&values, channels), weight_gradient);
+    }
+
+    /// One image from behind its gate to before its activation; `value` becomes what was projected.
+    fn image(
+        &self,
+        small: &SmallBack<'_>,
+        image: usize,
+        gradient: &mut [f32],
+        value: &mut [f32],
+        [slope, pooled]: [&mut [f32]; 2],
+        sums: &mut [f64],
+    ) {
+        let (set, from, channels) = (self.context.set, self.from, self.project.inputs);
+        set.run(SqueezeSums {
+            y: from.image(image),
+            affine: from.affine(),
+            nonlinearity: from.nonlinearity,
+            gradient,
+            value,
+            slope,
+            gate_gradient: pooled,
+        });
+        let gate = &self.gates.gate[image * channels..(image + 1) * channels];
+        small.image(image, gate, pooled, 1.0 / from.grid.of_image() as f32);
+        set.run(SqueezeBack {
+            y: from.image(image),
+            mean: &from.constants.mean,
+            slope,
+            gate,
+            pooled,
+            value,
+            gradient,
+            sums,
+        });
+    }
+
+    /// Adds to the small layers' gradients, and gives what goes on.
+    fn gone(&self, small: SmallBack<'_>, out: Buffer, sums: &[f64], gradients: &mut Gradients<'_>) -> Gone {
         let (wide, narrow) = small.into_gradients();
         self.small_weights(&wide, &narrow, gradients);
         Gone {
             gradient: Some(out),
-            sums: join_sums(2 * channels, &sums),
+            sums: join_sums(2 * self.project.inputs, sums),
         }
     }
 
-    /// The gradient of the projection's output for one image.
-    fn up(&self, image: usize, to: &mut [f32]) {
-        let len = to.len();
+    /// The gradient of the projection's output for rows from this one on.
+    fn up(&self, row: usize, to: &mut [f32]) {
+        let start = row * self.project.outputs;
+        let range = start..start + to.len();
         self.context.set.run(NormBack {
-            extent: Extent::flat(len / self.project.outputs, self.project.outputs),
-            dz: &self.gradient[image * len..(image + 1) * len],
-            y: self.projected.image(image),
+            extent: Extent::flat(to.len() / self.project.outputs, self.project.outputs),
+            dz: &self.gradient[range.clone()],
+            y: &self.projected.y[range],
             from_line: 0,
             mean: &self.projected.constants.mean,
             gain: &self.back.gain,

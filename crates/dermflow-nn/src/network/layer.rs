@@ -3,8 +3,6 @@
 //!
 //! Must not know how time is measured.
 
-use std::sync::Arc;
-
 use crate::Parameters;
 use crate::kernels::buffer::Buffer;
 
@@ -36,7 +34,7 @@ pub struct Layer<'a> {
     statistics: Vec<f32>,
     part: Part,
     grid: Grid,
-    input: Arc<Buffer>,
+    input: Buffer,
     /// The convolution's output, for [`Part::Norm`].
     normed: Option<Normed>,
     alone: Alone,
@@ -65,7 +63,7 @@ impl<'a> Layer<'a> {
         };
         images.check(of.inputs)?;
         let context = inner.context(parameters.decayed.values(), parameters.plain.values());
-        let input = Arc::new(context.pool.copy(images.pixels));
+        let input = context.pool.copy(images.pixels);
         let normed = matches!(part, Part::Norm(_)).then(|| {
             let mut forward = Forward {
                 context,
@@ -115,10 +113,17 @@ impl<'a> Layer<'a> {
         if let Part::Block(_) = self.part
             && let Some(plan) = block(self.network, self.part)
         {
-            let (out, saved) = forward.block(plan, self.grid, Arc::clone(&self.input), None);
-            // A gradient as large as the output.
-            let gradient = context.pool.copy(&out);
-            drop(block_back(&context, plan, saved, gradient, &mut gradients, true));
+            // The output is a gradient as large as the output.
+            let (gradient, saved) = forward.block(plan, self.grid, &self.input, None);
+            drop(block_back(
+                &context,
+                plan,
+                saved,
+                &self.input,
+                gradient,
+                &mut gradients,
+                true,
+            ));
             return;
         }
         if let Some(normed) = &self.normed {
@@ -172,6 +177,8 @@ fn convolution(network: &Network, part: Part) -> Option<&Convolution> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::architecture::{Named, Published};
     use crate::layout::Weights;

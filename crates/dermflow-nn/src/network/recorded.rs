@@ -11,18 +11,21 @@ use crate::kernels::buffer::Buffer;
 
 use super::block::{Forward, SavedBlock, activation_back, block_back, convolution_back, merge};
 use super::classifier::SavedClassifier;
-use super::context::{Context, Gradients, Grid, Normed, Source};
+use super::context::{Context, Forgotten, Gradients, Grid, Normed, Source};
+use super::convolve;
 use super::convolve_back::Downstream;
 use super::draws::Draws;
-use super::plan::Top;
+use super::plan::{BlockPlan, Convolution, Top};
 use super::regressor::{SavedHead, SavedStep};
 use super::{Images, Inner, Mode};
 
 /// What the backward pass needs of all parts that are trained.
 pub(super) struct Saved {
     grid: Grid,
-    /// The images and the stem's output.
-    stem: Option<(Buffer, Normed)>,
+    /// The images, and the stem's norm.
+    stem: Option<(Buffer, Forgotten)>,
+    /// The input of the first block that is trained, where the stem is not.
+    first_input: Option<Arc<Buffer>>,
     /// Blocks from the first that is trained.
     blocks: Vec<SavedBlock>,
     first_block: usize,
@@ -69,7 +72,8 @@ pub(super) fn forward(
     let mut out = Arc::new(merge(&run.context, &stem, None, None));
     let stem_grid = grid;
     grid = stem.grid;
-    let stem = (frozen_stages == 0).then_some((pixels, stem));
+    let stem = (frozen_stages == 0).then(|| (pixels, stem.forget()));
+    let mut first_input = None;
 
     let joins = joins(&plan.top);
     let mut joined: Vec<Option<(Grid, Arc<Buffer>)>> = vec![None; plan.blocks.len()];
@@ -79,10 +83,13 @@ pub(super) fn forward(
         let keep = draws
             .filter(|_| block.drop > 0.0)
             .map(|draws| draws.depth(index, block.drop, grid.count));
-        let (next, saved) = run.block(block, grid, out, keep);
+        let (next, saved) = run.block(block, grid, &out, keep);
         grid = saved.out_grid();
-        out = next;
+        let input = std::mem::replace(&mut out, Arc::new(next));
         if block.stage >= frozen_stages {
+            if blocks.is_empty() && stem.is_none() {
+                first_input = Some(input);
+            }
             blocks.push(saved);
         } else {
             first_block = index + 1;
@@ -127,6 +134,7 @@ pub(super) fn forward(
     let saved = Saved {
         grid: stem_grid,
         stem,
+        first_input,
         blocks,
         first_block,
         top,
@@ -204,18 +212,35 @@ fn run_backward(
         _ => unreachable!("the same plan forward and backward"),
     };
     let last_wanted = saved.stem.is_some();
-    for (index, block) in saved.blocks.into_iter().enumerate().rev() {
-        let at = first_block + index;
+    let mut bottom = Bottom {
+        context,
+        plan: &plan.stem,
+        grid: saved.grid,
+        forgotten: saved.stem,
+        stem: None,
+        first_input: saved.first_input,
+    };
+    let mut blocks = saved.blocks;
+    let mut inputs = Vec::new();
+    while let Some(block) = blocks.pop() {
         let Some(mut own) = gradient else {
             return;
         };
+        let index = blocks.len();
+        let at = first_block + index;
         if let Some(join) = joined[at].take() {
             own.iter_mut().zip(&*join).for_each(|(own, join)| *own += join);
         }
+        if inputs.is_empty() {
+            inputs = inputs_again(context, &plan.blocks[first_block..], &blocks, &mut bottom);
+        }
+        let Some(input) = inputs.pop() else {
+            return;
+        };
         let wanted = index > 0 || last_wanted;
-        gradient = block_back(context, &plan.blocks[at], block, own, gradients, wanted);
+        gradient = block_back(context, &plan.blocks[at], block, &input, own, gradients, wanted);
     }
-    let (Some((pixels, stem)), Some(mut gradient)) = (saved.stem, gradient) else {
+    let (Some((pixels, stem)), Some(mut gradient)) = (bottom.stem(), gradient) else {
         return;
     };
     let sums = activation_back(context, &stem, &mut gradient, None);
@@ -230,6 +255,65 @@ fn run_backward(
         gradients,
         Downstream::Unwanted,
     );
+}
+
+/// What the first trained block has read, or how it is worked out again.
+struct Bottom<'a> {
+    context: &'a Context<'a>,
+    plan: &'a Convolution,
+    grid: Grid,
+    forgotten: Option<(Buffer, Forgotten)>,
+    /// The images and the stem's output, once it is there again.
+    stem: Option<(Buffer, Normed)>,
+    first_input: Option<Arc<Buffer>>,
+}
+
+impl Bottom<'_> {
+    /// The stem's output, worked out from the images again: that costs less than to keep the largest
+    /// of all outputs from the first step to the last.
+    fn again(&mut self) {
+        if let Some((pixels, forgotten)) = self.forgotten.take() {
+            let source = Source::Plain(&pixels);
+            let convolved = convolve::forward(self.context, self.plan, self.grid, source, None, false);
+            self.stem = Some((pixels, forgotten.with(convolved.y)));
+        }
+    }
+
+    fn stem(mut self) -> Option<(Buffer, Normed)> {
+        self.again();
+        self.stem
+    }
+
+    /// The input of the first trained block.
+    fn input(&mut self) -> Option<Arc<Buffer>> {
+        self.again();
+        match &self.stem {
+            Some((_, stem)) => Some(Arc::new(merge(self.context, stem, None, None))),
+            None => self.first_input.take(),
+        }
+    }
+}
+
+/// The input of the block behind these, and before it those of the blocks before as far as each
+/// adds to the one before: outputs are cheap to work out again, and those of a few blocks at a time
+/// take less memory than all.
+fn inputs_again(
+    context: &Context<'_>,
+    plans: &[BlockPlan],
+    blocks: &[SavedBlock],
+    bottom: &mut Bottom<'_>,
+) -> Vec<Arc<Buffer>> {
+    let first = (0..blocks.len()).rev().find(|&block| !plans[block].skip);
+    let start = match first {
+        Some(block) => Some(Arc::new(blocks[block].out(context, None))),
+        None => bottom.input(),
+    };
+    let mut inputs: Vec<Arc<Buffer>> = start.into_iter().collect();
+    for block in &blocks[first.map_or(0, |block| block + 1)..] {
+        let out = block.out(context, inputs.last().map(|input| &***input));
+        inputs.push(Arc::new(out));
+    }
+    inputs
 }
 
 fn add(to: &mut Option<Buffer>, other: Buffer) {

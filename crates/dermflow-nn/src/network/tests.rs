@@ -101,8 +101,25 @@ fn regressor(upsampling: Upsampling) -> Architecture {
     }
 }
 
+/// Wide enough for convolutions that make fewer products, and for gradients of weights that are not
+/// cut into lanes.
+fn wide() -> Architecture {
+    let mut backbone = backbone(
+        vec![
+            stage(BlockKind::Fused, 3, 1, 1, 24, 2),
+            stage(BlockKind::Fused, 3, 2, 2, 25, 2),
+            stage(BlockKind::Inverted, 3, 2, 4, 48, 2),
+        ],
+        Activation::Silu,
+        Padding::TensorflowSame,
+    );
+    backbone.stem.channels = 24;
+    classifier(backbone)
+}
+
 fn all() -> Vec<Architecture> {
     vec![
+        wide(),
         v2(),
         v1(),
         lite(),

@@ -5,6 +5,7 @@ use super::forward::{
 };
 use super::replay::{Held, Replay};
 use crate::architecture::{Block, BlockKind, NeckLayer, Upsampling};
+use crate::kernels::winograd;
 
 pub(super) struct Backward<'f, 'a> {
     pub(super) of: &'f Forward<'a>,
@@ -23,29 +24,48 @@ fn lanes(units: u64, places: u64) -> u64 {
     units.min(16).min(places / 96).max(1)
 }
 
+fn is_one_sum(rows: u64, inputs: u64, outputs: u64) -> bool {
+    let [rows, inputs, outputs] =
+        [rows, inputs, outputs].map(|number| usize::try_from(number).unwrap_or(usize::MAX));
+    crate::network::is_one_sum(rows, inputs, outputs)
+}
+
+fn winograd_lanes(units: u64, places: u64) -> u64 {
+    units.min(16).min(places / 512).max(1)
+}
+
 impl Backward<'_, '_> {
     pub(super) fn run(&mut self, saved: Saved) {
         let Saved {
             pixels,
-            stem,
-            mut outs,
+            last,
+            joins,
             blocks,
             top,
         } = saved;
         let (mut gradient, mut joined) = match top {
             SavedTop::Classifier { head, features } => (self.classifier(head, features), Vec::new()),
-            SavedTop::Regressor { steps, heads } => self.regressor(steps, heads),
+            SavedTop::Regressor { steps, heads } => self.regressor(steps, heads, joins),
         };
-        self.replay.give_all(outs.pop());
+        self.replay.give(last);
+        let mut stem = None;
+        let mut inputs = Vec::new();
         for (index, block) in blocks.into_iter().enumerate().rev() {
+            if inputs.is_empty() {
+                inputs = self.inputs_again(index, &mut stem);
+            }
             joined.retain(|&(at, held)| {
                 if at == index {
                     self.replay.give(held);
                 }
                 at != index
             });
+            let input = inputs.pop();
             gradient = self.block(index, block, gradient);
-            self.replay.give_all(outs.pop());
+            self.replay.give_all(input);
+        }
+        if stem.is_none() {
+            stem = Some(self.stem_again());
         }
         let (image, grid) = (self.of.image, self.of.stem);
         self.convolution(
@@ -55,7 +75,30 @@ impl Backward<'_, '_> {
             false,
             Downstream::Unwanted,
         );
-        self.replay.give_all([gradient, stem, pixels]);
+        self.replay.give_all([gradient, pixels].into_iter().chain(stem));
+    }
+
+    /// The stem's output, worked out again.
+    fn stem_again(&mut self) -> Held {
+        let (image, grid) = (self.of.image, self.of.stem);
+        let stem = self.of.stem_convolution();
+        stem.forward(self.replay, image, grid, false)
+    }
+
+    /// The input of a block and, before it, those of blocks before as far as each adds to the one
+    /// before.
+    fn inputs_again(&mut self, index: usize, stem: &mut Option<Held>) -> Vec<Held> {
+        let first = (0..index).rev().find(|&block| !self.of.blocks[block].skip);
+        let mut inputs = Vec::new();
+        if first.is_none() {
+            *stem = Some(self.stem_again());
+            let channels = self.of.stem_convolution().outputs;
+            inputs.push(self.replay.take(self.of.stem.places().saturating_mul(channels)));
+        }
+        for block in first.unwrap_or(0)..index {
+            inputs.push(self.of.out(self.replay, block));
+        }
+        inputs
     }
 
     /// A convolution: gives the gradient of what it has read, if that is wanted.
@@ -74,7 +117,11 @@ impl Backward<'_, '_> {
             Downstream::AddedTo(held) => Some(held),
         };
         let mut held = Vec::new();
-        if of.kind == Kind::Depthwise {
+        if of.by_winograd() {
+            if gradient.is_some() {
+                held = of.windows(self.replay, of.outputs, of.inputs);
+            }
+        } else if of.kind == Kind::Depthwise {
             held.push(self.replay.take(of.weights()));
         } else if gradient.is_some() || of.kind == Kind::Transposed {
             held.push(
@@ -84,8 +131,15 @@ impl Backward<'_, '_> {
         }
         let rows = from.places();
         let tile = tile_rows(of.inputs + of.outputs);
+        if of.is_pointwise() && is_one_sum(rows, of.inputs, of.outputs) {
+            held.push(self.replay.take(rows * of.outputs));
+            held.push(self.replay.take(if normed { rows * of.inputs } else { 0 }));
+            self.replay.give_all(held);
+            return gradient;
+        }
         let pieces = match of.is_pointwise() {
             true => lanes(rows.div_ceil(tile), rows),
+            false if of.by_winograd() => winograd_lanes(from.images, to.places()),
             false if of.kind == Kind::Transposed => lanes(from.images, from.places()),
             false => lanes(from.images, to.places()),
         };
@@ -96,6 +150,16 @@ impl Backward<'_, '_> {
             Kind::Dense if of.is_pointwise() => {
                 let value = if normed { tile * of.inputs } else { 0 };
                 vec![tile * of.outputs, value]
+            }
+            Kind::Dense if of.by_winograd() => {
+                let (inputs, outputs) = (of.inputs as usize, of.outputs as usize);
+                let own = winograd::scratch_numbers(to.size_in_tiles(), inputs, outputs);
+                let read = to.bordered(4, 1) * of.inputs;
+                let up = to.bordered(2, 1) * of.outputs;
+                let back = if gradient.is_some() { read } else { 0 };
+                let mut all = vec![up, read, back];
+                all.extend(own.map(|numbers| numbers as u64));
+                all
             }
             Kind::Dense => vec![to.bordered(of.kernel, 1) * of.outputs, large * of.inputs],
             Kind::Depthwise => {
@@ -159,10 +223,16 @@ impl Backward<'_, '_> {
         held.push(self.replay.take(narrow * channels.next_multiple_of(16)));
         let gradient = self.replay.take(grid.places().saturating_mul(channels));
         let pieces = lanes(grid.images, grid.places());
-        held.push(self.replay.take(pieces * of.weights()));
         let wide = grid.of_image() * channels;
-        self.replay
-            .pieces(pieces, &[grid.of_image() * of.outputs, wide, wide, channels]);
+        if is_one_sum(grid.places(), channels, of.outputs) {
+            held.push(self.replay.take(grid.places() * of.outputs));
+            held.push(self.replay.take(grid.places() * channels));
+            self.replay.pieces(pieces, &[wide, channels]);
+        } else {
+            held.push(self.replay.take(pieces * of.weights()));
+            self.replay
+                .pieces(pieces, &[grid.of_image() * of.outputs, wide, wide, channels]);
+        }
         // Each image's gradients of the small layers stay until all are there.
         for _ in 0..grid.images.min(1024) {
             held.push(self.replay.take(channels));
@@ -191,7 +261,12 @@ impl Backward<'_, '_> {
     }
 
     /// The gradient of the last block's output, and those of the blocks that joined the neck.
-    fn regressor(&mut self, steps: Vec<SavedStep>, heads: [Held; 2]) -> (Held, Vec<(usize, Held)>) {
+    fn regressor(
+        &mut self,
+        steps: Vec<SavedStep>,
+        heads: [Held; 2],
+        mut joins: Vec<(usize, Held)>,
+    ) -> (Held, Vec<(usize, Held)>) {
         let mut grid = self.of.image.strided(self.of.architecture.output_stride());
         let mut gradient = None;
         for (hidden, [of, output]) in heads.into_iter().zip(self.of.heads()) {
@@ -213,8 +288,16 @@ impl Backward<'_, '_> {
             let own = gradient.unwrap_or_else(|| self.replay.take(0));
             self.replay.give(step.out);
             gradient = self.neck(layer, &step, below, grid, own, &mut joined);
+            joins.retain(|&(at, held)| {
+                let read = layer.grid == Some(at);
+                if read {
+                    self.replay.give(held);
+                }
+                !read
+            });
             grid = below;
         }
+        self.replay.give_all(joins.into_iter().map(|(_, held)| held));
         (gradient.unwrap_or_else(|| self.replay.take(0)), joined)
     }
 

@@ -4,6 +4,8 @@ use super::BatchShape;
 use super::backward::Backward;
 use super::replay::{Held, Replay};
 use crate::architecture::{Architecture, Block, BlockKind, NeckLayer, Task, Upsampling};
+use crate::kernels::winograd;
+use crate::network::images_together;
 
 /// A grid of the whole batch.
 #[derive(Clone, Copy)]
@@ -37,6 +39,12 @@ impl Grid {
             width: self.width.div_ceil(stride),
             ..self
         }
+    }
+
+    /// Tiles of 2×2 places, top to bottom and left to right.
+    pub(super) fn size_in_tiles(self) -> (usize, usize) {
+        let tiles = |side: u64| usize::try_from(side.div_ceil(2)).unwrap_or(usize::MAX);
+        (tiles(self.height), tiles(self.width))
     }
 
     /// Numbers of an image with a border for windows of `kernel`.
@@ -111,16 +119,33 @@ impl Convolution {
         self.kernel * self.kernel * self.inputs * self.outputs.next_multiple_of(16)
     }
 
+    /// Whether fewer products are made than there are.
+    pub(super) fn by_winograd(&self) -> bool {
+        let [kernel, stride, inputs, outputs] =
+            [self.kernel, self.stride, self.inputs, self.outputs].map(|number| number as usize);
+        self.kind == Kind::Dense && winograd::applies(kernel, stride, inputs, outputs)
+    }
+
+    /// Transformed windows as right sides of this depth and so many columns.
+    pub(super) fn windows(&self, replay: &mut Replay, depth: u64, columns: u64) -> Vec<Held> {
+        let windows = replay.take(16 * self.inputs * self.outputs);
+        let panels = (0..16).map(|_| replay.take(depth * columns.next_multiple_of(16)));
+        let panels = panels.collect();
+        replay.give(windows);
+        panels
+    }
+
     /// Forward: gives the output. `normed` inputs go through a norm on the way.
     pub(super) fn forward(&self, replay: &mut Replay, from: Grid, to: Grid, normed: bool) -> Held {
         let held = match self.kind {
-            Kind::Depthwise => None,
-            Kind::Dense => Some(replay.take(self.panels())),
+            Kind::Depthwise => Vec::new(),
+            Kind::Dense if self.by_winograd() => self.windows(replay, self.inputs, self.outputs),
+            Kind::Dense => vec![replay.take(self.panels())],
             Kind::Transposed => {
                 let turned = replay.take(self.weights());
                 let panels = replay.take(self.panels());
                 replay.give(turned);
-                Some(panels)
+                vec![panels]
             }
         };
         let y = replay.take(to.places().saturating_mul(self.outputs));
@@ -132,6 +157,12 @@ impl Convolution {
                     0
                 };
                 replay.pieces(64, &[scratch]);
+            }
+            Kind::Dense if self.by_winograd() => {
+                let (inputs, outputs) = (self.inputs as usize, self.outputs as usize);
+                let band = winograd::band_numbers(to.size_in_tiles(), inputs, outputs);
+                let [read, sums] = band.map(|numbers| numbers as u64);
+                replay.pieces(to.images, &[to.bordered(4, 1) * self.inputs, read, sums]);
             }
             Kind::Dense | Kind::Depthwise => {
                 replay.pieces(to.images, &[to.bordered(self.kernel, self.stride) * self.inputs]);
@@ -171,9 +202,10 @@ pub(super) struct Forward<'a> {
 /// All that a step keeps.
 pub(super) struct Saved {
     pub(super) pixels: Held,
-    pub(super) stem: Held,
-    /// The stem's output, then each block's.
-    pub(super) outs: Vec<Held>,
+    /// The last block's output, which the top has read.
+    pub(super) last: Held,
+    /// Outputs of the blocks that join the neck.
+    pub(super) joins: Vec<(usize, Held)>,
     pub(super) blocks: Vec<SavedBlock>,
     pub(super) top: SavedTop,
 }
@@ -219,11 +251,7 @@ impl<'a> Forward<'a> {
     /// takes them; small ones, such as gates and a regressor's neck, are left out.
     pub(super) fn kept_numbers(&self) -> u64 {
         let of = |grid: Grid, channels: usize| grid.places().saturating_mul(channels as u64);
-        let stem = self.architecture.backbone.stem.channels as usize;
-        // Before and after the norm.
-        let mut kept = self
-            .image_numbers()
-            .saturating_add(of(self.stem, stem).saturating_mul(2));
+        let mut kept = self.image_numbers();
         for (index, block) in self.blocks.iter().enumerate() {
             let (from, to) = (self.grid_before(index), self.grids[index]);
             let wide = match block.kind {
@@ -239,7 +267,7 @@ impl<'a> Forward<'a> {
                 true => of(to, block.outputs),
                 false => 0,
             };
-            let own = [wide, of(to, inner), last, of(to, block.outputs)];
+            let own = [wide, of(to, inner), last];
             kept = own.into_iter().fold(kept, u64::saturating_add);
         }
         match &self.architecture.task {
@@ -286,6 +314,12 @@ impl<'a> Forward<'a> {
         self.grid_before(self.blocks.len())
     }
 
+    /// A block's output.
+    pub(super) fn out(&self, replay: &mut Replay, index: usize) -> Held {
+        let channels = self.blocks[index].outputs as u64;
+        replay.take(self.grids[index].places().saturating_mul(channels))
+    }
+
     /// One whole step, forward and back.
     pub(super) fn step(&mut self, replay: &mut Replay) {
         let saved = self.forward(replay);
@@ -296,12 +330,22 @@ impl<'a> Forward<'a> {
         let pixels = replay.take(self.image_numbers());
         let stem = self.stem_convolution();
         let y = stem.forward(replay, self.image, self.stem, false);
-        let mut outs = vec![replay.take(self.stem.places().saturating_mul(stem.outputs))];
+        let mut last = replay.take(self.stem.places().saturating_mul(stem.outputs));
+        replay.give(y);
         let mut blocks = Vec::with_capacity(self.blocks.len());
+        let mut joins: Vec<(usize, Held)> = Vec::new();
         for (index, block) in self.blocks.iter().enumerate() {
             blocks.push(self.block(replay, index, block));
-            let places = self.grids[index].places();
-            outs.push(replay.take(places.saturating_mul(block.outputs as u64)));
+            let before = std::mem::replace(&mut last, self.out(replay, index));
+            if self
+                .neck
+                .iter()
+                .any(|layer| index > 0 && layer.grid == Some(index - 1))
+            {
+                joins.push((index - 1, before));
+            } else {
+                replay.give(before);
+            }
         }
         let top = match &self.architecture.task {
             Task::Classifier(classifier) => {
@@ -319,8 +363,8 @@ impl<'a> Forward<'a> {
         };
         Saved {
             pixels,
-            stem: y,
-            outs,
+            last,
+            joins,
             blocks,
             top,
         }
@@ -354,7 +398,10 @@ impl<'a> Forward<'a> {
             saved.gates =
                 Some([wide, squeeze as u64, wide].map(|channels| replay.take(to.images * channels)));
             saved.last = Some(replay.take(to.places().saturating_mul(project.outputs)));
-            replay.pieces(to.images, &[to.of_image() * wide, squeeze as u64]);
+            let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+            let together = images_together(number(to.of_image()), number(to.images)) as u64;
+            let group = [to.of_image() * wide, squeeze as u64].map(|numbers| together * numbers);
+            replay.pieces(to.images.div_ceil(together), &group);
             replay.give_all(panels);
         } else if block.projects() {
             let project = Convolution::pointwise(block.expanded, block.outputs);

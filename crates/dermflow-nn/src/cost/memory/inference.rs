@@ -51,7 +51,7 @@ pub(super) fn load(architecture: &Architecture, replay: &mut Replay) -> u64 {
 fn weights(of: &Convolution) -> u64 {
     match of.kind {
         Kind::Depthwise => of.weights(),
-        Kind::Dense if by_winograd(of) => winograd::numbers(of.inputs as usize, of.outputs as usize) as u64,
+        Kind::Dense if of.by_winograd() => winograd::numbers(of.inputs as usize, of.outputs as usize) as u64,
         Kind::Dense | Kind::Transposed => of.panels(),
     }
 }
@@ -59,16 +59,10 @@ fn weights(of: &Convolution) -> u64 {
 /// In how many buffers they lie.
 fn pieces(of: &Convolution) -> u64 {
     match of.kind {
-        Kind::Dense if by_winograd(of) => 16,
+        Kind::Dense if of.by_winograd() => 16,
         Kind::Transposed => 4,
         Kind::Dense | Kind::Depthwise => 1,
     }
-}
-
-fn by_winograd(of: &Convolution) -> bool {
-    let [kernel, stride, inputs, outputs] =
-        [of.kernel, of.stride, of.inputs, of.outputs].map(|number| number as usize);
-    of.kind == Kind::Dense && winograd::applies(kernel, stride, inputs, outputs)
 }
 
 fn of_block(block: &Block) -> Vec<Convolution> {
@@ -246,9 +240,9 @@ const PANEL: u64 = 48;
 fn bordered(of: &Convolution, from: Grid, to: Grid) -> u64 {
     match of.kind {
         _ if of.is_pointwise() => 0,
-        Kind::Dense if by_winograd(of) => {
-            let [lines, columns] = [to.height, to.width].map(|side| side.div_ceil(2) as usize);
-            let band = winograd::band_numbers(lines, columns, of.inputs as usize, of.outputs as usize);
+        Kind::Dense if of.by_winograd() => {
+            let (inputs, outputs) = (of.inputs as usize, of.outputs as usize);
+            let band = winograd::band_numbers(to.size_in_tiles(), inputs, outputs);
             let tiles = band.map(|numbers| numbers as u64);
             (to.bordered(4, 1) * of.inputs) + tiles[0] + tiles[1]
         }

@@ -15,6 +15,18 @@ pub(crate) struct Finishing<'a> {
     pub(crate) shortcut: Option<&'a [f32]>,
 }
 
+impl<'a> Finishing<'a> {
+    /// Leaves the sums as they are; `zeros` has one for every column.
+    pub(crate) fn nothing(zeros: &'a [f32]) -> Finishing<'a> {
+        Finishing {
+            gain: None,
+            bias: zeros,
+            nonlinearity: Nonlinearity::Identity,
+            shortcut: None,
+        }
+    }
+}
+
 impl Finishing<'_> {
     /// Whether there is a number for each of so many columns, and a shortcut for all that is
     /// written.

@@ -1,10 +1,11 @@
 //! The backward pass of a depthwise convolution, image by image.
 
+use crate::kernels::bordered::Bordered;
 use crate::kernels::depthwise::{Depthwise, DepthwiseWeights};
 use crate::kernels::parallel;
 use crate::kernels::product::End;
 use crate::kernels::rows::{ActivationBack, Extent};
-use crate::kernels::window::{Bordered, Window};
+use crate::kernels::window::Window;
 
 use super::super::context::{Source, join_sums, lanes, sum_in_lanes};
 use super::super::convolve::fill;

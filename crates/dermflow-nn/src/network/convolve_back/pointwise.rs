@@ -5,7 +5,7 @@ use crate::kernels::parallel;
 use crate::kernels::product::{End, OuterSum, Product};
 use crate::kernels::rows::{ActivationBack, Extent, NormBack};
 
-use super::super::context::{Source, join_sums, lanes, sum_in_lanes};
+use super::super::context::{Source, is_one_sum, join_sums, lanes, one_sum, sum_in_lanes};
 use super::super::convolve::tile_rows;
 use super::Backward;
 
@@ -18,13 +18,11 @@ impl Backward<'_> {
     ) -> Vec<f64> {
         let (context, of) = (self.context, self.of);
         let (inputs, outputs) = (of.inputs, of.outputs);
-        let weight = &context.decayed[of.weight.clone()];
-        let panels = out.is_some().then(|| {
-            Panels::from_rows(context.pool, context.set, outputs, inputs, |k| {
-                &weight[k * inputs..(k + 1) * inputs]
-            })
-        });
         let rows = self.grid.places();
+        if is_one_sum(rows, inputs, outputs) {
+            return self.pointwise_whole(weight_gradient, out, end);
+        }
+        let panels = out.is_some().then(|| self.turned_panels());
         let tile = tile_rows(inputs + outputs);
         let lane_count = lanes(rows.div_ceil(tile), rows);
         let mut sums = vec![0.0; lane_count * self.sums_len()];
@@ -66,6 +64,66 @@ impl Backward<'_> {
             },
         );
         join_sums(self.sums_len().max(1), &sums)
+    }
+
+    /// The same where the weights' gradient is [`one_sum`].
+    fn pointwise_whole(
+        &self,
+        weight_gradient: &mut [f32],
+        out: Option<&mut [f32]>,
+        end: End<'_>,
+    ) -> Vec<f64> {
+        let (context, of) = (self.context, self.of);
+        let (inputs, outputs) = (of.inputs, of.outputs);
+        let rows = self.grid.places();
+        let panels = out.is_some().then(|| self.turned_panels());
+        let tile = tile_rows(inputs + outputs);
+        let pieces = lanes(rows.div_ceil(tile), rows);
+        // What is already there as it is multiplied is not copied.
+        let of_up = self.upstream.norm.map_or(0, |_| outputs);
+        let of_value = match self.source {
+            Source::Plain(_) => 0,
+            Source::Normed(_) => inputs,
+        };
+        let mut ups = context.pool.take(rows * of_up);
+        let mut values = context.pool.take(rows * of_value);
+        let mut sums = vec![0.0; pieces * self.sums_len()];
+        let parts = Self::parts(out, pieces, rows, inputs)
+            .into_iter()
+            .zip(parallel::shares(&mut ups, rows, pieces, of_up))
+            .zip(parallel::shares(&mut values, rows, pieces, of_value))
+            .zip(parallel::equal(&mut sums, pieces));
+        parallel::for_each(parts.collect(), |piece, (((mut out, ups), values), sums)| {
+            let share = parallel::share(rows, pieces, piece);
+            for start in share.clone().step_by(tile) {
+                let end_row = (start + tile).min(share.end);
+                let own = |unit: usize| (start - share.start) * unit..(end_row - share.start) * unit;
+                let up = self.up_rows(start, end_row, &mut ups[own(of_up)]);
+                let out = out
+                    .as_deref_mut()
+                    .map_or(&mut [][..], |out| &mut out[own(inputs)]);
+                if let Some(panels) = &panels {
+                    context.set.run(Product::plain(up, panels.all(), out, end));
+                }
+                self.value_rows(start, end_row, out, &mut values[own(of_value)], sums);
+            }
+        });
+        let up = self.upstream.norm.map_or(self.upstream.gradient, |_| &*ups);
+        let value = match self.source {
+            Source::Plain(values) => values,
+            Source::Normed(_) => &*values,
+        };
+        one_sum(context.set, (up, outputs), (value, inputs), weight_gradient);
+        join_sums(self.sums_len().max(1), &sums)
+    }
+
+    /// The right side that gives the gradient of what was read.
+    fn turned_panels(&self) -> Panels {
+        let (context, inputs) = (self.context, self.of.inputs);
+        let weight = &context.decayed[self.of.weight.clone()];
+        Panels::from_rows(context.pool, context.set, self.of.outputs, inputs, |k| {
+            &weight[k * inputs..(k + 1) * inputs]
+        })
     }
 
     /// What was read for some rows; where it came through a norm, its gradient in `out` is taken

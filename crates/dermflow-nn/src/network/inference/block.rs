@@ -5,10 +5,11 @@
 //! cache. Must not know which blocks a network has.
 
 use crate::kernels::activation::Nonlinearity;
+use crate::kernels::bordered::Bordered;
 use crate::kernels::depthwise::{self, Depthwise};
 use crate::kernels::product::{Distances, End, Places, Product};
 use crate::kernels::rows::ScaleChannels;
-use crate::kernels::window::{Bordered, Window};
+use crate::kernels::window::Window;
 
 use super::super::Inner;
 use super::super::context::{Context, Grid};

@@ -1,0 +1,151 @@
+//! Windows through the transforms: `G w Gᵀ` before the products, `Gᵀ s G` of their gradients.
+
+use super::super::lanes::{Kernel, Lanes, WIDTH, load, store};
+use super::PRODUCTS;
+
+/// `[outputs, 3, 3, inputs]` to 16 matrices `[outputs, inputs]`.
+pub(super) struct WindowsIn<'a> {
+    pub(super) weight: &'a [f32],
+    pub(super) inputs: usize,
+    pub(super) windows: &'a mut [f32],
+}
+
+/// Gradients of the 16 matrices to those of the windows, to which they are added.
+pub(super) struct WindowsBack<'a> {
+    pub(super) sums: &'a [f32],
+    pub(super) inputs: usize,
+    pub(super) weight: &'a mut [f32],
+}
+
+/// A line of three through `G`.
+///
+/// # Safety
+/// As for [`Lanes`].
+#[inline(always)]
+unsafe fn line_in<L: Lanes>(w: [L; 3]) -> [L; 4] {
+    // SAFETY: as the caller vouches.
+    let half = unsafe { L::splat(0.5) };
+    let ends = w[0] + w[2];
+    [w[0], (ends + w[1]) * half, (ends - w[1]) * half, w[2]]
+}
+
+/// A line of four through `Gᵀ`.
+///
+/// # Safety
+/// As for [`Lanes`].
+#[inline(always)]
+unsafe fn line_back<L: Lanes>(u: [L; 4]) -> [L; 3] {
+    // SAFETY: as the caller vouches.
+    let half = unsafe { L::splat(0.5) };
+    let middle = (u[1] + u[2]) * half;
+    [u[0] + middle, (u[1] - u[2]) * half, middle + u[3]]
+}
+
+impl WindowsIn<'_> {
+    /// # Safety
+    /// As for [`Kernel::run`], which checked the slices: the window and the channels are there.
+    #[inline(always)]
+    unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, output: usize, channel: usize, count: usize) {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            let from = self.weight.as_ptr().add(9 * output * self.inputs + channel);
+            let mut turned = [[L::splat(0.0); 4]; 3];
+            for (i, turned) in turned.iter_mut().enumerate() {
+                let mut w = [L::splat(0.0); 3];
+                for (j, w) in w.iter_mut().enumerate() {
+                    *w = load::<L, WHOLE>(from.add((3 * i + j) * self.inputs), count);
+                }
+                *turned = line_in(w);
+            }
+            let apart = self.weight.len() / 9;
+            let to = self.windows.as_mut_ptr().add(output * self.inputs + channel);
+            #[allow(clippy::needless_range_loop, reason = "columns, not lines")]
+            for j in 0..4 {
+                let u = line_in([turned[0][j], turned[1][j], turned[2][j]]);
+                for (i, u) in u.into_iter().enumerate() {
+                    store::<L, WHOLE>(u, to.add((4 * i + j) * apart), count);
+                }
+            }
+        }
+    }
+}
+
+impl Kernel for WindowsIn<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(mut self) {
+        let outputs = outputs(self.weight.len(), self.inputs);
+        assert!(PRODUCTS * outputs * self.inputs <= self.windows.len());
+        let whole = self.inputs / WIDTH * WIDTH;
+        for output in 0..outputs {
+            // SAFETY: checked above.
+            unsafe {
+                for channel in (0..whole).step_by(WIDTH) {
+                    self.vector::<L, true>(output, channel, WIDTH);
+                }
+                if whole < self.inputs {
+                    self.vector::<L, false>(output, whole, self.inputs - whole);
+                }
+            }
+        }
+    }
+}
+
+impl WindowsBack<'_> {
+    /// # Safety
+    /// As for [`Kernel::run`], which checked the slices: the window and the channels are there.
+    #[inline(always)]
+    unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, output: usize, channel: usize, count: usize) {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            let apart = self.weight.len() / 9;
+            let from = self.sums.as_ptr().add(output * self.inputs + channel);
+            let mut turned = [[L::splat(0.0); 3]; 4];
+            for (i, turned) in turned.iter_mut().enumerate() {
+                let mut u = [L::splat(0.0); 4];
+                for (j, u) in u.iter_mut().enumerate() {
+                    *u = load::<L, WHOLE>(from.add((4 * i + j) * apart), count);
+                }
+                *turned = line_back(u);
+            }
+            let to = self.weight.as_mut_ptr().add(9 * output * self.inputs + channel);
+            #[allow(clippy::needless_range_loop, reason = "columns, not lines")]
+            for j in 0..3 {
+                let w = line_back([turned[0][j], turned[1][j], turned[2][j], turned[3][j]]);
+                for (i, w) in w.into_iter().enumerate() {
+                    let to = to.add((3 * i + j) * self.inputs);
+                    store::<L, WHOLE>(load::<L, WHOLE>(to, count) + w, to, count);
+                }
+            }
+        }
+    }
+}
+
+impl Kernel for WindowsBack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(mut self) {
+        let outputs = outputs(self.weight.len(), self.inputs);
+        assert!(PRODUCTS * outputs * self.inputs <= self.sums.len());
+        let whole = self.inputs / WIDTH * WIDTH;
+        for output in 0..outputs {
+            // SAFETY: checked above.
+            unsafe {
+                for channel in (0..whole).step_by(WIDTH) {
+                    self.vector::<L, true>(output, channel, WIDTH);
+                }
+                if whole < self.inputs {
+                    self.vector::<L, false>(output, whole, self.inputs - whole);
+                }
+            }
+        }
+    }
+}
+
+/// How many windows there are. Panics where one is not whole.
+fn outputs(numbers: usize, inputs: usize) -> usize {
+    assert!(inputs > 0 && numbers.is_multiple_of(9 * inputs));
+    numbers / (9 * inputs)
+}
