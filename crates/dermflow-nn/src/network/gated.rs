@@ -4,20 +4,22 @@
 //! What the gate acts on is worked out from the depthwise convolution's output wherever it is
 //! needed, one image at a time. Must not know of blocks.
 
+mod small;
+
 use crate::kernels::buffer::Buffer;
 use crate::kernels::panels::Panels;
 use crate::kernels::parallel;
 use crate::kernels::product::{End, OuterSum, Product};
 use crate::kernels::rows::{
-    ActivationBack, ColumnSums, Extent, Finish, Gate, NormActivate, NormBack, ScaleChannels, SqueezeBack,
-    SqueezeSums,
+    ColumnSums, Extent, Finish, Gate, NormActivate, NormBack, ScaleChannels, SqueezeBack, SqueezeSums,
 };
 
 use super::context::{Context, Gradients, Normed, is_one_sum, join_sums, lanes, one_sum, sum_in_lanes};
 use super::convolve::{Convolved, by_images, tile_rows};
 use super::convolve_back::Gone;
-use super::norm::{BackConstants, Constants};
+use super::norm::BackConstants;
 use super::plan::{Convolution, SqueezePlan};
+use small::SmallBack;
 
 /// What the backward pass needs of every image's gate.
 pub(super) struct Gates {
@@ -386,87 +388,5 @@ impl GatedBack<'_> {
             shortcut: None,
         });
         inside
-    }
-}
-
-/// The backward pass of the two small layers, image by image.
-struct SmallBack<'a> {
-    context: &'a Context<'a>,
-    excite: Panels,
-    squeeze: Panels,
-    narrow_norm: Constants,
-    narrows: &'a [f32],
-    channels: usize,
-    wide: std::sync::Mutex<Vec<(usize, Buffer, Buffer)>>,
-}
-
-impl<'a> SmallBack<'a> {
-    fn new(of: &'a GatedBack<'a>) -> SmallBack<'a> {
-        let context = of.context;
-        let panels = |of: &Convolution| {
-            let weight = &context.decayed[of.weight.clone()];
-            Panels::from_rows(context.pool, context.set, of.outputs, of.inputs, |k| {
-                &weight[k * of.inputs..(k + 1) * of.inputs]
-            })
-        };
-        SmallBack {
-            context,
-            excite: panels(&of.plan.excite),
-            squeeze: panels(&of.plan.squeeze),
-            narrow_norm: Constants::bias(bias(context, &of.plan.squeeze)),
-            narrows: &of.gates.narrow,
-            channels: of.project.inputs,
-            wide: std::sync::Mutex::new(Vec::new()),
-        }
-    }
-
-    /// From the gate's gradient in `pooled`, makes the gradient that reaches every place through
-    /// the mean.
-    fn image(&self, image: usize, gate: &[f32], pooled: &mut [f32], share: f32) {
-        let (context, narrow) = (self.context, self.narrow_norm.mean.len());
-        for (gradient, gate) in pooled.iter_mut().zip(gate) {
-            *gradient *= gate * (1.0 - gate);
-        }
-        let wide = context.pool.copy(pooled);
-        let mut inside = context.pool.take(narrow);
-        let set = context.set;
-        set.run(Product::plain(&wide, self.excite.all(), &mut inside, End::Store));
-        let mut unused = vec![0.0; 2 * narrow];
-        context.set.run(ActivationBack {
-            extent: Extent::flat(1, narrow),
-            y: &self.narrows[image * narrow..(image + 1) * narrow],
-            affine: self.narrow_norm.affine(),
-            nonlinearity: context.activation,
-            factor: 1.0,
-            gradient: &mut inside,
-            value: None,
-            sums: &mut unused,
-        });
-        set.run(Product::plain(&inside, self.squeeze.all(), pooled, End::Store));
-        for value in pooled.iter_mut() {
-            *value *= share;
-        }
-        let mut all = self
-            .wide
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        all.push((image, wide, inside));
-    }
-
-    /// Gradients before the gate's logistic function and before the narrow layer's activation,
-    /// of all images in order.
-    fn into_gradients(self) -> (Vec<f32>, Vec<f32>) {
-        let mut all = self
-            .wide
-            .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        all.sort_by_key(|(image, ..)| *image);
-        let mut wide = Vec::with_capacity(all.len() * self.channels);
-        let mut narrow = Vec::new();
-        for (_, own_wide, own_narrow) in &all {
-            wide.extend_from_slice(own_wide);
-            narrow.extend_from_slice(own_narrow);
-        }
-        (wide, narrow)
     }
 }
