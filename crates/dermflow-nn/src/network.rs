@@ -382,6 +382,7 @@ impl Inner {
             plain,
             padding: self.architecture.backbone.padding,
             activation: self.plan.activation,
+            pieces: 1,
         }
     }
 }

@@ -94,10 +94,7 @@ impl End<'_> {
     /// The same for a result that begins `start` numbers behind the whole one.
     pub(crate) fn behind(self, start: usize) -> Self {
         match self {
-            End::Finish(finishing) => End::Finish(Finishing {
-                shortcut: finishing.shortcut.map(|shortcut| &shortcut[start..]),
-                ..finishing
-            }),
+            End::Finish(finishing) => End::Finish(finishing.behind(start)),
             End::Store | End::Add => self,
         }
     }

@@ -63,6 +63,9 @@ pub(super) struct Context<'a> {
     pub(super) plain: &'a [f32],
     pub(super) padding: Padding,
     pub(super) activation: Nonlinearity,
+    /// Into how many pieces one layer's work for a group of images is cut: more than one where
+    /// there are fewer groups than threads. Changes no result.
+    pub(super) pieces: usize,
 }
 
 /// Gradients of the two trained buffers, to be added to.
@@ -134,6 +137,22 @@ pub(super) enum Source<'a> {
 }
 
 impl Context<'_> {
+    /// For one of so many groups that are at work at once.
+    pub(super) fn for_groups(&self, groups: usize) -> Self {
+        Context {
+            pieces: rayon::current_num_threads().div_ceil(groups.max(1)),
+            ..*self
+        }
+    }
+
+    /// Into how many pieces work of so many multiply-adds is cut: little work is not worth it.
+    pub(super) fn pieces_of(&self, multiply_adds: usize) -> usize {
+        match multiply_adds {
+            0..0x4_0000 => 1,
+            _ => self.pieces,
+        }
+    }
+
     /// Where a convolution's windows lie. For one that doubles the grid, `target` is the grid
     /// that it gives.
     pub(super) fn window(

@@ -4,6 +4,7 @@
 
 mod alone;
 mod block;
+mod depthwise;
 mod folded;
 pub(crate) mod segments;
 mod steps;
@@ -180,19 +181,21 @@ impl Inference {
         let (out, grid) = self.steps.run(&context, images);
         let mut maps = [0, 1].map(|head: usize| Grids::new(grid, heads[head][1].of.outputs, true));
         let [heat, size] = &mut maps;
+        let context = context.for_groups(grid.count);
         let parts = parallel::equal(&mut heat.values, grid.count)
             .into_iter()
             .zip(parallel::equal(&mut size.values, grid.count));
         let from = out.len() / grid.count;
         parallel::for_each(parts.collect(), |image, (heat, size)| {
             let input = &out[image * from..(image + 1) * from];
+            let context = &context;
             for ([hidden, output], map) in heads.iter().zip([heat, size]) {
                 let one = grid.with_count(1);
                 let mut inside = context.pool.take(one.places() * hidden.of.outputs);
                 let finishing = hidden.finishing(context.activation, None);
-                hidden.run(&context, one, None, input, finishing, &mut inside);
+                hidden.run(context, one, None, input, finishing, &mut inside);
                 let finishing = output.finishing(Nonlinearity::Identity, None);
-                output.run(&context, one, None, &inside, finishing, map);
+                output.run(context, one, None, &inside, finishing, map);
             }
         });
         Ok(maps)
@@ -211,6 +214,7 @@ fn pooled(context: &Context<'_>, head: &Folded, grid: Grid, input: &[f32], featu
         .into_iter()
         .zip(parallel::shares(features, count, pieces, kept));
     let from = grid.of_image() * head.of.inputs;
+    let context = &context.for_groups(pieces);
     parallel::for_each(parts.collect(), |piece, (pooled, features)| {
         let images = parallel::share(count, pieces, piece);
         let grid = grid.with_count(images.len());

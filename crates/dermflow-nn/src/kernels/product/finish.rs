@@ -25,6 +25,14 @@ impl<'a> Finishing<'a> {
             shortcut: None,
         }
     }
+
+    /// The same for a result that begins `start` numbers behind the whole one.
+    pub(crate) fn behind(self, start: usize) -> Finishing<'a> {
+        Finishing {
+            shortcut: self.shortcut.map(|shortcut| &shortcut[start..]),
+            ..self
+        }
+    }
 }
 
 impl Finishing<'_> {

@@ -47,6 +47,7 @@ impl Alone {
         let pieces = groups(to.of_image(), count, rayon::current_num_threads());
         let parts = parallel::shares(&mut out, count, pieces, to.of_image() * outputs);
         let len = input.len() / count;
+        let context = &context.for_groups(pieces);
         parallel::for_each(parts, |piece, out| {
             let images = parallel::share(count, pieces, piece);
             let grids = (from.with_count(images.len()), to.with_count(images.len()));

@@ -1,21 +1,14 @@
-//! [`FoldedBlock`]: a block over some images at once.
-//!
-//! The channels of an inverted block's inside don't meet before squeeze-and-excite: a panel's
-//! worth of them is expanded, convolved and averaged at a time, in a grid that stays in a near
-//! cache. Must not know which blocks a network has.
+//! [`FoldedBlock`]: a block over some images at once. Must not know which blocks a network has.
 
 use crate::kernels::activation::Nonlinearity;
-use crate::kernels::bordered::Bordered;
-use crate::kernels::depthwise::{self, Depthwise};
-use crate::kernels::product::{Distances, End, Places, Product};
 use crate::kernels::rows::ScaleChannels;
-use crate::kernels::window::Window;
 
 use super::super::Inner;
 use super::super::context::{Context, Grid};
 use super::super::gated::{self, GatePanels};
 use super::super::plan::{BlockPlan, Convolution, SqueezePlan};
 use super::Loading;
+use super::depthwise::{Inside, Layer};
 use super::folded::Folded;
 
 /// A block with its weights as kernels read them.
@@ -108,22 +101,19 @@ impl FoldedBlock {
         inside: &mut [f32],
     ) {
         let channels = depthwise.of.inputs;
-        let window = depthwise.window(context, from, None);
         let mut means = context.pool.take(match self.squeeze {
             Some(_) => from.count * channels,
             None => 0,
         });
-        let mut layer = Layer {
-            context,
-            of: depthwise,
-            border: window.bordered_large(),
-            window,
-            inside,
+        let layer = Layer::new(context, depthwise, from);
+        let all = Inside {
+            values: &mut *inside,
             means: self.squeeze.is_some().then_some(&mut *means),
+            channels: 0..channels,
         };
         match &self.expand {
-            Some(expand) => layer.expanded(expand, from, input),
-            None => layer.copied(from, input),
+            Some(expand) => layer.expanded(expand, from, input, all),
+            None => layer.copied(from, input, all),
         }
         if let Some(squeeze) = &self.squeeze {
             squeeze.run(context, &means, inside);
@@ -144,102 +134,5 @@ impl Squeeze {
         for (values, gate) in images.zip(gates.chunks_exact(channels)) {
             context.set.run(ScaleChannels { values, gate });
         }
-    }
-}
-
-/// A depthwise convolution of some images.
-struct Layer<'a> {
-    context: &'a Context<'a>,
-    of: &'a Folded,
-    window: Window,
-    border: Bordered,
-    /// The result, and its means over places where they are wanted.
-    inside: &'a mut [f32],
-    means: Option<&'a mut [f32]>,
-}
-
-impl Layer<'_> {
-    /// Of the input expanded, some channels at a time.
-    fn expanded(&mut self, expand: &Folded, from: Grid, input: &[f32]) {
-        let (context, border, inputs) = (self.context, self.border, expand.of.inputs);
-        let end = End::Finish(expand.finishing(context.activation, None));
-        let widest = expand.panels().map(|panel| panel.columns().len()).max();
-        let mut grids = context.pool.take(from.count * border.len(widest.unwrap_or(0)));
-        let mut cleared = 0;
-        for right in expand.panels() {
-            let columns = right.columns();
-            let wide = columns.len();
-            let len = border.len(wide);
-            if cleared != wide {
-                for grid in grids.chunks_exact_mut(len).take(from.count) {
-                    border.clear(wide, grid);
-                }
-                cleared = wide;
-            }
-            context.set.run(Product {
-                left: input,
-                places: Places {
-                    images: from.count,
-                    lines: border.lines,
-                    steps: border.steps,
-                },
-                left_distances: Distances {
-                    image: from.of_image() * inputs,
-                    line: from.width * inputs,
-                    step: inputs,
-                },
-                runs: 1,
-                run_pitch: 0,
-                run_length: inputs,
-                right,
-                out: &mut grids[border.start(wide)..],
-                out_distances: Distances {
-                    image: len,
-                    line: border.pitch(wide),
-                    step: wide,
-                },
-                end,
-            });
-            for (image, grid) in grids.chunks_exact(len).take(from.count).enumerate() {
-                self.image(image, grid, (columns.start, wide));
-            }
-        }
-    }
-
-    /// Of the input as it is.
-    fn copied(&mut self, from: Grid, input: &[f32]) {
-        let (border, channels) = (self.border, self.of.of.inputs);
-        let mut grid = self.context.pool.take(border.len(channels));
-        let images = input.chunks_exact(from.of_image() * channels);
-        for (image, input) in images.enumerate() {
-            border.copy(channels, from.width, input, &mut grid);
-            self.image(image, &grid, (0, channels));
-        }
-    }
-
-    /// Some channels (the first, and how many) of one image in its bordered grid.
-    fn image(&mut self, image: usize, grid: &[f32], (first, wide): (usize, usize)) {
-        let channels = self.of.of.inputs;
-        let (lines, steps) = self.window.small;
-        let means = self.means.as_deref_mut();
-        self.context.set.run(Depthwise {
-            channels: wide,
-            kernel: self.of.of.kernel,
-            stride: self.of.of.stride,
-            grid,
-            pitch: self.border.pitch(wide),
-            grid_step: wide,
-            weights: &self.of.depthwise()[first..],
-            weights_step: channels,
-            lines,
-            steps,
-            out: &mut self.inside[image * lines * steps * channels + first..],
-            out_step: channels,
-            finish: Some(depthwise::Finish {
-                bias: &self.of.bias[first..],
-                nonlinearity: self.context.activation,
-                means: means.map(|means| &mut means[image * channels + first..]),
-            }),
-        });
     }
 }

@@ -2,9 +2,12 @@
 //!
 //! Must not know of blocks.
 
+use std::ops::Range;
+
 use crate::kernels::activation::Nonlinearity;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::panels::{Panels, Right};
+use crate::kernels::parallel;
 use crate::kernels::product::{End, Finishing, Product};
 use crate::kernels::window::Window;
 use crate::kernels::winograd::{self, Filters};
@@ -153,37 +156,93 @@ impl Folded {
         let inputs = self.of.inputs;
         match &self.weights {
             Weights::Panels(panels) if window.is_pointwise() => {
-                let end = End::Finish(finishing);
-                context.set.run(Product::plain(input, panels.all(), out, end));
+                let (rows, outputs) = (from.places(), self.of.outputs);
+                let pieces = context.pieces_of(rows * inputs * outputs);
+                let parts = parallel::shares(out, rows, pieces, outputs);
+                parallel::for_each(parts, |piece, out| {
+                    let share = parallel::share(rows, pieces, piece);
+                    let end = End::Finish(finishing).behind(share.start * outputs);
+                    let input = &input[share.start * inputs..share.end * inputs];
+                    context.set.run(Product::plain(input, panels.all(), out, end));
+                });
             }
             Weights::Panels(panels) => {
                 let border = window.bordered_large();
+                let pitch = window.stride * border.pitch(inputs);
                 let mut bordered = context.pool.take(border.len(inputs));
                 self.by_image(from, input, finishing, out, |image, out, finishing| {
                     border.copy(inputs, from.width, image, &mut bordered);
-                    let end = End::Finish(finishing);
-                    window.gather(context.set, &bordered, inputs, panels, out, end);
+                    self.by_lines(context, window.small, 1, out, |lines, own, out| {
+                        let end = End::Finish(finishing).behind(own.start);
+                        let small = (lines.len(), window.small.1);
+                        let window = Window { small, ..window };
+                        let grid = &bordered[lines.start * pitch..];
+                        window.gather(context.set, grid, inputs, panels, out, end);
+                    });
                 });
             }
             Weights::Winograd(filters) => {
                 let border = Filters::bordered(window.small, (window.above, window.left));
+                let pitch = border.pitch(inputs);
                 let mut bordered = context.pool.take(border.len(inputs));
                 self.by_image(from, input, finishing, out, |image, out, finishing| {
                     border.copy(inputs, from.width, image, &mut bordered);
-                    filters.run(context.pool, context.set, &bordered, window.small, out, finishing);
+                    self.by_lines(context, window.small, 2, out, |lines, own, out| {
+                        let size = (lines.len(), window.small.1);
+                        let grid = &bordered[lines.start * pitch..];
+                        let finishing = finishing.behind(own.start);
+                        filters.run(context.pool, context.set, grid, size, out, finishing);
+                    });
                 });
             }
             Weights::Transposed(phases, _) => {
                 let border = window.bordered_small();
+                let pitch = border.pitch(inputs);
                 let mut bordered = context.pool.take(border.len(inputs));
                 self.by_image(from, input, finishing, out, |image, out, finishing| {
                     border.copy(inputs, from.width, image, &mut bordered);
-                    let end = End::Finish(finishing);
-                    window.spread(context.set, &bordered, inputs, phases, out, end);
+                    self.by_lines(context, window.large, window.stride, out, |lines, own, out| {
+                        let end = End::Finish(finishing).behind(own.start);
+                        let large = (lines.len(), window.large.1);
+                        let small = (lines.len().div_ceil(window.stride), window.small.1);
+                        let window = Window {
+                            large,
+                            small,
+                            ..window
+                        };
+                        let grid = &bordered[lines.start / window.stride * pitch..];
+                        window.spread(context.set, grid, inputs, phases, out, end);
+                    });
                 });
             }
             Weights::Depthwise(_) => unreachable!("a block runs its depthwise convolution itself"),
         }
+    }
+
+    /// Runs `work(lines, numbers, out)` for pieces of the lines of one image's result of this size,
+    /// `together` lines at least: which lines, which numbers of the result, and those. Each piece
+    /// is an image for itself that reads over its edge.
+    fn by_lines(
+        &self,
+        context: &Context<'_>,
+        size: (usize, usize),
+        together: usize,
+        out: &mut [f32],
+        work: impl Fn(Range<usize>, Range<usize>, &mut [f32]) + Sync + Send,
+    ) {
+        let products = size.0 * size.1 * self.of.weight.len();
+        let groups = size.0.div_ceil(together);
+        let pieces = context.pieces_of(products).min(groups.max(1));
+        let lines = |piece: usize| {
+            let share = parallel::share(groups, pieces, piece);
+            share.start * together..(share.end * together).min(size.0)
+        };
+        let line = size.1 * self.of.outputs;
+        let parts = parallel::cut(out, (0..pieces).map(|piece| lines(piece).len() * line));
+        parallel::for_each(parts, |piece, out| {
+            let lines = lines(piece);
+            work(lines.clone(), lines.start * line..lines.end * line, out);
+        });
     }
 
     fn by_image(

@@ -165,6 +165,7 @@ impl Batch<'_> {
     }
 
     fn segment(&self, segment: &Segment, input: &[f32]) -> Buffer {
+        let context = &self.context.for_groups(segment.groups);
         let count = self.image.count;
         let last = segment.steps.end - 1;
         let to = self.grids[last].of_image() * self.steps[last].outputs();
@@ -174,13 +175,20 @@ impl Batch<'_> {
         parallel::for_each(parts, |group, out| {
             let images = parallel::share(count, segment.groups, group);
             let input = &input[images.start * from..images.end * from];
-            self.group(segment.steps.clone(), images, input, out);
+            self.group(context, segment.steps.clone(), images, input, out);
         });
         out
     }
 
     /// Some images through some steps.
-    fn group(&self, steps: Range<usize>, images: Range<usize>, input: &[f32], out: &mut [f32]) {
+    fn group(
+        &self,
+        context: &Context<'_>,
+        steps: Range<usize>,
+        images: Range<usize>,
+        input: &[f32],
+        out: &mut [f32],
+    ) {
         let mut held: Option<Buffer> = None;
         let last = steps.end - 1;
         for index in steps {
@@ -190,10 +198,10 @@ impl Batch<'_> {
             let joined = step.join().map(|join| self.joined(join, &images));
             let input = held.as_deref().unwrap_or(input);
             if index == last {
-                return step.run(self.context, grids, input, joined, out);
+                return step.run(context, grids, input, joined, out);
             }
-            let mut next = self.context.pool.take(grids.1.places() * step.outputs());
-            step.run(self.context, grids, input, joined, &mut next);
+            let mut next = context.pool.take(grids.1.places() * step.outputs());
+            step.run(context, grids, input, joined, &mut next);
             held = Some(next);
         }
     }
