@@ -26,11 +26,11 @@ import sys
 # What, kind, kernel, stride, inputs, outputs, size, batch, why it is as far from the ceiling.
 ROWS = [
     ("stem 3x3, stride 2", "stem", 3, 2, 3, 32, 128, 32, "27 products a number, as many stores as a wide layer"),
-    ("1x1, narrow to wide", "dense", 1, 1, 48, 192, 16, 32, "a depth of 48 is over before a tile pays off"),
+    ("1x1, narrow to wide", "dense", 1, 1, 48, 192, 16, 32, "a short depth; training: norm and SiLU of four times what is read"),
     ("1x1, wide to narrow", "dense", 1, 1, 672, 112, 8, 32, "a plain product"),
-    ("1x1, small grid", "dense", 1, 1, 192, 1152, 4, 32, "weights are read again for every group of images"),
+    ("1x1, small grid", "dense", 1, 1, 192, 1152, 4, 32, "221,000 weights for 512 places, laid out anew in training"),
     ("head, 1x1", "dense", 1, 1, 192, 1280, 4, 32, "as above"),
-    ("3x3, 32 to 128", "dense", 3, 1, 32, 128, 32, 32, "inference by Winograd; training by plain products"),
+    ("3x3, 32 to 128", "dense", 3, 1, 32, 128, 32, 32, "by Winograd: 16 products in the place of 36, both ways"),
     ("3x3, 48 to 192", "dense", 3, 1, 48, 192, 16, 32, "as above"),
     ("3x3, 64 to 64", "dense", 3, 1, 64, 64, 32, 16, "as above"),
     ("3x3, stride 2", "dense", 3, 2, 32, 128, 32, 32, "plain products, SiLU"),
