@@ -119,6 +119,22 @@ fn cells_are_the_base_the_variants_and_the_matrix_in_written_order() {
 }
 
 #[test]
+fn a_variant_can_add_stages_that_are_nowhere_else() {
+    let text = "params: {from: full}
+x-more: &more {stages.second: {kind: ingest, with: {root: data}}}
+stages:
+  full: {kind: ingest, with: {root: data}}
+  net: {kind: train, in: {samples: '${from}'}, with: {epochs: 1}}
+variants: {more: {<<: *more, from: second}}";
+    let loaded = load_as(text, CellSelection::All, &[]).unwrap();
+    let [base, more] = loaded.pipelines.as_slice() else {
+        panic!()
+    };
+    assert_eq!(names(base), ["full", "net"]);
+    assert_eq!(names(more), ["full", "second", "net"]);
+}
+
+#[test]
 fn a_matrix_can_run_through_variants_whose_changes_come_first() {
     let text = "params: {n: 1, m: 1}
 stages: {a: {kind: script, with: {command: ['${n} ${m} ${seed}']}}}
