@@ -57,7 +57,8 @@ use crate::kernels::lanes::InstructionSet;
 use crate::layout::{Group, Layout, moved};
 use crate::{Parameters, TrainingTape};
 
-pub(crate) use context::is_one_sum;
+pub(crate) use context::{is_one_sum, lanes, winograd_lanes};
+pub(crate) use convolve::tile_rows;
 pub use error::NetworkError;
 pub(crate) use gated::images_together;
 use inference::Loading;

@@ -11,13 +11,11 @@ mod source;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float32Array, Float32Builder, ListBuilder, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::SchemaRef;
 use dermflow_core::{
-    Arity, Column, ColumnType, Contract, InputPort, InputSizes, InputTypes, Inputs, OutputPort, PortType,
-    Problem, Resources, SampleId, StageContext, StageError, StageKind, TableType, TableWriter, sample_ids,
+    Arity, Contract, InputPort, InputSizes, InputTypes, Inputs, OutputPort, PortType, Problem, Resources,
+    SampleId, StageContext, StageError, StageKind, TableType, TableWriter, sample_ids,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::attributes::several;
 use crate::class_list::{self, ClassList, text};
 use crate::columns::wired_tables;
-use crate::learning::classifier::highest;
+use crate::prediction_rows::{prediction_rows, predictions_type};
 use crate::whole_samples::Cursor;
 use source::Source;
 
@@ -134,7 +132,7 @@ outputs:
         let energy = tables.iter().all(|table| table.column("energy").is_some());
         Ok(vec![OutputPort::new(
             "predictions",
-            PortType::Table(averaged_type(energy)),
+            PortType::Table(predictions_type(energy)),
             "the likeliest class by the mean, its probability, the mean of all probabilities, and that of the \
              energies where all tables have them",
         )])
@@ -176,7 +174,7 @@ outputs:
             true => None,
             false => Some(HeldOut::new(&parameters.held_out, context)?),
         };
-        let schema = averaged_type(energy).schema();
+        let schema = predictions_type(energy).schema();
         let mut averaging = Averaging {
             out: context.write_table("predictions", schema.clone())?,
             rows: Rows::default(),
@@ -191,17 +189,6 @@ outputs:
         averaging.counts.tell(context);
         averaging.out.finish()
     }
-}
-
-fn averaged_type(energy: bool) -> TableType {
-    let mut predictions = Contract::named("Predictions").map_or_else(TableType::any, TableType::of);
-    predictions.open = false;
-    if energy {
-        predictions
-            .columns
-            .push(Column::new("energy", ColumnType::Float32));
-    }
-    predictions
 }
 
 /// Which model did not learn from a sample.
@@ -263,7 +250,6 @@ impl Counts {
 #[derive(Default)]
 struct Rows {
     ids: Vec<SampleId>,
-    labels: Vec<u32>,
     probabilities: Vec<f32>,
     energies: Vec<f32>,
 }
@@ -274,7 +260,7 @@ const BATCH: usize = 8192;
 struct Averaging {
     out: Box<dyn TableWriter>,
     rows: Rows,
-    schema: arrow::datatypes::SchemaRef,
+    schema: SchemaRef,
     classes: ClassList,
     sources: Vec<Source>,
     folds: Option<HeldOut>,
@@ -326,12 +312,11 @@ impl Averaging {
             energy += f64::from(row.energy);
             unanimous &= *said.get_or_insert(row.label) == row.label;
         }
-        let means: Vec<f32> = sums.iter().map(|sum| (sum / count) as f32).collect();
         self.counts.samples += 1;
         self.counts.out_of_fold += u64::from(own.is_some());
         self.counts.unanimous += u64::from(own.is_none() && unanimous);
         self.rows.ids.push(*id);
-        self.rows.labels.push(highest(&means) as u32);
+        let means = sums.iter().map(|sum| (sum / count) as f32);
         self.rows.probabilities.extend(means);
         self.rows.energies.push((energy / count) as f32);
         Ok(())
@@ -342,31 +327,14 @@ impl Averaging {
         if rows.ids.is_empty() {
             return Ok(());
         }
-        let names = self.classes.names();
-        let labels = rows
-            .labels
-            .iter()
-            .map(|label| Some(names[*label as usize].as_str()));
-        let lists = rows.probabilities.chunks_exact(names.len());
-        let best = lists.clone().zip(&rows.labels);
-        let best: Float32Array = best.map(|(list, label)| Some(list[*label as usize])).collect();
-        let item = Field::new("item", DataType::Float32, false);
-        let mut all = ListBuilder::new(Float32Builder::new()).with_field(item);
-        for list in lists {
-            all.values().append_slice(list);
-            all.append(true);
-        }
-        let mut columns: Vec<ArrayRef> = vec![
+        let batch = prediction_rows(
+            &self.schema,
             sample_ids(&rows.ids),
-            Arc::new(labels.collect::<StringArray>()),
-            Arc::new(best),
-            Arc::new(all.finish()),
-        ];
-        if self.energy {
-            columns.push(Arc::new(Float32Array::from(rows.energies)));
-        }
-        self.out
-            .write(&RecordBatch::try_new(self.schema.clone(), columns)?)
+            self.classes.names(),
+            &rows.probabilities,
+            self.energy.then_some(rows.energies),
+        )?;
+        self.out.write(&batch)
     }
 }
 

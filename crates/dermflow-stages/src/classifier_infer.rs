@@ -3,21 +3,19 @@
 //!
 //! Must not know how the classifier was trained, or of true labels.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, Float32Array, Float32Builder, ListBuilder, RecordBatch, StringArray};
 use dermflow_core::{
-    Column, ColumnType, Contract, InputPort, InputSizes, InputTypes, Inputs, OutputPort, PortType, Problem,
-    Resources, Shape, StageContext, StageError, StageKind, TableType,
+    InputPort, InputSizes, InputTypes, Inputs, OutputPort, PortType, Problem, Resources, Shape, StageContext,
+    StageError, StageKind,
 };
 use dermflow_nn::network::{Images, Inference};
 use dermflow_vision::picture::Picture;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::learning::classifier::{energy, highest, softmax};
+use crate::learning::classifier::{energy, softmax};
 use crate::learning::classifier_ports::contract;
 use crate::learning::infer::{Loaded, Pictures, views};
+use crate::prediction_rows::{prediction_rows, predictions_type};
 
 /// See the module.
 pub struct ClassifierInfer;
@@ -88,7 +86,7 @@ outputs:
     fn outputs(_: &ClassifierInferParameters, _: &InputTypes) -> Result<Vec<OutputPort>, Problem> {
         Ok(vec![OutputPort::new(
             "predictions",
-            PortType::Table(predictions_type()),
+            PortType::Table(predictions_type(true)),
             "label, its probability, those of all classes in the model's order, and the energy",
         )])
     }
@@ -108,7 +106,7 @@ outputs:
 
     fn run(parameters: &ClassifierInferParameters, context: &mut dyn StageContext) -> Result<(), StageError> {
         let loaded = Loaded::read(context, "model")?;
-        let schema = predictions_type().schema();
+        let schema = predictions_type(true).schema();
         let mut out = context.write_table("predictions", schema.clone())?;
         let mut pictures = Pictures::of(context, "samples")?;
         let total = pictures.rows();
@@ -126,7 +124,19 @@ outputs:
                 judge(&loaded, network, &resized, parameters.views)
             })?;
             done += resized.len() as u64;
-            out.write(&rows(&loaded, part.ids, &judged, &schema)?)?;
+            let classes = &loaded.description.classes;
+            let probabilities: Vec<f32> = judged
+                .iter()
+                .flat_map(|judged| judged.probabilities.clone())
+                .collect();
+            let energies = judged.iter().map(|judged| judged.energy).collect();
+            out.write(&prediction_rows(
+                &schema,
+                part.ids,
+                classes,
+                &probabilities,
+                Some(energies),
+            )?)?;
             context.progress(done, Some(total));
         }
         out.finish()
@@ -181,52 +191,4 @@ pub(crate) fn judge(
         }
     }
     Ok(sums)
-}
-
-fn predictions_type() -> TableType {
-    // The contract is in the constant list of contracts; `any` only keeps this total.
-    let mut predictions = Contract::named("Predictions").map_or_else(TableType::any, TableType::of);
-    predictions.open = false;
-    predictions
-        .columns
-        .push(Column::new("energy", ColumnType::Float32));
-    predictions
-}
-
-fn rows(
-    loaded: &Loaded,
-    ids: ArrayRef,
-    judged: &[Judged],
-    schema: &arrow::datatypes::SchemaRef,
-) -> Result<RecordBatch, StageError> {
-    let best: Vec<usize> = judged
-        .iter()
-        .map(|judged| highest(&judged.probabilities))
-        .collect();
-    let labels = best
-        .iter()
-        .map(|class| Some(loaded.description.classes[*class].as_str()));
-    let probability = judged
-        .iter()
-        .zip(&best)
-        .map(|(judged, class)| Some(judged.probabilities[*class]));
-    let item = arrow::datatypes::Field::new("item", arrow::datatypes::DataType::Float32, false);
-    let mut lists = ListBuilder::new(Float32Builder::new()).with_field(item);
-    for judged in judged {
-        lists.values().append_slice(&judged.probabilities);
-        lists.append(true);
-    }
-    let columns: Vec<ArrayRef> = vec![
-        ids,
-        Arc::new(labels.collect::<StringArray>()),
-        Arc::new(probability.collect::<Float32Array>()),
-        Arc::new(lists.finish()),
-        Arc::new(
-            judged
-                .iter()
-                .map(|judged| Some(judged.energy))
-                .collect::<Float32Array>(),
-        ),
-    ];
-    Ok(RecordBatch::try_new(schema.clone(), columns)?)
 }

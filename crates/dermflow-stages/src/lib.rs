@@ -57,6 +57,7 @@ mod metric_rows;
 #[cfg(test)]
 mod mutation;
 pub mod predict;
+mod prediction_rows;
 mod process;
 mod random_process;
 mod rank_resample;

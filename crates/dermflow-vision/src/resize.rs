@@ -4,6 +4,8 @@
 //! A library does it everywhere. Where the processor has vectors of 512 bits, pictures that are not
 //! shrunk much go another way, which is several times as fast and gives the same bytes.
 
+#[cfg(target_arch = "x86_64")]
+mod plans;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
@@ -44,41 +46,16 @@ impl ResizeFilter {
     }
 }
 
-/// The library's filters, for the other way.
-#[cfg(target_arch = "x86_64")]
-impl ResizeFilter {
-    /// How far from a new pixel's middle old ones still count.
-    fn reach(self) -> f64 {
-        match self {
-            ResizeFilter::Box => 0.5,
-            ResizeFilter::Bilinear => 1.0,
-            ResizeFilter::Bicubic => 2.0,
-            ResizeFilter::Lanczos => 3.0,
-        }
-    }
-
-    /// How much a pixel counts that is so far away.
-    fn weight(self, away: f64) -> f64 {
-        let distance = away.abs();
-        match self {
-            ResizeFilter::Box if away > -0.5 && away <= 0.5 => 1.0,
-            ResizeFilter::Bilinear if distance < 1.0 => 1.0 - distance,
-            ResizeFilter::Bicubic if distance < 1.0 => (1.5 * distance - 2.5) * distance * distance + 1.0,
-            ResizeFilter::Bicubic if distance < 2.0 => {
-                (((distance - 5.0) * distance + 8.0) * distance - 4.0) * -0.5
-            }
-            ResizeFilter::Lanczos if (-3.0..3.0).contains(&away) => sinc(away) * sinc(away / 3.0),
-            _ => 0.0,
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn sinc(away: f64) -> f64 {
-    match away * std::f64::consts::PI {
-        0.0 => 1.0,
-        angle => angle.sin() / angle,
-    }
+/// What is resized, and to what.
+struct Wanted<'a> {
+    pixels: &'a [u8],
+    from: PixelSize,
+    /// Bytes of a pixel.
+    channels: usize,
+    /// The part of the picture, which may lie outside of it.
+    taken: Rectangle,
+    to: PixelSize,
+    filter: ResizeFilter,
 }
 
 /// Resizes pictures, and keeps what the next one of the same size can use: nothing that shows.
@@ -86,7 +63,7 @@ fn sinc(away: f64) -> f64 {
 pub struct Resampler {
     library: Resizer,
     #[cfg(target_arch = "x86_64")]
-    vectors: Vectors,
+    vectors: plans::Plans,
 }
 
 impl Resampler {
@@ -104,95 +81,32 @@ impl Resampler {
         to: PixelSize,
         filter: ResizeFilter,
     ) -> Result<Vec<u8>, String> {
-        let taken = within(taken, from);
+        let wanted = Wanted {
+            pixels,
+            from,
+            channels,
+            taken: within(taken, from),
+            to,
+            filter,
+        };
         #[cfg(target_arch = "x86_64")]
-        if let Some(resized) = self.vectors.resize(pixels, from, channels, taken, to, filter) {
+        if let Some(resized) = self.vectors.resize(&wanted) {
             return Ok(resized);
         }
-        by_library(&mut self.library, pixels, from, channels, taken, to, filter)
-    }
-}
-
-/// How many plans are remembered: photos of one camera have one size, upright or not.
-#[cfg(target_arch = "x86_64")]
-const REMEMBERED: usize = 8;
-/// Old pixels for each new one, at most: beyond it, pixels that are read for one new pixel are not
-/// those of its neighbours, and nothing is won.
-#[cfg(target_arch = "x86_64")]
-const MOST_SHRUNK: f64 = 6.0;
-
-/// What a plan is for.
-#[cfg(target_arch = "x86_64")]
-type Wanted = (weights::Axis, weights::Axis, usize, ResizeFilter);
-
-/// The way through vectors of 512 bits.
-#[cfg(target_arch = "x86_64")]
-#[derive(Default)]
-struct Vectors {
-    rows: vector::Rows,
-    /// The last used comes last.
-    plans: Vec<(Wanted, vector::Plan)>,
-}
-
-#[cfg(target_arch = "x86_64")]
-impl Vectors {
-    /// The part of a picture resized; none where this way is not for it, or something is wrong with
-    /// what was asked.
-    fn resize(
-        &mut self,
-        pixels: &[u8],
-        from: PixelSize,
-        channels: usize,
-        taken: Rectangle,
-        to: PixelSize,
-        filter: ResizeFilter,
-    ) -> Option<Vec<u8>> {
-        let axis = |all: u32, start: f64, length: f64, new: u32| weights::Axis {
-            all,
-            start,
-            length,
-            new,
-        };
-        let down = axis(from.height, taken.y, taken.h, to.height);
-        let across = axis(from.width, taken.x, taken.w, to.width);
-        let suits = |axis: &weights::Axis| {
-            axis.is_resampled()
-                && axis.start >= 0.0
-                && axis.length > 0.0
-                && axis.start + axis.length <= f64::from(axis.all)
-                && axis.ratio() <= MOST_SHRUNK
-        };
-        let whole = matches!(channels, 1 | 3 | 4) && pixels.len() as u64 == from.pixels() * channels as u64;
-        if !whole || !suits(&down) || !suits(&across) {
-            return None;
-        }
-        let wanted = (down, across, channels, filter);
-        let plan = match self.plans.iter().position(|(known, _)| *known == wanted) {
-            Some(at) => self.plans.remove(at).1,
-            None => {
-                let weights = [&down, &across].map(|axis| weights::Weights::new(axis, filter));
-                vector::Plan::new(&weights[0], &weights[1], from.width as usize, channels)?
-            }
-        };
-        let resized = plan.resample(pixels, &mut self.rows);
-        if self.plans.len() == REMEMBERED {
-            self.plans.remove(0);
-        }
-        self.plans.push((wanted, plan));
-        Some(resized)
+        by_library(&mut self.library, &wanted)
     }
 }
 
 /// The way that is always there.
-fn by_library(
-    library: &mut Resizer,
-    pixels: &[u8],
-    from: PixelSize,
-    channels: usize,
-    taken: Rectangle,
-    to: PixelSize,
-    filter: ResizeFilter,
-) -> Result<Vec<u8>, String> {
+fn by_library(library: &mut Resizer, wanted: &Wanted<'_>) -> Result<Vec<u8>, String> {
+    let Wanted {
+        pixels,
+        from,
+        channels,
+        taken,
+        to,
+        filter,
+    } = *wanted;
     let kind = match channels {
         1 => PixelType::U8,
         3 => PixelType::U8x3,

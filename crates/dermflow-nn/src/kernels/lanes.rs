@@ -229,3 +229,34 @@ fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
     // SAFETY: the caller vouched for the features that this function enables.
     unsafe { kernel.run::<Avx2>() }
 }
+
+/// Work on units of several channels, a vector of them at a time.
+pub(crate) trait ByVectors {
+    /// `count` channels of a unit from `channel` on: [`WIDTH`] if `WHOLE`, else the fewer that are
+    /// left.
+    ///
+    /// # Safety
+    /// The unit has these channels in all that is read and written, and the processor has the
+    /// instruction set.
+    unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, unit: usize, channel: usize, count: usize);
+}
+
+/// All channels of all units, one unit after another.
+///
+/// # Safety
+/// As for [`ByVectors::vector`], for so many units and channels.
+#[inline(always)]
+pub(crate) unsafe fn each_vector<L: Lanes, W: ByVectors>(work: &mut W, units: usize, channels: usize) {
+    let whole = channels / WIDTH * WIDTH;
+    for unit in 0..units {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            for channel in (0..whole).step_by(WIDTH) {
+                work.vector::<L, true>(unit, channel, WIDTH);
+            }
+            if whole < channels {
+                work.vector::<L, false>(unit, whole, channels - whole);
+            }
+        }
+    }
+}

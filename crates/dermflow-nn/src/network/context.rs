@@ -184,13 +184,13 @@ impl Context<'_> {
 
 /// Into how many pieces the sum of a weight's gradient over `units` is cut: by shape alone, and
 /// so that adding the pieces up is cheap beside making them. `places` are summed in all.
-pub(super) fn lanes(units: usize, places: usize) -> usize {
+pub(crate) fn lanes(units: usize, places: usize) -> usize {
     units.min(16).min(places / 96).max(1)
 }
 
 /// The same for a convolution by Winograd's way, whose sums are nearly twice as many and go back
 /// through a transform.
-pub(super) fn winograd_lanes(units: usize, places: usize) -> usize {
+pub(crate) fn winograd_lanes(units: usize, places: usize) -> usize {
     units.min(16).min(places / 512).max(1)
 }
 

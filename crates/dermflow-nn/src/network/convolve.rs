@@ -29,7 +29,7 @@ pub(super) struct Convolved {
 
 /// Rows of a matrix product that are taken through a norm at a time: they should stay in the
 /// second cache.
-pub(super) fn tile_rows(numbers_of_row: usize) -> usize {
+pub(crate) fn tile_rows(numbers_of_row: usize) -> usize {
     (98_304 / numbers_of_row.max(1)).clamp(24, 240) / 24 * 24
 }
 

@@ -99,7 +99,7 @@ fn noise(bytes: usize, seed: u32) -> Vec<u8> {
 /// Both ways; none of vectors where the processor has none.
 #[cfg(target_arch = "x86_64")]
 fn both(
-    vectors: &mut Vectors,
+    plans: &mut plans::Plans,
     from: PixelSize,
     channels: usize,
     taken: Rectangle,
@@ -107,18 +107,22 @@ fn both(
     filter: ResizeFilter,
 ) -> (Option<Vec<u8>>, Vec<u8>) {
     let pixels = noise(from.pixels() as usize * channels, from.width * 31 + to.height);
-    let taken = within(taken, from);
-    let plain = by_library(&mut Resizer::new(), &pixels, from, channels, taken, to, filter);
-    (
-        vectors.resize(&pixels, from, channels, taken, to, filter),
-        plain.unwrap(),
-    )
+    let wanted = Wanted {
+        pixels: &pixels,
+        from,
+        channels,
+        taken: within(taken, from),
+        to,
+        filter,
+    };
+    let plain = by_library(&mut Resizer::new(), &wanted);
+    (plans.resize(&wanted), plain.unwrap())
 }
 
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn vectors_are_used_for_photos_where_the_processor_has_them() {
-    let mut vectors = Vectors::default();
+    let mut plans = plans::Plans::default();
     let has = pulp::x86::V4::try_new().is_some();
     for (from, to) in [
         (size(256, 256), size(224, 224)),
@@ -128,7 +132,7 @@ fn vectors_are_used_for_photos_where_the_processor_has_them() {
         // The second time with what was kept.
         for _ in 0..2 {
             for filter in FILTERS {
-                let (fast, plain) = both(&mut vectors, from, 3, all(from), to, filter);
+                let (fast, plain) = both(&mut plans, from, 3, all(from), to, filter);
                 assert_eq!(fast.is_some(), has);
                 assert!(
                     fast.is_none_or(|fast| fast == plain),
@@ -137,7 +141,7 @@ fn vectors_are_used_for_photos_where_the_processor_has_them() {
             }
         }
     }
-    assert!(vectors.plans.len() <= REMEMBERED);
+    assert!(plans.remembered.len() <= plans::REMEMBERED);
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -158,7 +162,7 @@ proptest::proptest! {
         };
         let taken = if whole { all(from) } else { part };
         let (channels, filter) = ([1, 3, 4][channels], FILTERS[filter]);
-        let (fast, plain) = both(&mut Vectors::default(), from, channels, taken, to, filter);
+        let (fast, plain) = both(&mut plans::Plans::default(), from, channels, taken, to, filter);
         if let Some(fast) = fast {
             proptest::prop_assert_eq!(fast, plain);
         }

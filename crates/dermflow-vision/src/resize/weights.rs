@@ -3,6 +3,41 @@
 
 use super::ResizeFilter;
 
+/// The library's filters, for the other way.
+impl ResizeFilter {
+    /// How far from a new pixel's middle old ones still count.
+    fn reach(self) -> f64 {
+        match self {
+            ResizeFilter::Box => 0.5,
+            ResizeFilter::Bilinear => 1.0,
+            ResizeFilter::Bicubic => 2.0,
+            ResizeFilter::Lanczos => 3.0,
+        }
+    }
+
+    /// How much a pixel counts that is so far away.
+    fn weight(self, away: f64) -> f64 {
+        let distance = away.abs();
+        match self {
+            ResizeFilter::Box if away > -0.5 && away <= 0.5 => 1.0,
+            ResizeFilter::Bilinear if distance < 1.0 => 1.0 - distance,
+            ResizeFilter::Bicubic if distance < 1.0 => (1.5 * distance - 2.5) * distance * distance + 1.0,
+            ResizeFilter::Bicubic if distance < 2.0 => {
+                (((distance - 5.0) * distance + 8.0) * distance - 4.0) * -0.5
+            }
+            ResizeFilter::Lanczos if (-3.0..3.0).contains(&away) => sinc(away) * sinc(away / 3.0),
+            _ => 0.0,
+        }
+    }
+}
+
+fn sinc(away: f64) -> f64 {
+    match away * std::f64::consts::PI {
+        0.0 => 1.0,
+        angle => angle.sin() / angle,
+    }
+}
+
 /// One side of a picture, and what of it becomes a side of another.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Axis {

@@ -1,8 +1,7 @@
 //! A training step's way back, which frees what the way forward has kept.
 
-use super::forward::{
-    Convolution, Forward, Grid, Kind, Saved, SavedBlock, SavedStep, SavedTop, fused, tile_rows,
-};
+use super::cuts::{is_one_sum, lanes, tile_rows, winograd_lanes};
+use super::forward::{Convolution, Forward, Grid, Kind, Saved, SavedBlock, SavedStep, SavedTop, fused};
 use super::replay::{Held, Replay};
 use crate::architecture::{Block, BlockKind, NeckLayer, Upsampling};
 use crate::kernels::winograd;
@@ -17,21 +16,6 @@ enum Downstream {
     Unwanted,
     New,
     AddedTo(Held),
-}
-
-/// Into how many pieces the sum of a weight's gradient is cut.
-fn lanes(units: u64, places: u64) -> u64 {
-    units.min(16).min(places / 96).max(1)
-}
-
-fn is_one_sum(rows: u64, inputs: u64, outputs: u64) -> bool {
-    let [rows, inputs, outputs] =
-        [rows, inputs, outputs].map(|number| usize::try_from(number).unwrap_or(usize::MAX));
-    crate::network::is_one_sum(rows, inputs, outputs)
-}
-
-fn winograd_lanes(units: u64, places: u64) -> u64 {
-    units.min(16).min(places / 512).max(1)
 }
 
 impl Backward<'_, '_> {

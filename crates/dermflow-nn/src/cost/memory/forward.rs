@@ -2,10 +2,10 @@
 
 use super::BatchShape;
 use super::backward::Backward;
+use super::cuts::{images_together, tile_rows};
 use super::replay::{Held, Replay};
 use crate::architecture::{Architecture, Block, BlockKind, NeckLayer, Task, Upsampling};
 use crate::kernels::winograd;
-use crate::network::images_together;
 
 /// A grid of the whole batch.
 #[derive(Clone, Copy)]
@@ -172,11 +172,6 @@ impl Convolution {
         replay.give_all(held);
         y
     }
-}
-
-/// Rows of a matrix product that are taken through a norm at a time.
-pub(super) fn tile_rows(numbers_of_row: u64) -> u64 {
-    (98_304 / numbers_of_row.max(1)).clamp(24, 240) / 24 * 24
 }
 
 /// What a block keeps for the way back, beside its input.
@@ -398,8 +393,7 @@ impl<'a> Forward<'a> {
             saved.gates =
                 Some([wide, squeeze as u64, wide].map(|channels| replay.take(to.images * channels)));
             saved.last = Some(replay.take(to.places().saturating_mul(project.outputs)));
-            let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-            let together = images_together(number(to.of_image()), number(to.images)) as u64;
+            let together = images_together(to.of_image(), to.images);
             let group = [to.of_image() * wide, squeeze as u64].map(|numbers| together * numbers);
             replay.pieces(to.images.div_ceil(together), &group);
             replay.give_all(panels);

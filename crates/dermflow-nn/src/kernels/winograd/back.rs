@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::super::bordered::Bordered;
 use super::super::buffer::{Buffer, Pool};
-use super::super::lanes::{InstructionSet, Kernel, Lanes, WIDTH, load, store};
+use super::super::lanes::{ByVectors, InstructionSet, Kernel, Lanes, each_vector, load, store};
 use super::super::panels::Panels;
 use super::super::product::{End, OuterSum, Product};
 use super::transform::TilesIn;
@@ -188,9 +188,7 @@ fn line_up<L: Lanes>(y: [L; 2]) -> [L; 4] {
     [y[0], y[0] + y[1], y[0] - y[1], y[1]]
 }
 
-impl TilesUp<'_> {
-    /// # Safety
-    /// As for [`Kernel::run`], which checked the slices: the tile and the channels are there.
+impl ByVectors for TilesUp<'_> {
     #[inline(always)]
     unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, tile: usize, channel: usize, count: usize) {
         let (line, column) = (tile / self.columns, tile % self.columns);
@@ -227,18 +225,9 @@ impl Kernel for TilesUp<'_> {
         let tiles = self.lines * self.columns;
         assert!(4 * tiles * self.channels <= self.up.len());
         assert!(PRODUCTS * tiles * self.channels <= self.sums.len());
-        let whole = self.channels / WIDTH * WIDTH;
-        for tile in 0..tiles {
-            // SAFETY: checked above.
-            unsafe {
-                for channel in (0..whole).step_by(WIDTH) {
-                    self.vector::<L, true>(tile, channel, WIDTH);
-                }
-                if whole < self.channels {
-                    self.vector::<L, false>(tile, whole, self.channels - whole);
-                }
-            }
-        }
+        let channels = self.channels;
+        // SAFETY: checked above.
+        unsafe { each_vector::<L, _>(&mut self, tiles, channels) }
     }
 }
 
@@ -261,9 +250,7 @@ fn line_back<L: Lanes>(d: [L; 4]) -> [L; 4] {
     [d[0], middle + d[3], d[1] + d[2] - d[0], d[3]]
 }
 
-impl TilesBack<'_> {
-    /// # Safety
-    /// As for [`Kernel::run`], which checked the slices: the tile and the channels are there.
+impl ByVectors for TilesBack<'_> {
     #[inline(always)]
     unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, tile: usize, channel: usize, count: usize) {
         let (line, column) = (tile / self.columns, tile % self.columns);
@@ -312,17 +299,8 @@ impl Kernel for TilesBack<'_> {
         assert!(PRODUCTS * tiles * self.channels <= self.tiles.len());
         let written = (2 * self.lines + 1) * self.pitch + (2 * self.columns + 2) * self.channels;
         assert!(written <= self.grid.len());
-        let whole = self.channels / WIDTH * WIDTH;
-        for tile in 0..tiles {
-            // SAFETY: checked above.
-            unsafe {
-                for channel in (0..whole).step_by(WIDTH) {
-                    self.vector::<L, true>(tile, channel, WIDTH);
-                }
-                if whole < self.channels {
-                    self.vector::<L, false>(tile, whole, self.channels - whole);
-                }
-            }
-        }
+        let channels = self.channels;
+        // SAFETY: checked above.
+        unsafe { each_vector::<L, _>(&mut self, tiles, channels) }
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::super::activation::{Activate, with_activation};
-use super::super::lanes::{Kernel, Lanes, WIDTH, load, store};
+use super::super::lanes::{ByVectors, Kernel, Lanes, WIDTH, each_vector, load, store};
 use super::super::product::Finishing;
 use super::PRODUCTS;
 
@@ -32,9 +32,7 @@ fn line_out<L: Lanes>(m: [L; 4]) -> [L; 2] {
     [m[0] + m[1] + m[2], m[1] - m[2] - m[3]]
 }
 
-impl TilesIn<'_> {
-    /// # Safety
-    /// As for [`Kernel::run`], which checked the slices: the tile and the channels are there.
+impl ByVectors for TilesIn<'_> {
     #[inline(always)]
     unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, tile: usize, channel: usize, count: usize) {
         let (line, column) = (tile / self.columns, tile % self.columns);
@@ -76,18 +74,9 @@ impl Kernel for TilesIn<'_> {
         let read = (2 * self.lines + 1) * self.pitch + (2 * self.columns + 2) * self.channels;
         assert!(read <= self.grid.len());
         assert!(PRODUCTS * tiles * self.channels <= self.tiles.len());
-        let whole = self.channels / WIDTH * WIDTH;
-        for tile in 0..tiles {
-            // SAFETY: checked above.
-            unsafe {
-                for channel in (0..whole).step_by(WIDTH) {
-                    self.vector::<L, true>(tile, channel, WIDTH);
-                }
-                if whole < self.channels {
-                    self.vector::<L, false>(tile, whole, self.channels - whole);
-                }
-            }
-        }
+        let channels = self.channels;
+        // SAFETY: checked above.
+        unsafe { each_vector::<L, _>(&mut self, tiles, channels) }
     }
 }
 

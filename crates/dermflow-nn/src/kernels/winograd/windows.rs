@@ -1,6 +1,6 @@
 //! Windows through the transforms: `G w Gᵀ` before the products, `Gᵀ s G` of their gradients.
 
-use super::super::lanes::{Kernel, Lanes, WIDTH, load, store};
+use super::super::lanes::{ByVectors, Kernel, Lanes, each_vector, load, store};
 use super::PRODUCTS;
 
 /// `[outputs, 3, 3, inputs]` to 16 matrices `[outputs, inputs]`.
@@ -41,9 +41,7 @@ unsafe fn line_back<L: Lanes>(u: [L; 4]) -> [L; 3] {
     [u[0] + middle, (u[1] - u[2]) * half, middle + u[3]]
 }
 
-impl WindowsIn<'_> {
-    /// # Safety
-    /// As for [`Kernel::run`], which checked the slices: the window and the channels are there.
+impl ByVectors for WindowsIn<'_> {
     #[inline(always)]
     unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, output: usize, channel: usize, count: usize) {
         // SAFETY: as the caller vouches.
@@ -77,24 +75,13 @@ impl Kernel for WindowsIn<'_> {
     unsafe fn run<L: Lanes>(mut self) {
         let outputs = outputs(self.weight.len(), self.inputs);
         assert!(PRODUCTS * outputs * self.inputs <= self.windows.len());
-        let whole = self.inputs / WIDTH * WIDTH;
-        for output in 0..outputs {
-            // SAFETY: checked above.
-            unsafe {
-                for channel in (0..whole).step_by(WIDTH) {
-                    self.vector::<L, true>(output, channel, WIDTH);
-                }
-                if whole < self.inputs {
-                    self.vector::<L, false>(output, whole, self.inputs - whole);
-                }
-            }
-        }
+        let channels = self.inputs;
+        // SAFETY: checked above.
+        unsafe { each_vector::<L, _>(&mut self, outputs, channels) }
     }
 }
 
-impl WindowsBack<'_> {
-    /// # Safety
-    /// As for [`Kernel::run`], which checked the slices: the window and the channels are there.
+impl ByVectors for WindowsBack<'_> {
     #[inline(always)]
     unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, output: usize, channel: usize, count: usize) {
         // SAFETY: as the caller vouches.
@@ -129,18 +116,9 @@ impl Kernel for WindowsBack<'_> {
     unsafe fn run<L: Lanes>(mut self) {
         let outputs = outputs(self.weight.len(), self.inputs);
         assert!(PRODUCTS * outputs * self.inputs <= self.sums.len());
-        let whole = self.inputs / WIDTH * WIDTH;
-        for output in 0..outputs {
-            // SAFETY: checked above.
-            unsafe {
-                for channel in (0..whole).step_by(WIDTH) {
-                    self.vector::<L, true>(output, channel, WIDTH);
-                }
-                if whole < self.inputs {
-                    self.vector::<L, false>(output, whole, self.inputs - whole);
-                }
-            }
-        }
+        let channels = self.inputs;
+        // SAFETY: checked above.
+        unsafe { each_vector::<L, _>(&mut self, outputs, channels) }
     }
 }
 
