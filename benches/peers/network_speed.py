@@ -150,6 +150,7 @@ def main():
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--only", default="", help="rows whose name has this in it")
     parser.add_argument("--what", default="train,infer")
+    parser.add_argument("--batch", type=int, help="images at a time, in the place of each row's own")
     parser.add_argument("--peer", nargs=7, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peer:
@@ -167,6 +168,7 @@ def main():
     for network, size, batch in ROWS:
         if options.only not in network:
             continue
+        batch = options.batch or batch
         for what in options.what.split(","):
             arguments = [network, str(size), str(batch), what, str(options.threads), str(options.seconds)]
             peer = [sys.executable, __file__, "--peer", *arguments]

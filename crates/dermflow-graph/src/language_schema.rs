@@ -49,7 +49,7 @@ fn properties() -> Json {
         },
         "stages": named("The steps, by name.", json!({"$ref": "#/$defs/stage"})),
         "variants": named(
-            "Named changes: `param: value`, or `stages.NAME.with.PARAMETER: value`; null removes a stage.",
+            "Named changes: `param: value`, `stages.NAME.with.PARAMETER: value`, or `stages.NAME: {kind: …, in: …}` for a stage more or another in its place; null removes a stage.",
             json!({"type": ["object", "null"]}),
         ),
         "matrix": named(

@@ -57,7 +57,7 @@ use crate::kernels::lanes::InstructionSet;
 use crate::layout::{Group, Layout, moved};
 use crate::{Parameters, TrainingTape};
 
-pub(crate) use context::{is_one_sum, lanes, winograd_lanes};
+pub(crate) use context::{idle_threads, is_one_sum, lanes, pieces_of, winograd_lanes};
 pub(crate) use convolve::tile_rows;
 pub use error::NetworkError;
 pub(crate) use gated::images_together;

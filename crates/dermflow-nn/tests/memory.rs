@@ -62,7 +62,18 @@ fn cases() -> Vec<(&'static str, Architecture, BatchShape)> {
             regressor(Regressor::suggested(4)),
             shape(4, 128, 128),
         ),
-        ("bilinear", regressor(bilinear), shape(4, 96, 130)),
+        ("bilinear", regressor(bilinear.clone()), shape(4, 96, 130)),
+        (
+            "v2-b0, one image",
+            plain(Published::EfficientNetV2B0, 10),
+            shape(1, 384, 416),
+        ),
+        (
+            "b0, one image",
+            plain(Published::EfficientNetB0, 1000),
+            shape(1, 512, 512),
+        ),
+        ("bilinear, one image", regressor(bilinear), shape(1, 384, 320)),
     ]
 }
 

@@ -7,6 +7,7 @@
 //! how `network` runs, and no numbers; a test compares it with what a step really takes.
 
 mod backward;
+mod convolution;
 mod cuts;
 mod forward;
 mod inference;

@@ -140,17 +140,14 @@ impl Context<'_> {
     /// For one of so many groups that are at work at once.
     pub(super) fn for_groups(&self, groups: usize) -> Self {
         Context {
-            pieces: rayon::current_num_threads().div_ceil(groups.max(1)),
+            pieces: idle_threads(rayon::current_num_threads(), groups),
             ..*self
         }
     }
 
     /// Into how many pieces work of so many multiply-adds is cut: little work is not worth it.
     pub(super) fn pieces_of(&self, multiply_adds: usize) -> usize {
-        match multiply_adds {
-            0..0x4_0000 => 1,
-            _ => self.pieces,
-        }
+        pieces_of(multiply_adds, self.pieces)
     }
 
     /// Where a convolution's windows lie. For one that doubles the grid, `target` is the grid
@@ -179,6 +176,19 @@ impl Context<'_> {
             large: size,
             small: (size.0.div_ceil(of.stride), size.1.div_ceil(of.stride)),
         }
+    }
+}
+
+/// Threads for each of so many groups that are at work at once.
+pub(crate) fn idle_threads(threads: usize, groups: usize) -> usize {
+    threads.div_ceil(groups.max(1))
+}
+
+/// Into how many pieces, of `most`, work of so many multiply-adds is cut.
+pub(crate) fn pieces_of(multiply_adds: usize, most: usize) -> usize {
+    match multiply_adds {
+        0..0x4_0000 => 1,
+        _ => most,
     }
 }
 

@@ -1,7 +1,8 @@
 //! A training step's way back, which frees what the way forward has kept.
 
+use super::convolution::{Convolution, Grid, Kind};
 use super::cuts::{is_one_sum, lanes, tile_rows, winograd_lanes};
-use super::forward::{Convolution, Forward, Grid, Kind, Saved, SavedBlock, SavedStep, SavedTop, fused};
+use super::forward::{Forward, Saved, SavedBlock, SavedStep, SavedTop};
 use super::replay::{Held, Replay};
 use crate::architecture::{Block, BlockKind, NeckLayer, Upsampling};
 use crate::kernels::winograd;
@@ -178,7 +179,7 @@ impl Backward<'_, '_> {
         }
         let base = kept.map_or(Downstream::New, Downstream::AddedTo);
         let first = match block.kind {
-            BlockKind::Fused => fused(&block),
+            BlockKind::Fused => Convolution::fused(&block),
             BlockKind::Inverted => Convolution::depthwise(&block),
         };
         let Some(wide) = saved.wide else {

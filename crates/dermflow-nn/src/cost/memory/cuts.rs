@@ -32,3 +32,13 @@ pub(super) fn tile_rows(numbers_of_row: u64) -> u64 {
 pub(super) fn images_together(places: u64, count: u64) -> u64 {
     network::images_together(length(places), length(count)) as u64
 }
+
+/// See [`network::idle_threads`].
+pub(super) fn idle_threads(threads: u32, groups: u64) -> u64 {
+    network::idle_threads(threads as usize, length(groups)) as u64
+}
+
+/// See [`network::pieces_of`].
+pub(super) fn pieces_of(multiply_adds: u64, most: u64) -> u64 {
+    network::pieces_of(length(multiply_adds), length(most)) as u64
+}

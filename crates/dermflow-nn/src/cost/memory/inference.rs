@@ -1,7 +1,9 @@
 //! Inference: weights laid out once, then groups of images through segments of steps.
 
 use super::BatchShape;
-use super::forward::{Convolution, Forward, Grid, Kind, fused};
+use super::convolution::{Convolution, Grid, Kind};
+use super::cuts::{idle_threads, pieces_of};
+use super::forward::Forward;
 use super::replay::{Held, Replay};
 use crate::architecture::{Architecture, Block, BlockKind, Task};
 use crate::kernels::winograd;
@@ -68,7 +70,7 @@ fn pieces(of: &Convolution) -> u64 {
 fn of_block(block: &Block) -> Vec<Convolution> {
     let mut layers = Vec::new();
     match block.kind {
-        BlockKind::Fused => layers.push(fused(block)),
+        BlockKind::Fused => layers.push(Convolution::fused(block)),
         BlockKind::Inverted => {
             if block.expands() {
                 layers.push(Convolution::pointwise(block.inputs, block.expanded));
@@ -114,17 +116,18 @@ pub(super) fn run(architecture: &Architecture, batch: BatchShape, threads: u32, 
     for segment in segments(&extents, images, threads as usize) {
         let last = &steps[segment.steps.end - 1];
         let next = replay.take(last.to.places().saturating_mul(last.outputs));
-        let group = u64::from(batch.images).div_ceil(segment.groups as u64);
-        let inside: Vec<u64> = steps[segment.steps.clone()]
-            .iter()
-            .flat_map(|step| step.scratch(group))
-            .collect();
+        let group = Group {
+            images: u64::from(batch.images).div_ceil(segment.groups as u64),
+            threads: idle_threads(threads, segment.groups as u64),
+        };
+        let inside = steps[segment.steps.clone()].iter();
+        let inside = inside.map(|step| step.scratch(group)).max();
         // Buffers between the segment's steps: those of two are held at once.
         let between = steps[segment.steps.start..segment.steps.end - 1].iter();
         let between = between
-            .map(|step| group * step.to.of_image() * step.outputs)
+            .map(|step| group.images * step.to.of_image() * step.outputs)
             .max();
-        let lengths = between.into_iter().chain(inside.iter().copied().max());
+        let lengths = between.into_iter().chain(inside);
         replay.pieces(segment.groups as u64, &lengths.collect::<Vec<_>>());
         let before = out.replace(next);
         match segment.steps.start.checked_sub(1) {
@@ -201,55 +204,75 @@ impl Step {
     }
 
     /// What is held inside of the step for a group of images, together: the largest counts.
-    fn scratch(&self, group: u64) -> Option<u64> {
-        Some(match &self.kind {
-            StepKind::Convolution(of) => bordered(of, self.from, self.to),
+    fn scratch(&self, group: Group) -> u64 {
+        match &self.kind {
+            StepKind::Convolution(of) => group.bordered(of, self.from, self.to),
             StepKind::Block(block) => self.of_block(block, group),
             StepKind::Neck(up, lateral) => {
-                let numbers = group * self.to.of_image() * self.outputs;
-                let side = lateral.map_or(0, |_| numbers);
-                let doubled = match up.kind {
-                    Kind::Transposed => 0,
-                    Kind::Dense | Kind::Depthwise => group * self.to.of_image() * up.inputs,
+                let places = group.images * self.to.of_image();
+                let side = lateral.map_or(0, |_| places * self.outputs);
+                let (doubled, from) = match up.kind {
+                    Kind::Transposed => (0, self.from),
+                    Kind::Dense | Kind::Depthwise => (places * up.inputs, self.to),
                 };
-                let from = if doubled > 0 { self.to } else { self.from };
-                side + doubled + bordered(up, from, self.to)
+                side + doubled + group.bordered(up, from, self.to)
             }
-        })
+        }
     }
 
-    fn of_block(&self, block: &Block, group: u64) -> u64 {
+    fn of_block(&self, block: &Block, group: Group) -> u64 {
+        let fused = || group.bordered(&Convolution::fused(block), self.from, self.to);
+        let expanded = block.expanded as u64;
         let border = self.to.bordered(block.kernel as u64, block.stride as u64);
-        let inner = group * self.to.of_image() * block.expanded as u64;
+        let inner = group.images * self.to.of_image() * expanded;
         match block.kind {
-            BlockKind::Fused if !block.projects() => bordered(&fused(block), self.from, self.to),
-            BlockKind::Fused => inner + bordered(&fused(block), self.from, self.to),
-            // A panel's channels at a time.
+            BlockKind::Fused if !block.projects() => fused(),
+            BlockKind::Fused => inner + fused(),
             BlockKind::Inverted if block.expands() => {
-                inner + group * border * PANEL.min(block.expanded as u64)
+                let places = group.images * self.from.of_image();
+                let products = places * block.inputs as u64 * expanded;
+                let pieces = pieces_of(products, group.threads).min(expanded.div_ceil(PANEL));
+                // A piece's channels lie by themselves before they are laid to the others.
+                let apart = if pieces > 1 { inner } else { 0 };
+                // Each piece has a panel's channels in a grid at a time.
+                inner + apart + pieces * group.images * border * PANEL.min(expanded)
             }
-            BlockKind::Inverted => inner + border * block.expanded as u64,
+            BlockKind::Inverted => inner + border * expanded,
+        }
+    }
+}
+
+/// Images that go through a segment together.
+#[derive(Clone, Copy)]
+struct Group {
+    images: u64,
+    /// Threads for them.
+    threads: u64,
+}
+
+impl Group {
+    /// The input of a convolution with a border, of one image, and what its pieces are transformed
+    /// into.
+    fn bordered(&self, of: &Convolution, from: Grid, to: Grid) -> u64 {
+        match of.kind {
+            _ if of.is_pointwise() => 0,
+            Kind::Dense if of.by_winograd() => {
+                let pieces = pieces_of(to.of_image() * of.weights(), self.threads);
+                let (lines, columns) = to.size_in_tiles();
+                let lines = lines.div_ceil(usize::try_from(pieces).unwrap_or(usize::MAX));
+                let (inputs, outputs) = (of.inputs as usize, of.outputs as usize);
+                let band = winograd::band_numbers((lines, columns), inputs, outputs);
+                let tiles: u64 = band.iter().map(|numbers| *numbers as u64).sum();
+                to.bordered(4, 1) * of.inputs + pieces * tiles
+            }
+            Kind::Transposed => from.bordered(3, 1) * of.inputs,
+            Kind::Dense | Kind::Depthwise => to.bordered(of.kernel, of.stride) * of.inputs,
         }
     }
 }
 
 /// Columns of most panels of a matrix.
 const PANEL: u64 = 48;
-
-/// The input of a convolution with a border, of one image, and what it is transformed into.
-fn bordered(of: &Convolution, from: Grid, to: Grid) -> u64 {
-    match of.kind {
-        _ if of.is_pointwise() => 0,
-        Kind::Dense if of.by_winograd() => {
-            let (inputs, outputs) = (of.inputs as usize, of.outputs as usize);
-            let band = winograd::band_numbers(to.size_in_tiles(), inputs, outputs);
-            let tiles = band.map(|numbers| numbers as u64);
-            (to.bordered(4, 1) * of.inputs) + tiles[0] + tiles[1]
-        }
-        Kind::Transposed => from.bordered(3, 1) * of.inputs,
-        Kind::Dense | Kind::Depthwise => to.bordered(of.kernel, of.stride) * of.inputs,
-    }
-}
 
 /// What stands on the backbone.
 fn top(replay: &mut Replay, network: &Forward, threads: u32) {
@@ -268,7 +291,11 @@ fn top(replay: &mut Replay, network: &Forward, threads: u32) {
             let grid = network.image.strided(network.architecture.output_stride());
             let inside = grid.of_image() * u64::from(regressor.head_channels);
             let [[hidden, _], _] = network.heads();
-            replay.pieces(grid.images, &[inside, bordered(&hidden, grid, grid)]);
+            let one = Group {
+                images: 1,
+                threads: idle_threads(threads, grid.images),
+            };
+            replay.pieces(grid.images, &[inside, one.bordered(&hidden, grid, grid)]);
         }
     }
 }
