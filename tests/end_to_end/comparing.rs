@@ -57,6 +57,18 @@ fn a_variant_is_held_against_the_base_with_parameters_figures_and_paired_differe
     let difference = apart["difference"].as_f64().unwrap();
     assert!(ends[0].as_f64().unwrap() <= difference && difference <= ends[1].as_f64().unwrap());
     assert!(compared["groups"][0]["seconds"].as_f64().unwrap() > 0.0);
+    // The base's own training has its last score by its last step, if not before.
+    let steps = compared["steps"].as_array().unwrap();
+    let told = steps
+        .iter()
+        .find(|one| one["stage"] == "classifier" && one["measure"] == "valid_balanced_accuracy")
+        .unwrap();
+    let own = &told["groups"][0];
+    let [reached, all] = ["steps", "baseline_steps"].map(|of| own[of].as_f64().unwrap());
+    assert!(0.0 < reached && reached <= all, "{own}");
+    assert_eq!(own["ratio"].as_f64().unwrap(), reached / all);
+    assert!(told["groups"][1]["score"] == own["score"], "{told}");
+    assert!(compared["gap"].is_null());
 }
 
 #[test]
@@ -81,10 +93,16 @@ fn cells_that_differ_in_the_seed_alone_are_one_group() {
         first["over_pairs"].is_array() && first["over_samples"].is_array(),
         "{first}"
     );
+    // A training of one epoch has its last score after all of its steps.
+    let steps = &compared["steps"][0];
+    assert_eq!(steps["stage"], "classifier");
+    assert_eq!(steps["groups"][0]["ratio"].as_f64(), Some(1.0), "{steps}");
+    assert_eq!(steps["groups"][1]["seeds"], json("[1, 2]"));
     // People see the same.
     let text = project.done(&["compare", "seeds"]).out;
     for word in [
         "Parameters that differ",
+        "Steps of `classifier` to the last score of `seeds[epochs=1]`",
         "±",
         "over samples and seeds",
         "over the seeds 1, 2",
@@ -188,6 +206,37 @@ fn two_runs_of_one_cell_are_told_apart_by_their_names() {
             .out,
     );
     assert_eq!(by_name["parameters"], compared["parameters"]);
+    // Of the gap from an untrained one to the first run, a share is closed by the second.
+    project.run(&["run", "--variant", "untrained"]);
+    let first = format!("{run}:base");
+    let gap = format!("untrained:{first}");
+    let names = ["compare", "untrained", first.as_str(), "latest~1", "--gap"];
+    let compared = json(
+        &project
+            .done(&[&names[..], &[gap.as_str(), "--json"]].concat())
+            .out,
+    );
+    let is_loss = |one: &&Value| one["stage"] == "scores" && one["name"] == "log-loss";
+    let figures = compared["figures"].as_array().unwrap();
+    let loss = figures.iter().find(is_loss).unwrap();
+    let [low, high, own] = [0, 1, 2].map(|place| loss["groups"][place]["value"].as_f64().unwrap());
+    let shares = compared["gap"]["figures"].as_array().unwrap();
+    let share = &shares.iter().find(is_loss).unwrap()["groups"];
+    let wanted = (own - low) / (high - low);
+    assert!(
+        (share[2].as_f64().unwrap() - wanted).abs() <= 1e-9 * wanted.abs().max(1.0),
+        "{share} {wanted}"
+    );
+    assert!(share[0].is_null() && share[1].is_null(), "{share}");
+    let text = project.done(&[&names[..], &[gap.as_str()]].concat()).out;
+    let title = format!("Share of the gap from `untrained` to `{first}`, in the figures of `scores`");
+    assert!(text.contains(&title), "{text}");
+    let unknown = project.ended(&[&names[..], &["untrained:nowhere"]].concat());
+    assert!(
+        unknown.code == Some(1) && unknown.err.contains("`nowhere`") && unknown.err.contains(&first),
+        "{}",
+        unknown.err
+    );
 }
 
 #[test]

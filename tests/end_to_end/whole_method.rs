@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use dermflow_tests::{Events, Project};
+use serde_json::Value;
 
-use crate::project::{copy, empty};
+use crate::project::{copy, digests, empty};
 
 /// Settings with which pipelines that include `parts/method.yaml` learn next to nothing, fast.
 pub fn small() -> Vec<String> {
@@ -42,27 +43,58 @@ fn run(project: &Project, more: &[&str]) -> Events {
     project.run(&arguments)
 }
 
-/// Rows that a stage computed, as its event tells.
-fn computed_rows(events: &Events, stage: &str) -> u64 {
-    let executed = events.of("stage-executed");
-    let found = executed.iter().find(|event| event["stage"] == stage);
-    let found = found.unwrap_or_else(|| panic!("{stage} did not run"));
-    found["rows_computed"].as_u64().unwrap()
+/// The first event of a sort about a stage.
+fn event<'a>(events: &'a Events, sort: &str, stage: &str) -> &'a Value {
+    let all = events.of(sort);
+    let found = all.into_iter().find(|event| event["stage"] == stage);
+    found.unwrap_or_else(|| panic!("{stage} did not run"))
 }
+
+/// How many rows a stage computed, and how many it took over.
+fn row_counts(events: &Events, stage: &str) -> (u64, u64) {
+    let executed = event(events, "stage-executed", stage);
+    let count = |name: &str| executed[name].as_u64().unwrap();
+    (count("rows_computed"), count("rows_reused"))
+}
+
+/// How many partitions a stage has that works row by row, and how many of them the store had.
+fn partitions(events: &Events, stage: &str) -> (u64, u64) {
+    let told = &event(events, "stage-started", stage)["partitions"];
+    (told[0].as_u64().unwrap(), told[1].as_u64().unwrap())
+}
+
+const PHOTOS: &str = "pipelines/demo/images/isic2017";
+
+/// Photos with a label as found alone: nobody cleaned it, drew a box or tests on them. Tables with
+/// pixels have two partitions here, and all of these photos lie in the second.
+const MORE: [&str; 10] = [
+    "ISIC_0000030.jpg",
+    "ISIC_0000054.jpg",
+    "ISIC_0000082.jpg",
+    "ISIC_0000116.jpg",
+    "ISIC_0000139.jpg",
+    "ISIC_0000198.jpg",
+    "ISIC_0000225.jpg",
+    "ISIC_0000293.jpg",
+    "ISIC_0000310.jpg",
+    "ISIC_0000331.jpg",
+];
 
 #[test]
 fn what_runs_again_is_what_a_change_can_reach() {
     let project = demo();
-    let photos: Vec<_> = files(&project.at("pipelines/demo/images/isic2017"))
-        .take(10)
-        .collect();
-    let aside = project.at("aside");
+    let (there, aside) = (project.at(PHOTOS), project.at("aside"));
     std::fs::create_dir_all(&aside).unwrap();
-    for photo in &photos {
-        std::fs::rename(photo, aside.join(photo.file_name().unwrap())).unwrap();
+    let truth = project.read("pipelines/demo/labels.csv");
+    for photo in MORE {
+        let row = truth.lines().find(|row| row.contains(photo)).unwrap();
+        // Whether it is in `test`, `clean` and `boxed`.
+        assert!(row.ends_with(",false,false,false"), "{row}");
+        std::fs::rename(there.join(photo), aside.join(photo)).unwrap();
     }
     let first = run(&project, &[]);
     assert_eq!(first.hit(), 0);
+    assert_eq!(row_counts(&first, "photos"), (1062, 0));
     assert!(first.executed() > 30, "{}", first.executed());
     assert_eq!(run(&project, &[]).executed(), 0);
 
@@ -75,8 +107,11 @@ fn what_runs_again_is_what_a_change_can_reach() {
     // at again. Whether a label was found counts for the method, what it says does not.
     relabel(&project, "pipelines/demo/dirty.csv", 5);
     let relabelled = run(&project, &[]);
+    let mut computed = relabelled.computed();
+    // Whether other labels are suspected then is for the networks to say.
+    computed.retain(|stage| stage != "wrong-labels-sheet");
     assert_eq!(
-        relabelled.computed(),
+        computed,
         [
             "as-found",
             "as-found-known",
@@ -87,23 +122,94 @@ fn what_runs_again_is_what_a_change_can_reach() {
             "plain-scores"
         ]
     );
+    for stage in ["as-found-known", "dirty"] {
+        assert_eq!(row_counts(&relabelled, stage), (5, 853), "{stage}");
+    }
+    // Another model says something else of every photo.
+    assert_eq!(row_counts(&relabelled, "plain-predictions"), (1062, 0));
+    assert_eq!(partitions(&relabelled, "plain-predictions"), (2, 0));
 
     // Ten more photos: they are decoded, labelled and annotated, and no other is.
-    for photo in &photos {
-        std::fs::rename(aside.join(photo.file_name().unwrap()), photo).unwrap();
+    let before = digests(&project);
+    for photo in MORE {
+        std::fs::rename(aside.join(photo), there.join(photo)).unwrap();
     }
     let more = run(&project, &[]);
-    assert_eq!(computed_rows(&more, "photos"), 10);
-    for untouched in ["regressor", "classifier"] {
-        if !more.computed().contains(&untouched.to_string()) {
-            let of = if untouched == "regressor" {
-                "foreground"
-            } else {
-                "predictions"
-            };
-            assert_eq!(computed_rows(&more, of), 10, "{of}");
-        }
+    for stage in ["boxed", "clean", "foreground", "photos", "predictions", "test"] {
+        assert_eq!(row_counts(&more, stage), (10, 1062), "{stage}");
     }
+    for stage in [
+        "foreground",
+        "photos",
+        "predictions",
+        "test-foreground",
+        "test-photos",
+    ] {
+        assert_eq!(partitions(&more, stage), (2, 1), "{stage}");
+    }
+    // Neither network learns from any of the ten, and neither is trained again.
+    let after = digests(&project);
+    for model in ["regressor.model", "classifier.model"] {
+        assert_eq!(before[model], after[model], "{model}");
+    }
+    // Whether these run hangs on what the models say of the ten.
+    let perhaps = ["attention", "pseudo", "strong", "test-detections", "unlabelled"];
+    let mut ran = more.computed();
+    ran.retain(|stage| !perhaps.contains(&stage.as_str()));
+    assert_eq!(
+        ran,
+        [
+            "after",
+            "all-boxes",
+            "as-found",
+            "as-found-known",
+            "audit",
+            "boxed",
+            "boxed-photos",
+            "boxes",
+            "candidates",
+            "clean",
+            "clean-photos",
+            "dirty",
+            "first-scores",
+            "foreground",
+            "foreground-sheet",
+            "known",
+            "not-learned",
+            "photos",
+            "plain",
+            "plain-predictions",
+            "plain-scores",
+            "predictions",
+            "resample",
+            "retrained",
+            "scores",
+            "test",
+            "test-boxes",
+            "test-foreground",
+            "test-photos",
+            "truth",
+            "wrong-labels-sheet",
+        ]
+    );
+    let mut found = more.stages("stage-hit");
+    found.retain(|stage| !perhaps.contains(&stage.as_str()));
+    assert_eq!(
+        found,
+        [
+            "classifier",
+            "clean-labels",
+            "clean-train",
+            "clean-valid",
+            "detection-scores",
+            "folds",
+            "foreground-scores",
+            "heatmaps",
+            "regressor",
+            "train-fold",
+            "valid-fold",
+        ]
+    );
 }
 
 /// The rows of a variant's artifact by their columns' names.
@@ -185,17 +291,8 @@ fn of_a_class_that_is_left_out_nothing_is_learned_and_the_scores_say_whether_the
     }
 }
 
-fn files(folder: &Path) -> impl Iterator<Item = std::path::PathBuf> {
-    let mut all: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    all.sort();
-    all.into_iter()
-}
-
 /// Gives the last rows of a table of file, label, … the label `melanoma`, or `nevus` where they
-/// have that. The first rows are of photos that are not there yet.
+/// have that.
 fn relabel(project: &Project, table: &str, rows: usize) {
     let text = project.read(table);
     let unchanged = text.lines().count() - rows;

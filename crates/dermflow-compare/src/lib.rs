@@ -1,5 +1,6 @@
 //! Runs, variants and matrix cells side by side: which parameters differ, what came out, how far
-//! the figures are apart on the same samples and over seeds, and what it took.
+//! the figures are apart on the same samples and over seeds, how much of the gap between two of them
+//! another closes, how soon a training has what the baseline's has in the end, and what it took.
 //!
 //! Everything is read from a store's journals and records; nothing is computed again but the
 //! differences. Cells that differ in nothing but the seed are one group. The first group is the
@@ -17,11 +18,14 @@
 //! ```
 
 mod figures;
+mod gap;
 mod groups;
 mod paired;
+mod pairs;
 mod parameters;
 mod render;
 mod sides;
+mod steps;
 
 use dermflow_core::StageError;
 use dermflow_stages::Bootstrap;
@@ -29,11 +33,13 @@ use dermflow_store::Store;
 use serde::Serialize;
 
 pub use figures::{Figure, Of};
+pub use gap::{Gap, GapShares};
 pub use groups::{Group, Member};
 pub use paired::{Apart, PairedDifferences};
 pub use parameters::{Differing, Setting};
 pub use render::{Section, markdown, sections};
 pub use sides::Side;
+pub use steps::{Reached, ReachedAt, StepsToScore};
 
 /// What is compared, and how.
 #[derive(Clone, Debug)]
@@ -43,6 +49,9 @@ pub struct Asked {
     /// Figures of single classes and slices too, not only those of all samples together, and those
     /// that stages report of their work though they are the same everywhere.
     pub all_figures: bool,
+    /// Two of the groups with a colon between them, such as `clean-only:all-true`: how much of the gap
+    /// between their figures the others close is told too.
+    pub gap: Option<String>,
     /// How intervals of differences are made.
     pub bootstrap: Bootstrap,
     /// What draws are made from.
@@ -56,6 +65,7 @@ impl Default for Asked {
         Asked {
             names: Vec::new(),
             all_figures: false,
+            gap: None,
             bootstrap: Bootstrap::default(),
             seed: 0,
             threads: 1,
@@ -72,8 +82,12 @@ pub struct Comparison {
     pub parameters: Vec<Differing>,
     /// Figures of every group.
     pub figures: Vec<Figure>,
+    /// How much of the gap between two groups' figures the others close, where that was asked.
+    pub gap: Option<Gap>,
     /// The other groups against the first, for each stage that evaluates predictions.
     pub paired: Vec<PairedDifferences>,
+    /// When each group's training first has the baseline's last score, for each stage that trains.
+    pub steps: Vec<StepsToScore>,
     /// What could not be compared, and why.
     pub notes: Vec<String>,
 }
@@ -81,7 +95,8 @@ pub struct Comparison {
 /// Reads the sides, and compares them.
 ///
 /// # Errors
-/// Where a name means nothing in the store, or there are fewer than two groups.
+/// Where a name means nothing in the store, fewer than two cells are found, or the gap is not between
+/// two of the groups.
 pub fn compare(store: &Store, asked: &Asked) -> Result<Comparison, StageError> {
     let sides = sides::find(store, &asked.names)?;
     if sides.len() < 2 {
@@ -94,7 +109,14 @@ pub fn compare(store: &Store, asked: &Asked) -> Result<Comparison, StageError> {
     }
     let mut notes = Vec::new();
     let groups = groups::of(&sides);
+    let ends = asked.gap.as_ref().map(|text| gap::ends(text, &sides, &groups));
+    let ends = ends.transpose()?;
     let figures = figures::gather(store, &sides, &groups, asked.all_figures)?;
+    let gap = ends.map(|ends| gap::of(ends, &groups, &figures));
+    if gap.as_ref().is_some_and(|gap| gap.figures.is_empty()) {
+        notes
+            .push("no group besides the two ends of the gap has a figure that both of them have".to_string());
+    }
     let paired = match groups.len() {
         1 => Vec::new(),
         _ => paired::gather(store, &sides, &groups, asked, &mut notes)?,
@@ -107,7 +129,9 @@ pub fn compare(store: &Store, asked: &Asked) -> Result<Comparison, StageError> {
     }
     Ok(Comparison {
         parameters: parameters::differing(&sides, &groups),
+        steps: steps::gather(store, &sides, &groups, &mut notes),
         figures,
+        gap,
         paired,
         groups,
         notes,

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::Asked;
 use crate::groups::Group;
+use crate::pairs::{Pair, pairs};
 use crate::sides::Side;
 
 /// The kind whose inputs are compared.
@@ -89,41 +90,6 @@ pub(crate) fn gather(
         });
     }
     Ok(all)
-}
-
-/// Two sides of one seed.
-struct Pair {
-    sides: [usize; 2],
-    seed: Option<u64>,
-}
-
-/// Members of one seed side by side; where the groups have no seed in common, their first ones.
-fn pairs(sides: &[Side], baseline: &Group, group: &Group, stage: &str) -> Vec<Pair> {
-    let has = |side: usize| sides[side].stages.contains_key(stage);
-    let mut pairs: Vec<Pair> = Vec::new();
-    for first in baseline.members.iter().filter(|member| has(member.side)) {
-        let same = |member: &&crate::Member| member.seed == first.seed && has(member.side);
-        if let Some(second) = group.members.iter().find(same) {
-            pairs.push(Pair {
-                sides: [first.side, second.side],
-                seed: first.seed,
-            });
-        }
-    }
-    if pairs.is_empty() {
-        let first = |group: &Group| {
-            group
-                .members
-                .iter()
-                .map(|member| member.side)
-                .find(|side| has(*side))
-        };
-        pairs.extend(first(baseline).zip(first(group)).map(|(first, second)| Pair {
-            sides: [first, second],
-            seed: None,
-        }));
-    }
-    pairs
 }
 
 fn against(

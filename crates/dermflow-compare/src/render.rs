@@ -1,5 +1,8 @@
 //! A comparison as tables of text. Must not know where they are shown.
 
+mod gap;
+mod steps;
+
 use dermflow_stages::paired::{Difference, lower_is_better};
 
 use crate::figures::Of;
@@ -35,6 +38,9 @@ pub fn sections(comparison: &Comparison) -> Vec<Section> {
         .collect();
     stages.dedup();
     all.extend(stages.into_iter().map(|stage| figures(comparison, stage)));
+    if let Some(of) = &comparison.gap {
+        all.extend(gap::sections(comparison, of));
+    }
     for paired in &comparison.paired {
         all.extend(
             paired
@@ -43,6 +49,7 @@ pub fn sections(comparison: &Comparison) -> Vec<Section> {
                 .map(|apart| differences(comparison, paired, apart)),
         );
     }
+    all.extend(steps::sections(comparison));
     all.retain(|section| !section.rows.is_empty());
     all
 }
@@ -122,10 +129,7 @@ fn parameters(comparison: &Comparison) -> Section {
 fn figures(comparison: &Comparison, stage: &str) -> Section {
     let of_stage = comparison.figures.iter().filter(|figure| figure.stage == stage);
     let rows = of_stage.map(|figure| {
-        let mut name = figure.name.clone();
-        for more in [&figure.class, &figure.slice].into_iter().flatten() {
-            name += &format!(", {more}");
-        }
+        let name = figure_name(&figure.name, [&figure.class, &figure.slice]);
         let cells = figure
             .groups
             .iter()
@@ -143,6 +147,12 @@ fn figures(comparison: &Comparison, stage: &str) -> Section {
         headings: std::iter::once("figure".to_string()).chain(labels(comparison)).collect(),
         rows: rows.collect(),
     }
+}
+
+/// A figure's name, with the class and the slice that it is of.
+fn figure_name(name: &str, of: [&Option<String>; 2]) -> String {
+    let of = of.into_iter().flatten().map(String::as_str);
+    std::iter::once(name).chain(of).collect::<Vec<_>>().join(", ")
 }
 
 fn differences(comparison: &Comparison, paired: &PairedDifferences, apart: &Apart) -> Section {
@@ -225,6 +235,10 @@ fn number(value: f64) -> String {
 
 fn signed(value: f64) -> String {
     format!("{value:+.4}")
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
 }
 
 fn interval((low, high): (f64, f64)) -> String {

@@ -26,6 +26,8 @@ pub struct Side {
     pub run: String,
     /// Every stage with its action.
     pub stages: BTreeMap<String, (Key, Record)>,
+    /// The names that it was asked for by.
+    pub asked: Vec<String>,
 }
 
 /// One journal's stages by pipeline and cell.
@@ -121,6 +123,7 @@ impl Journals<'_> {
                 cell,
                 run: name.to_string(),
                 stages,
+                asked: Vec::new(),
             });
         }
         Ok(sides)
@@ -199,12 +202,16 @@ pub fn find(store: &Store, names: &[String]) -> Result<Vec<Side>, StageError> {
     };
     let mut sides: Vec<Side> = Vec::new();
     for name in names {
-        for side in journals.named(name)? {
+        for mut side in journals.named(name)? {
             let known = sides
-                .iter()
-                .any(|own| (&own.run, &own.pipeline, &own.cell) == (&side.run, &side.pipeline, &side.cell));
-            if !known {
-                sides.push(side);
+                .iter_mut()
+                .find(|own| (&own.run, &own.pipeline, &own.cell) == (&side.run, &side.pipeline, &side.cell));
+            match known {
+                Some(known) => known.asked.push(name.clone()),
+                None => {
+                    side.asked.push(name.clone());
+                    sides.push(side);
+                }
             }
         }
     }

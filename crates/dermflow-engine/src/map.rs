@@ -37,7 +37,9 @@ pub(crate) struct MapWork {
     /// Its table.
     pub driver: TableManifest,
     pub parts: Vec<Part>,
-    /// All actions that differ from this one only in the driver and in side tables.
+    /// All actions of stages with this name that differ from this one only in the driver and in side
+    /// tables. Stages with another name may be of one kind with the same parameters, and would
+    /// stand in for each other with rows that have nothing in common.
     pub family: Digest,
     pub forced: bool,
     started: SystemTime,
@@ -82,6 +84,8 @@ impl MapWork {
         let is_side = |port: &str, at: usize| sides.iter().any(|side| (side.port, side.at) == (port, at));
         let family = part_manifest(&action, &over, BTreeMap::new()).family(&over, &is_side);
         let family = family.map_err(|error| StageError::new(error.to_string()))?;
+        let named = [family.as_bytes(), action.label.stage.as_bytes()].concat();
+        let family = Digest::derive("dermflow stage family v1", &named);
         let done = parts
             .iter()
             .filter(|part| part.result.get().is_some())

@@ -3,6 +3,8 @@
 //! How a sheet looks stands in [`dermflow_vision::sheet`]; this kind picks the images and
 //! brings together what belongs to each. Must not know what labels mean.
 
+mod labels;
+mod order;
 mod pick;
 #[cfg(test)]
 mod tests;
@@ -18,6 +20,7 @@ use dermflow_vision::sheet::{self, Layout, Tile};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use order::Order;
 use pick::{Extras, Picked};
 
 /// See the module.
@@ -44,7 +47,7 @@ pub struct ContactSheetParameters {
     #[schemars(range(min = 32, max = 1024))]
     side: usize,
     /// The most images shown: the first in order of their sample ids, which is as good as
-    /// drawn by lot.
+    /// drawn by lot, or of the number that they stand by.
     #[serde(default = "most")]
     #[schemars(range(min = 1, max = 4096))]
     images: usize,
@@ -56,21 +59,14 @@ pub struct ContactSheetParameters {
     /// In which order they stand.
     #[serde(default)]
     order: Order,
+    /// The column of the input `labels` whose text is shown behind its label, such as the class that
+    /// `label-audit` suggests; left out, none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    second_label: Option<String>,
     /// Whether each heat or foreground map is drawn by its own highest value, so that a faint one is
     /// seen too; the heading says so, and below each image stands its peak. `false` draws all by one scale, on which they can be compared.
     #[serde(default = "yes")]
     own_peak: bool,
-}
-
-/// In which order images stand.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum Order {
-    /// Those of one label together, labels by name.
-    #[default]
-    Label,
-    /// By sample id, labels mixed.
-    Sample,
 }
 
 fn title() -> String {
@@ -109,11 +105,19 @@ stages:
     kind: contact-sheet
     in: {samples: photos.samples, labels: photos.truth, boxes: photos.boxes, heatmaps: heat.heatmaps}
     with: {title: made-up lesions, columns: 6, rows: 4, side: 160, images: 48, per-label: 6, order: label, own-peak: true}
+  suspects:
+    kind: import-table
+    with: {path: suspects.csv, key: image, columns: {label: text, suggested: text, rank: integer}}
+  doubtful:
+    kind: contact-sheet
+    in: {samples: photos.samples, labels: suspects.table}
+    with: {title: likely wrong labels, order: {lowest: rank}, second-label: suggested}
 outputs:
   sheets: look.sheets
+  doubtful: doubtful.sheets
 ";
 
-    fn inputs(_: &ContactSheetParameters) -> Inputs {
+    fn inputs(parameters: &ContactSheetParameters) -> Inputs {
         let table =
             |contract| PortType::Table(Contract::named(contract).map_or_else(TableType::any, TableType::of));
         let samples = TableType {
@@ -139,16 +143,13 @@ outputs:
                 .with_arity(Arity::Optional)
                 .reading(columns.iter().copied())
         };
+        let about = "other labels, such as clean or predicted ones, shown beside those of the images, or alone \
+                     where they have none";
+        let read_of_labels: Vec<&str> = ["label"].into_iter().chain(labels::columns(parameters)).collect();
         Inputs {
             ports: vec![
                 InputPort::one("samples", PortType::Table(samples), "the images").reading(read),
-                optional(
-                    "labels",
-                    "Labels",
-                    "other labels, such as clean or predicted ones, shown beside those of the images, or alone \
-                     where they have none",
-                    &["label"],
-                ),
+                optional("labels", "Labels", about, &read_of_labels[..]),
                 optional(
                     "boxes",
                     "Boxes",
@@ -172,7 +173,8 @@ outputs:
         }
     }
 
-    fn outputs(_: &ContactSheetParameters, _: &InputTypes) -> Result<Vec<OutputPort>, Problem> {
+    fn outputs(parameters: &ContactSheetParameters, wired: &InputTypes) -> Result<Vec<OutputPort>, Problem> {
+        labels::check(parameters, wired)?;
         let about = "sheet-001.png and so on";
         Ok(vec![OutputPort::new("sheets", PortType::Files, about)])
     }
@@ -188,10 +190,7 @@ outputs:
     fn run(parameters: &ContactSheetParameters, context: &mut dyn StageContext) -> Result<(), StageError> {
         let (picked, total) = pick::pick(parameters, context)?;
         let mut picked = pick::join(picked, context)?;
-        if parameters.order == Order::Label {
-            // Stable, so that images of one label stay in order of their ids.
-            picked.sort_by(|(one, _), (other, _)| one.label().cmp(&other.label()));
-        }
+        arrange(&mut picked, &parameters.order);
         let colours = colours(&picked);
         let shown = picked.len();
         let stretched = parameters.own_peak && picked.iter().any(|(_, extras)| !extras.maps.is_empty());
@@ -231,6 +230,18 @@ outputs:
     }
 }
 
+/// Brings images that are in order of their ids into this one; those that it says nothing of stay as
+/// they are.
+fn arrange(picked: &mut [(Picked, Extras)], order: &Order) {
+    match order {
+        Order::Label => picked.sort_by(|(one, _), (other, _)| one.label().cmp(&other.label())),
+        Order::Sample => {}
+        Order::Lowest(_) | Order::Highest(_) => {
+            picked.sort_by(|(one, _), (other, _)| one.place.total_cmp(&other.place));
+        }
+    }
+}
+
 /// A colour number for each label and class that is shown, in order of their names.
 fn colours(picked: &[(Picked, Extras)]) -> BTreeMap<String, usize> {
     let mut colours: BTreeMap<String, usize> = BTreeMap::new();
@@ -257,6 +268,10 @@ fn tile(picked: Picked, extras: Extras, colours: &BTreeMap<String, usize>, stret
         (Some(label), _) | (None, Some(label)) => label.to_string(),
     };
     let label = wired.or(given).unwrap_or("no label");
+    let caption = match picked.second.as_deref().filter(|second| *second != label) {
+        Some(second) => format!("{caption} / {second}"),
+        None => caption,
+    };
     let boxes = extras.boxes.iter().map(|(pixels, class)| {
         // What the caption says already is not said again.
         let word = if class == label {

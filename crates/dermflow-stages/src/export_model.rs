@@ -51,7 +51,7 @@ impl StageKind for ExportModel {
     const NAME: &'static str = "export-model";
     const VERSION: u32 = 1;
     const ABOUT: &'static str =
-        "Writes a model as safetensors with timm's or torchvision's names, or as ONNX.";
+        "Writes a model as safetensors with this program's, timm's or torchvision's names, or as ONNX.";
     const EXAMPLE: &'static str = "\
 name: export-model-example
 seed: 20

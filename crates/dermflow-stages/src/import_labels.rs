@@ -31,7 +31,7 @@ pub struct ImportLabels;
 impl StageKind for ImportLabels {
     type Parameters = ImportLabelsParameters;
     const NAME: &'static str = "import-labels";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: &'static str = "Reads labels (CSV, Parquet, JSON, folder names, Label Studio, CVAT, classes of boxes) \
                                  onto the samples; those that fit no sample become rejects.";
     const EXAMPLE: &'static str = "\
@@ -115,7 +115,8 @@ impl Joining<'_> {
         match file.format {
             AnnotationFormat::FolderNames => self.folder_names(),
             format if format.is_table() => {
-                let layout = parameters.layout();
+                let missing = Some(parameters.missing());
+                let layout = parameters.layout(&missing);
                 read_table(file, &layout, context, &mut |rows| self.table_rows(rows))
             }
             _ => file.read(context, &mut |found| match found {

@@ -15,6 +15,7 @@ pub mod lesion_batches;
 pub mod lesions;
 pub mod network;
 pub mod normalise;
+pub mod order;
 pub mod pictures;
 pub mod prior;
 pub mod run;

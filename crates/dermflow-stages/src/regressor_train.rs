@@ -54,7 +54,10 @@ pub struct RegressorTrainParameters {
     #[schemars(range(min = 8, max = 4096))]
     pub side: Option<u32>,
     /// The classes in the order of the heat maps; left out, those of the maps that are learned
-    /// from, in alphabetical order.
+    /// from, in alphabetical order: a class that no box has is none of them, whatever labels
+    /// pictures have, and a lesion of it is found as far as it looks like those of the others. A
+    /// class that is named here and has no map learns that it is nowhere; maps of classes that are
+    /// not named here are left out, so that their lesions count as background.
     #[serde(default)]
     pub classes: Vec<String>,
     /// What pixels are measured by.
@@ -164,7 +167,7 @@ impl RegressorTrainParameters {
 impl StageKind for RegressorTrain {
     type Parameters = RegressorTrainParameters;
     const NAME: &'static str = "regressor-train";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     const ABOUT: &'static str = "Trains a network that finds lesions, on heat maps drawn from boxes.";
     const EXAMPLE: &'static str = "\
 name: regressor-train-example
@@ -232,7 +235,7 @@ outputs:
         let model = PortType::Model(Some("regressor".to_string()));
         Ok(vec![
             OutputPort::new("model", model, "the regressor"),
-            history_port(&train_regressor::SCORES),
+            history_port(&train_regressor::MEASURED),
         ])
     }
 

@@ -5,6 +5,10 @@
 mod cases;
 #[path = "conformance/changes.rs"]
 mod changes;
+#[path = "conformance/exported.rs"]
+mod exported;
+#[path = "conformance/histories.rs"]
+mod histories;
 #[path = "conformance/pictures.rs"]
 mod pictures;
 #[path = "conformance/predicted.rs"]

@@ -80,10 +80,11 @@ fn constants(phi: Range) -> Search {
     }
 }
 
-/// With the paper's constants computation about doubles with each φ, and B1 to B7's published
-/// computation is met.
+/// With the paper's constants computation grows by α·β²·γ² = 1.92 with each φ, but for what rounding
+/// layers and channels adds. The published networks, whose factors are no powers of the constants,
+/// cost about what φ of 1, 2, 5, 6 or 7 does (B2, B3, B5 to B7), or lie between two (B1, B4).
 #[test]
-fn computation_doubles_with_the_papers_constants() {
+fn computation_about_doubles_with_the_papers_constants_and_the_published_networks_are_near() {
     let phi = Range {
         from: 0.0,
         to: 7.0,
@@ -98,10 +99,27 @@ fn computation_doubles_with_the_papers_constants() {
     assert_eq!(found.candidates[0].costs.multiply_adds, 385_814_752);
     for pair in found.candidates.windows(2) {
         let growth = pair[1].costs.multiply_adds as f64 / pair[0].costs.multiply_adds as f64;
-        assert!((1.6..2.7).contains(&growth), "{growth}");
+        assert!((1.7..2.6).contains(&growth), "{growth}");
     }
-    let growth = found.candidates[7].costs.multiply_adds as f64 / 385_814_752.0;
-    assert!((100.0..180.0).contains(&growth), "{growth}");
+    let costs: Vec<f64> = found
+        .candidates
+        .iter()
+        .map(|candidate| candidate.costs.multiply_adds as f64)
+        .collect();
+    let mean = (costs[7] / costs[0]).powf(1.0 / 7.0);
+    assert!((1.9..2.0).contains(&mean), "{mean}");
+
+    let published = |number: usize| {
+        let published = Published::ALL[number];
+        let size = published.coefficients().evaluation_size as usize;
+        multiply_adds(&published.document(Flavour::default(), 1000), size, size) as f64
+    };
+    for (number, phi) in [(2, 1), (3, 2), (5, 5), (6, 6), (7, 7)] {
+        let share = published(number) / costs[phi];
+        assert!((0.89..1.02).contains(&share), "B{number}: {share}");
+    }
+    assert!(costs[0] < published(1) && published(1) < costs[1]);
+    assert!(costs[3] < published(4) && published(4) < costs[4]);
 }
 
 #[test]

@@ -1,16 +1,16 @@
 //! Picks the images of a sheet, and gathers their labels, boxes and maps. Must not know how a
 //! sheet looks.
 
-use std::collections::BTreeMap;
-
 use arrow::array::{Array, BinaryArray, Float64Array, Int64Array, RecordBatch, StringArray};
-use dermflow_core::{SampleId, StageContext, StageError, TableReader};
+use dermflow_core::{SampleId, StageContext, StageError};
 use dermflow_vision::boxes::{self, PixelBox};
 use dermflow_vision::heatmap::{Heatmap, PEAK};
 use dermflow_vision::picture::Picture;
 use dermflow_vision::placement::{Placement, Rectangle};
 
 use super::ContactSheetParameters;
+use super::labels::{Labels, Said};
+use super::order::Shown;
 use crate::columns::{ids_of, typed_column};
 
 /// An image that is shown.
@@ -20,6 +20,10 @@ pub struct Picked {
     pub given: Option<String>,
     /// The label that the input `labels` has for it.
     pub wired: Option<String>,
+    /// What it has in the column `second-label`.
+    pub second: Option<String>,
+    /// Where it stands, by the number that `order` asks for: the least comes first.
+    pub place: f64,
     pub note: String,
     /// The image, no larger than it is shown.
     pub picture: Picture,
@@ -43,85 +47,51 @@ impl Picked {
     }
 }
 
-/// Picks the first images in order of their ids, as many of each label as are asked for;
-/// gives how many there are in all, too.
+/// Picks the first images in order of their ids, or of the number that they are to stand by, as
+/// many of each label as are asked for; in order of their ids. Gives how many there are in all,
+/// too: with such a number, where they stand by one.
 pub fn pick(
     parameters: &ContactSheetParameters,
     context: &dyn StageContext,
 ) -> Result<(Vec<Picked>, u64), StageError> {
     let samples = context.table("samples")?;
-    let mut wired = Wired::open(context)?;
-    let total = samples.rows();
-    let mut picked: Vec<Picked> = Vec::new();
-    let mut counts: BTreeMap<Option<String>, usize> = BTreeMap::new();
+    let mut labels = Labels::open(parameters, context)?;
+    let by_number = parameters.order.column().is_some();
+    let mut total = if by_number { 0 } else { samples.rows() };
+    let mut shown = Shown::new(parameters.images, parameters.per_label);
     for batch in samples {
         if context.cancelled() {
             return Err(StageError::cancelled());
         }
         let batch = batch?;
-        let labels: &StringArray = typed_column(&batch, "label")?;
+        let own: &StringArray = typed_column(&batch, "label")?;
         for row in 0..batch.num_rows() {
-            if picked.len() == parameters.images {
-                return Ok((picked, total));
+            if shown.full() && !by_number {
+                return Ok((shown.as_they_came(), total));
             }
-            let given = (!labels.is_null(row)).then(|| labels.value(row).to_string());
-            let wired = wired.label_of(ids_of(&batch)?.value(row))?;
-            let count = counts.entry(given.clone().or_else(|| wired.clone())).or_default();
-            if parameters.per_label.is_none_or(|most| *count < most) {
-                *count += 1;
-                picked.push(read(&batch, row, [given, wired], parameters.side)?);
-            }
+            let given = (!own.is_null(row)).then(|| own.value(row).to_string());
+            let said = labels.of(ids_of(&batch)?.value(row))?;
+            let place = match said.number {
+                Some(number) => parameters.order.place(number),
+                None if by_number => continue,
+                None => 0.0,
+            };
+            total += u64::from(by_number);
+            let label = given.clone().or_else(|| said.label.clone());
+            shown.offer(place, label, || {
+                read(&batch, row, given, said, place, parameters.side)
+            })?;
         }
     }
-    Ok((picked, total))
-}
-
-/// The labels of the input `labels`, asked for in order of ids.
-struct Wired {
-    table: Option<Box<dyn TableReader>>,
-    batch: Option<RecordBatch>,
-    row: usize,
-}
-
-impl Wired {
-    fn open(context: &dyn StageContext) -> Result<Wired, StageError> {
-        let table = context.has_input("labels").then(|| context.table("labels"));
-        Ok(Wired {
-            table: table.transpose()?,
-            batch: None,
-            row: 0,
-        })
-    }
-
-    /// The first label of this id, which is not below the one asked for before.
-    fn label_of(&mut self, id: &[u8]) -> Result<Option<String>, StageError> {
-        loop {
-            if let Some(batch) = &self.batch
-                && self.row < batch.num_rows()
-            {
-                let found = ids_of(batch)?.value(self.row);
-                if found == id {
-                    let labels: &StringArray = typed_column(batch, "label")?;
-                    return Ok(Some(labels.value(self.row).to_string()));
-                }
-                if found > id {
-                    return Ok(None);
-                }
-                self.row += 1;
-                continue;
-            }
-            match self.table.as_mut().and_then(Iterator::next) {
-                Some(batch) => (self.batch, self.row) = (Some(batch?), 0),
-                None => return Ok(None),
-            }
-        }
-    }
+    Ok((shown.as_they_came(), total))
 }
 
 fn read(
     batch: &RecordBatch,
     row: usize,
-    [given, wired]: [Option<String>; 2],
+    given: Option<String>,
+    said: Said,
+    place: f64,
     side: usize,
 ) -> Result<Picked, StageError> {
     let mut id = [0; 32];
@@ -146,7 +116,9 @@ fn read(
     Ok(Picked {
         id,
         given,
-        wired,
+        wired: said.label,
+        second: said.second,
+        place,
         note: format!("{hex} {name}"),
         picture: shrunk(stored, side),
         stored: [width, height],

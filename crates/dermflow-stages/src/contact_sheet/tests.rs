@@ -1,15 +1,15 @@
 //! Tests of `contact-sheet`; how a sheet looks is tested where it is drawn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use dermflow_core::memory::MemoryContext;
-use dermflow_core::{StageContext, StageKind};
+use dermflow_core::{Column, ColumnType, InputTypes, PortType, StageContext, StageKind, TableType};
 use dermflow_vision::heatmap::{BLIND, Heatmap, PEAK};
 
 use super::pick::{Extras, join, pick};
-use super::{ContactSheet, ContactSheetParameters, tile};
+use super::{ContactSheet, ContactSheetParameters, arrange, tile};
 use crate::synthesize::Synthesize;
 
 /// Made-up images, wired.
@@ -110,6 +110,12 @@ fn unlabelled(images: usize) -> MemoryContext {
     context
 }
 
+/// All rows of a table that is wired, in order of their ids.
+fn whole(context: &MemoryContext, port: &str) -> RecordBatch {
+    let batches: Vec<RecordBatch> = context.table(port).unwrap().map(|batch| batch.unwrap()).collect();
+    arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap()
+}
+
 #[test]
 fn an_image_without_a_label_of_its_own_is_shown_with_the_wired_one_alone() {
     let context = unlabelled(40);
@@ -131,12 +137,7 @@ fn wired_labels_are_those_of_their_samples() {
     let context = unlabelled(25);
     let parameters: ContactSheetParameters = serde_yaml::from_str("{}").unwrap();
     let (picked, _) = pick(&parameters, &context).unwrap();
-    let truth: Vec<RecordBatch> = context
-        .table("labels")
-        .unwrap()
-        .map(|batch| batch.unwrap())
-        .collect();
-    let truth = arrow::compute::concat_batches(&truth[0].schema(), &truth).unwrap();
+    let truth = whole(&context, "labels");
     let ids = truth.column(0).as_fixed_size_binary();
     let labels = truth.column_by_name("label").unwrap().as_string::<i32>();
     for picked in join(picked, &context).unwrap() {
@@ -163,4 +164,95 @@ fn a_faint_map_is_drawn_by_its_own_peak_and_says_how_faint_it_is() {
     assert!(own.note.starts_with("peak 0.08  "), "{}", own.note);
     assert_eq!(shared.maps[0].0.codes(), [0, 10, 20, BLIND]);
     assert!(!shared.note.contains("peak"));
+}
+
+/// Parameters as a pipeline has them, where a choice with content is a map.
+fn parsed(with: &str) -> ContactSheetParameters {
+    let with = serde_yaml::Deserializer::from_str(with);
+    serde_yaml::with::singleton_map_recursive::deserialize(with).unwrap()
+}
+
+/// Forty made-up images, of which thirty have a rank in the input `labels`, in no order.
+fn ranked() -> MemoryContext {
+    let unranked = unlabelled(40);
+    let truth = whole(&unranked, "labels").slice(0, 30);
+    let ranks: Vec<i64> = (0..30).map(|row| row * 7 % 30 + 1).collect();
+    let columns: [(&str, ArrayRef); 4] = [
+        ("sample_id", truth.column(0).clone()),
+        ("label", truth.column_by_name("label").unwrap().clone()),
+        ("suggested", Arc::new(StringArray::from(vec!["wart"; 30]))),
+        ("rank", Arc::new(Int64Array::from(ranks))),
+    ];
+    let mut context = MemoryContext::default();
+    context.batch_rows = 7;
+    context.add_table("samples", whole(&unranked, "samples"));
+    context.add_table("labels", RecordBatch::try_from_iter(columns).unwrap());
+    context
+}
+
+#[test]
+fn images_stand_by_a_number_of_their_labels_and_others_are_not_shown() {
+    let context = ranked();
+    let places = |with: &str| {
+        let parameters = parsed(with);
+        let (picked, total) = pick(&parameters, &context).unwrap();
+        assert_eq!(total, 30, "images that have a rank");
+        assert!(picked.windows(2).all(|pair| pair[0].id < pair[1].id));
+        let mut picked = join(picked, &context).unwrap();
+        arrange(&mut picked, &parameters.order);
+        picked
+            .iter()
+            .map(|(picked, _)| picked.place)
+            .collect::<Vec<f64>>()
+    };
+    assert_eq!(places("{images: 4, order: {lowest: rank}}"), [1.0, 2.0, 3.0, 4.0]);
+    assert_eq!(
+        places("{images: 3, order: {highest: rank}}"),
+        [-30.0, -29.0, -28.0]
+    );
+    assert_eq!(places("{order: {lowest: rank}}").len(), 30);
+    let labels = whole(&context, "labels");
+    let labels: BTreeSet<&str> = labels
+        .column_by_name("label")
+        .unwrap()
+        .as_string::<i32>()
+        .iter()
+        .flatten()
+        .collect();
+    let one_of_each = places("{order: {lowest: rank}, per-label: 1}");
+    assert_eq!((one_of_each.len(), one_of_each[0]), (labels.len(), 1.0));
+}
+
+#[test]
+fn the_second_label_stands_behind_the_first() {
+    let parameters = parsed("{images: 1, order: {lowest: rank}, second-label: suggested}");
+    let (mut picked, _) = pick(&parameters, &ranked()).unwrap();
+    let picked = picked.remove(0);
+    let label = picked.wired.clone().unwrap();
+    let made = tile(picked, Extras::default(), &BTreeMap::new(), false);
+    assert_eq!(made.caption, format!("{label} / wart"));
+}
+
+#[test]
+fn columns_of_the_labels_are_asked_for_before_anything_runs() {
+    let labels = TableType::exactly([
+        Column::new("label", ColumnType::Text),
+        Column::new("rank", ColumnType::Integer),
+    ]);
+    let wired: InputTypes = [("labels".to_string(), vec![PortType::Table(labels)])].into();
+    let problem = |with: &str, wired: &InputTypes| {
+        let problem = ContactSheet::outputs(&parsed(with), wired).unwrap_err();
+        (problem.parameter, problem.message)
+    };
+    assert!(ContactSheet::outputs(&parsed("{order: {lowest: rank}}"), &wired).is_ok());
+    for (with, parameter, said) in [
+        ("{order: {lowest: margin}}", "order", "no column `margin`"),
+        ("{order: {highest: label}}", "order", "a number was expected"),
+        ("{second-label: rank}", "second-label", "text was expected"),
+    ] {
+        let (place, message) = problem(with, &wired);
+        assert!(place == parameter && message.contains(said), "{place}: {message}");
+    }
+    let (_, message) = problem("{order: {lowest: rank}}", &InputTypes::new());
+    assert!(message.contains("nothing is wired"), "{message}");
 }

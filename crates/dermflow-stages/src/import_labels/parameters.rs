@@ -42,7 +42,11 @@ pub struct ImportLabelsParameters {
     /// Tables: further columns that come along, as in `import-table`.
     #[serde(default)]
     pub columns: BTreeMap<String, ImportedColumn>,
-    /// Tables: spellings of a missing value. Left out: the empty text in CSV and TSV.
+    /// CSV, TSV and JSON: spellings of a missing value, in every column that is read; a row whose
+    /// label is missing is refused. Left out, they are those of pandas' `read_csv`: the empty text,
+    /// `NaN`, `nan`, `-NaN`, `-nan`, `NA`, `N/A`, `n/a`, `<NA>`, `#NA`, `#N/A`, `#N/A N/A`, `NULL`,
+    /// `null`, `None`, `1.#IND`, `-1.#IND`, `1.#QNAN`, `-1.#QNAN`. Others, such as `none`, are
+    /// values, and so is what `classes` names. `['']` is the empty text alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub null: Option<Vec<String>>,
     /// Tables: what stands between the values. Left out: a comma in CSV, a tab in TSV.
@@ -75,6 +79,13 @@ fn label() -> String {
     "label".to_string()
 }
 
+/// What stands for a missing value where `null` doesn't say: the spellings that pandas' `read_csv`
+/// takes for one, to the letter, so that what is missing there is missing here.
+pub const MISSING: [&str; 19] = [
+    "", "NaN", "nan", "-NaN", "-nan", "NA", "N/A", "n/a", "<NA>", "#NA", "#N/A", "#N/A N/A", "NULL", "null",
+    "None", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN",
+];
+
 /// Labels are of no masks.
 static NO_MASKS: MaskParameters = MaskParameters::NONE;
 
@@ -106,14 +117,28 @@ impl ImportLabelsParameters {
         }
     }
 
-    /// The table's columns as the readers take them.
-    pub fn layout(&self) -> TableLayout<'_> {
+    /// The spellings of a missing value: those of `null`, or the usual ones. A usual one that is a
+    /// known class is none.
+    pub fn missing(&self) -> Vec<String> {
+        let is_class = |spelling: &str| self.classes.iter().any(|class| class == spelling);
+        match &self.null {
+            Some(spellings) => spellings.clone(),
+            None => MISSING
+                .into_iter()
+                .filter(|spelling| !is_class(spelling))
+                .map(str::to_string)
+                .collect(),
+        }
+    }
+
+    /// The table's columns as the readers take them, with these spellings of a missing value.
+    pub fn layout<'a>(&'a self, null: &'a Option<Vec<String>>) -> TableLayout<'a> {
         TableLayout {
             image: &self.image,
             texts: vec![&self.label],
             numbers: Vec::new(),
             columns: &self.columns,
-            null: &self.null,
+            null,
             delimiter: self.delimiter,
         }
     }
@@ -151,7 +176,9 @@ impl ImportLabelsParameters {
         problems.extend(tables_only(table, [(!self.columns.is_empty(), "columns")]));
         problems.extend(reserved(&self.columns, &["label"]));
         if table && !self.path.is_empty() {
-            problems.extend(self.layout().parameters(self.file()).problems());
+            // As it was written: Parquet, which marks missing values itself, allows no spellings.
+            let layout = self.layout(&self.null);
+            problems.extend(layout.parameters(self.file()).problems());
         }
         problems
     }

@@ -1,10 +1,11 @@
 //! Tests of `import-labels`.
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use dermflow_core::memory::MemoryContext;
 use dermflow_core::{SampleId, StageError, StageKind};
 
+use super::parameters::MISSING;
 use super::{ImportLabels, ImportLabelsParameters};
 use crate::import_boxes::tests::{samples, shared};
 
@@ -83,6 +84,64 @@ fn rows_find_their_samples_and_bring_columns_along() {
     let years = table.column_by_name("years").unwrap().as_primitive::<Int64Type>();
     assert_eq!(years.iter().flatten().collect::<Vec<_>>(), [30]);
     assert_eq!(context.metrics["samples_without_label"], 2.0);
+}
+
+#[test]
+fn the_usual_spellings_of_a_missing_value_are_no_labels_and_no_values_of_other_columns() {
+    let csv = "image,label,age,note\na,NaN,30,x\nb,nv,nan,N/A\nc,None,,y\nd,n/a,5,z\n";
+    let columns =
+        "columns: {years: {type: integer, from: age, nullable: true}, note: {type: text, nullable: true}}";
+    let context = import("l.csv", csv, columns).unwrap();
+    assert_eq!(labels(&context), ["nv/b.jpg nv"]);
+    let expected = [
+        "l.csv line 2: it has no label",
+        "l.csv line 4: it has no label",
+        "l.csv line 5: it has no label",
+    ];
+    assert_eq!(reasons(&context), expected);
+    let table = context.output("labels");
+    for name in ["years", "note"] {
+        assert_eq!(table.column_by_name(name).unwrap().null_count(), 1, "{name}");
+    }
+    assert_eq!(context.metrics["labels"], 1.0);
+    assert_eq!(context.metrics["rejects"], 3.0);
+    assert_eq!(context.metrics["samples_without_label"], 3.0);
+
+    for spelling in MISSING {
+        let csv = format!("image,label\na,{spelling}\nb,nv\n");
+        let context = import("l.csv", &csv, "").unwrap();
+        assert_eq!(labels(&context), ["nv/b.jpg nv"], "{spelling}");
+        assert_eq!(reasons(&context), ["l.csv line 2: it has no label"], "{spelling}");
+    }
+    let json =
+        r#"[{"image": "a", "label": "NaN"}, {"image": "b", "label": null}, {"image": "c", "label": "nv"}]"#;
+    let context = import("l.json", json, "").unwrap();
+    assert_eq!(labels(&context), ["nv/c.jpg nv"]);
+    assert_eq!(reasons(&context).len(), 2);
+}
+
+#[test]
+fn what_is_not_quite_such_a_spelling_is_a_label_and_so_is_a_known_class_or_what_null_leaves_out() {
+    for label in [
+        "none", "na", "Nan", "NAN", "Null", "missing", "unknown", "0", " NaN",
+    ] {
+        let csv = format!("image,label\na,{label}\n");
+        let context = import("l.csv", &csv, "").unwrap();
+        assert_eq!(labels(&context), [format!("mel/a.jpg {label}")]);
+    }
+    let csv = "image,label\na,None\nb,NaN\nc,\n";
+    let context = import("l.csv", csv, "classes: [None, nv]").unwrap();
+    assert_eq!(labels(&context), ["mel/a.jpg None"]);
+    assert_eq!(reasons(&context).len(), 2);
+    let context = import("l.csv", csv, "'null': ['']").unwrap();
+    assert_eq!(labels(&context), ["mel/a.jpg None", "nv/b.jpg NaN"]);
+    assert_eq!(reasons(&context), ["l.csv line 4: it has no label"]);
+    let context = import("l.csv", csv, "'null': ['None']").unwrap();
+    assert_eq!(labels(&context), ["nv/b.jpg NaN", "nv/c.jpg "]);
+    let written = parameters("{path: l.parquet}");
+    assert_eq!(ImportLabels::check(&written), []);
+    let written = parameters("{path: l.parquet, 'null': ['NaN']}");
+    assert_eq!(ImportLabels::check(&written)[0].parameter, "null");
 }
 
 #[test]

@@ -3,19 +3,20 @@
 //! A batch is a function of the seed, the epoch and its place alone. Must not know of networks
 //! or of losses.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use dermflow_core::Problem;
 use dermflow_nn::loss::SoftTargets;
 use dermflow_nn::progressive::Progressive;
 use dermflow_nn::sampling::{ClassSampling, Sampler};
 use dermflow_nn::training::Batches;
-use dermflow_vision::augment::{Augmentation, Dice, Mix, Mixing, RandAugment};
+use dermflow_vision::augment::{Augmentation, Mix, Mixing, RandAugment};
 use dermflow_vision::picture::Picture;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::normalise::Normalise;
+use super::order::{Orders, Visit};
 use super::pictures::Grids;
 use super::prior::Prior;
 
@@ -86,17 +87,17 @@ impl BatchSettings {
             let own = augmentation.rand_augment.take().unwrap_or_default();
             augmentation.rand_augment = Some(RandAugment {
                 magnitude: holds.magnitude,
+                // Published ramps go beyond the strong end of timm's scale.
+                limit: own.limit.max(holds.magnitude),
                 ..own
             });
         }
-        if holds.mixup > 0.0 || holds.cutmix > 0.0 {
-            let own = augmentation.mix.take().unwrap_or_default();
-            augmentation.mix = Some(Mix {
-                mixup: holds.mixup,
-                cutmix: holds.cutmix,
-                ..own
-            });
-        }
+        let own = augmentation.mix.take().unwrap_or_default();
+        augmentation.mix = (holds.mixup > 0.0 || holds.cutmix > 0.0).then_some(Mix {
+            mixup: holds.mixup,
+            cutmix: holds.cutmix,
+            ..own
+        });
         EpochSettings {
             side: holds.image_size,
             dropout: Some(holds.dropout),
@@ -156,34 +157,6 @@ pub struct PictureBatches {
     pub orders: Orders,
 }
 
-/// The orders of the last epochs that were asked for: working one out takes long, and every
-/// batch of an epoch needs it.
-#[derive(Default)]
-pub struct Orders(Mutex<Vec<(u64, Arc<Vec<usize>>)>>);
-
-impl Orders {
-    /// The order of an epoch.
-    pub fn of(&self, sampler: &Sampler, epoch: u64) -> Arc<Vec<usize>> {
-        // A thread that panicked with the lock left nothing half done: orders are only added whole.
-        let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((_, order)) = known.iter().find(|(at, _)| *at == epoch) {
-            return order.clone();
-        }
-        let order = Arc::new(sampler.epoch(epoch));
-        if known.len() >= 2 {
-            known.remove(0);
-        }
-        known.push((epoch, order.clone()));
-        order
-    }
-}
-
-/// The cut of `all` samples into the fewest batches of at most `most`, as equal as can be.
-pub fn share(all: usize, most: usize, index: usize) -> std::ops::Range<usize> {
-    let batches = all.div_ceil(most.max(1)).max(1);
-    all * index / batches..all * (index + 1) / batches
-}
-
 /// A picture as a training step sees it.
 #[derive(Clone)]
 struct Shown {
@@ -210,18 +183,17 @@ impl Shown {
 }
 
 impl PictureBatches {
-    fn chosen(&self, epoch: u64, index: usize) -> Vec<usize> {
-        let order = self.orders.of(&self.sampler, epoch);
-        order[share(order.len(), self.settings.size, index)].to_vec()
+    fn chosen(&self, epoch: u64, index: usize) -> Vec<Visit> {
+        self.orders.batch(&self.sampler, epoch, self.settings.size, index)
     }
 
-    /// A sample's picture, changed as this epoch wants it.
-    fn picture(&self, sample: usize, epoch: u64, holds: &EpochSettings) -> Result<Shown, String> {
-        let (index, _) = self.samples[sample];
+    /// A sample's picture, changed as this turn of it wants.
+    fn picture(&self, visit: Visit, epoch: u64, holds: &EpochSettings) -> Result<Shown, String> {
+        let (index, _) = self.samples[visit.sample];
         let id = self.pictures.id(index);
         let mut picture = self.pictures.picture(index)?;
         let map = match &self.prior {
-            Some(prior) => prior.draw(id, epoch)?.map(|map| (&prior.settings, map)),
+            Some(prior) => prior.draw(id, epoch, visit)?.map(|map| (&prior.settings, map)),
             None => None,
         };
         if let Some((prior, map)) = &map
@@ -229,10 +201,10 @@ impl PictureBatches {
         {
             picture = part;
         }
-        let mut dice = Dice::new(self.seed, epoch, id);
+        let mut dice = visit.dice(self.seed, epoch, id, b"");
         let mut changed = holds.augmentation.apply(&picture, [holds.side; 2], &mut dice);
         let behind = match &map {
-            Some(_) => self.background(id, epoch, holds)?,
+            Some(_) => self.background(id, epoch, visit, holds)?,
             None => None,
         };
         let shown = map.and_then(|(prior, map)| prior.show(&mut changed, &map, behind));
@@ -247,28 +219,34 @@ impl PictureBatches {
         })
     }
 
-    /// The background that a sample's foreground is shown before in this epoch, if there is one: of
+    /// The background that a sample's foreground is shown before in this turn, if there is one: of
     /// any sample, changed as that sample's pictures are, but in its own way.
-    fn background(&self, id: &[u8], epoch: u64, holds: &EpochSettings) -> Result<Option<Picture>, String> {
+    fn background(
+        &self,
+        id: &[u8],
+        epoch: u64,
+        visit: Visit,
+        holds: &EpochSettings,
+    ) -> Result<Option<Picture>, String> {
         let takes = |prior: &&Prior| prior.settings.takes_a_background();
         let Some(prior) = self.prior.as_ref().filter(takes) else {
             return Ok(None);
         };
-        let (other, _) = self.samples[prior.draw_background(id, epoch, self.samples.len())];
-        let mut dice = Dice::new(self.seed, epoch, &[id, b"behind"].concat());
+        let (other, _) = self.samples[prior.draw_background(id, epoch, visit, self.samples.len())];
+        let mut dice = visit.dice(self.seed, epoch, id, b"behind");
         let picture = self.pictures.picture(other)?;
         let changed = holds.augmentation.apply(&picture, [holds.side; 2], &mut dice);
         prior.background(self.pictures.id(other), changed).map(Some)
     }
 
     /// Mixes each picture with the one at the mirrored place, and its label.
-    fn mix(&self, mix: &Mix, epoch: u64, chosen: &[usize], pictures: &mut [Shown], labels: &mut [f32]) {
+    fn mix(&self, mix: &Mix, epoch: u64, chosen: &[Visit], pictures: &mut [Shown], labels: &mut [f32]) {
         let (before, labels_before) = (pictures.to_vec(), labels.to_vec());
         let classes = self.classes;
         for (place, picture) in pictures.iter_mut().enumerate() {
             let other = chosen.len() - 1 - place;
-            let id = self.pictures.id(self.samples[chosen[place]].0);
-            let mut dice = Dice::new(self.seed, epoch, &[&id[..], b"mix"].concat());
+            let id = self.pictures.id(self.samples[chosen[place].sample].0);
+            let mut dice = chosen[place].dice(self.seed, epoch, id, b"mix");
             let mixing = match other == place {
                 true => Mixing::None,
                 false => mix.draw(picture.picture.width(), picture.picture.height(), &mut dice),
@@ -290,11 +268,11 @@ impl Batches for PictureBatches {
     fn batch(&self, epoch: u64, index: usize) -> Result<PictureBatch, String> {
         let holds = self.settings.at(epoch, self.epochs, self.side);
         let chosen = self.chosen(epoch, index);
-        let pictures = chosen.iter().map(|sample| self.picture(*sample, epoch, &holds));
+        let pictures = chosen.iter().map(|visit| self.picture(*visit, epoch, &holds));
         let mut pictures = pictures.collect::<Result<Vec<Shown>, String>>()?;
         let mut labels = vec![0.0; chosen.len() * self.classes];
-        for (place, sample) in chosen.iter().enumerate() {
-            labels[place * self.classes + self.samples[*sample].1] = 1.0;
+        for (place, visit) in chosen.iter().enumerate() {
+            labels[place * self.classes + self.samples[visit.sample].1] = 1.0;
         }
         if let Some(mix) = &holds.augmentation.mix {
             self.mix(mix, epoch, &chosen, &mut pictures, &mut labels);
@@ -309,7 +287,7 @@ impl Batches for PictureBatches {
             side: holds.side,
             keys: chosen
                 .iter()
-                .map(|sample| key(self.pictures.id(self.samples[*sample].0)))
+                .map(|visit| key(self.pictures.id(self.samples[visit.sample].0)))
                 .collect(),
             targets,
             dropout: holds.dropout,
@@ -317,7 +295,8 @@ impl Batches for PictureBatches {
     }
 
     fn samples(&self, epoch: u64, index: usize) -> Vec<usize> {
-        self.chosen(epoch, index)
+        let chosen = self.chosen(epoch, index).into_iter();
+        chosen.map(|visit| visit.sample).collect()
     }
 }
 
@@ -329,21 +308,9 @@ pub fn key(id: &[u8; 32]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use dermflow_vision::augment::Dice;
 
-    #[test]
-    fn batches_are_as_equal_as_can_be_and_cover_everything_once() {
-        for (all, most) in [(10, 4), (33, 32), (1, 8), (64, 32), (7, 1)] {
-            let batches = usize::div_ceil(all, most);
-            let cut: Vec<_> = (0..batches).map(|index| share(all, most, index)).collect();
-            assert_eq!(
-                cut.iter().flat_map(Clone::clone).collect::<Vec<_>>(),
-                (0..all).collect::<Vec<_>>()
-            );
-            let sizes = || cut.iter().map(ExactSizeIterator::len);
-            assert!(sizes().max().unwrap() <= most && sizes().max().unwrap() - sizes().min().unwrap() <= 1);
-        }
-    }
+    use super::*;
 
     #[test]
     fn progressive_learning_sets_size_magnitude_and_mixing_of_each_epoch() {
@@ -357,5 +324,30 @@ mod tests {
         assert_eq!(last.augmentation.mix.unwrap().mixup, 0.2);
         assert_eq!((first.augmentation.mix, first.dropout), (None, Some(0.1)));
         assert_eq!(BatchSettings::default().at(3, 8, 96).side, 96);
+    }
+    #[test]
+    fn progressive_learning_goes_beyond_ten_and_replaces_mixing() {
+        let settings: BatchSettings = serde_json::from_str(
+            r#"{
+                "progressive": {"paper": "m"},
+                "augmentation": {
+                    "rand-augment": {"operations": 1, "spread": 0, "probability": 1, "of": ["solarize-add"]},
+                    "mix": {"mixup": 0.8}
+                }
+            }"#,
+        )
+        .unwrap();
+        let added = |epoch| {
+            let black = Picture::filled(4, 4, [0; 3]);
+            let mut holds = settings.at(epoch, 8, 96);
+            holds.augmentation.mix = None;
+            let mut dice = Dice::new(1, epoch, b"");
+            let changed = holds.augmentation.apply(&black, [4, 4], &mut dice);
+            changed.picture.pixels()[0]
+        };
+        // 110 at magnitude 10; the paper's ramp goes from 5 to 20.
+        assert_eq!((added(0), added(7)), (55, 220));
+        assert_eq!(settings.at(0, 8, 96).augmentation.mix, None);
+        assert_eq!(settings.at(7, 8, 96).augmentation.mix.unwrap().mixup, 0.2);
     }
 }

@@ -11,8 +11,9 @@ use dermflow_nn::training::{Better, Evaluation, Objective, ObjectiveError, Outco
 use dermflow_nn::{Parameters, TrainingTape};
 use dermflow_vision::augment::Augmentation;
 
-use super::batches::{PictureBatch, share};
+use super::batches::PictureBatch;
 use super::normalise::Normalise;
+use super::order::share;
 use super::pictures::Grids;
 
 /// How many pictures are scored at once.

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use dermflow_nn::loss::Centre;
 use dermflow_nn::sampling::Sampler;
 use dermflow_nn::training::Batches;
-use dermflow_vision::augment::{Augmentation, Augmented, Dice};
+use dermflow_vision::augment::{Augmentation, Augmented};
 use dermflow_vision::boxes::PixelBox;
 use dermflow_vision::picture::Picture;
 
-use super::batches::{BatchSettings, Orders, key, share};
+use super::batches::{BatchSettings, key};
 use super::classes::Classes;
 use super::lesions::{ClassMap, Lesions};
 use super::normalise::Normalise;
+use super::order::{Orders, Visit};
 use super::pictures::Grids;
 
 /// A batch of pictures with their truth.
@@ -139,6 +140,12 @@ pub struct LesionBatches {
     pub orders: Orders,
 }
 
+impl LesionBatches {
+    fn chosen(&self, epoch: u64, index: usize) -> Vec<Visit> {
+        self.orders.batch(&self.sampler, epoch, self.settings.size, index)
+    }
+}
+
 impl Batches for LesionBatches {
     type Batch = LesionBatch;
 
@@ -159,10 +166,10 @@ impl Batches for LesionBatches {
             dropout: holds.dropout,
             truth: Truth::default(),
         };
-        for (place, sample) in self.samples(epoch, index).into_iter().enumerate() {
-            let picture = self.samples[sample];
+        for (place, visit) in self.chosen(epoch, index).into_iter().enumerate() {
+            let picture = self.samples[visit.sample];
             let id = self.data.pictures.id(picture);
-            let mut dice = Dice::new(self.seed, epoch, id);
+            let mut dice = visit.dice(self.seed, epoch, id, b"");
             let stored = self.data.pictures.picture(picture)?;
             let changed = augmentation.apply(&stored, [holds.side; 2], &mut dice);
             self.data.normalise.append(&changed.picture, &mut batch.pixels);
@@ -174,7 +181,7 @@ impl Batches for LesionBatches {
     }
 
     fn samples(&self, epoch: u64, index: usize) -> Vec<usize> {
-        let order = self.orders.of(&self.sampler, epoch);
-        order[share(order.len(), self.settings.size, index)].to_vec()
+        let chosen = self.chosen(epoch, index).into_iter();
+        chosen.map(|visit| visit.sample).collect()
     }
 }

@@ -3,6 +3,9 @@
 //!
 //! Must not know how the foreground was found, or of networks.
 
+#[cfg(test)]
+mod tests;
+
 use dermflow_vision::augment::{Augmented, Dice, MEAN_COLOUR, colour, warp};
 use dermflow_vision::boxes::PixelBox;
 use dermflow_vision::heatmap::Heatmap;
@@ -10,6 +13,7 @@ use dermflow_vision::picture::Picture;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::order::Visit;
 use super::pictures::Grids;
 
 /// Pixels of the stored picture for each cell of a foreground map (`method.md` H5).
@@ -19,7 +23,7 @@ pub const STRIDE: usize = 8;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ForegroundPrior {
-    /// How often a sample shows its foreground, drawn for each sample and epoch.
+    /// How often a sample shows its foreground, drawn for each sample and step.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub probability: f64,
     /// How the foreground is shown.
@@ -108,26 +112,37 @@ pub struct Prior {
 }
 
 impl Prior {
-    /// The map to show a sample with in this epoch, if it is to be shown so.
+    /// The map to show a sample with in this turn of it, if it is to be shown so.
     ///
     /// # Errors
     /// Where the map can't be read back.
-    pub fn draw(&self, id: &[u8], epoch: u64) -> Result<Option<Heatmap>, String> {
-        let own_dice = [id, b"foreground"].concat();
-        let mut dice = Dice::new(self.seed, epoch, &own_dice);
+    pub fn draw(&self, id: &[u8], epoch: u64, visit: Visit) -> Result<Option<Heatmap>, String> {
+        let mut dice = visit.dice(self.seed, epoch, id, b"foreground");
         if !dice.chance(self.settings.probability) || self.maps.len() == 0 {
             return Ok(None);
         }
         let index = match self.settings.map {
             MapChoice::Own => self.maps.find(id),
-            MapChoice::Another => Some(Dice::new(self.seed, 0, &own_dice).below(self.maps.len())),
+            MapChoice::Another => self.another(id),
         };
         index.map(|index| self.maps.map(index)).transpose()
     }
 
-    /// Which of `count` pictures gives a sample its background in this epoch.
-    pub fn draw_background(&self, id: &[u8], epoch: u64, count: usize) -> usize {
-        Dice::new(self.seed, epoch, &[id, b"background"].concat()).below(count)
+    /// The place of some other picture's map, the same throughout the training; the own where
+    /// there is no other.
+    fn another(&self, id: &[u8]) -> Option<usize> {
+        let own = self.maps.find(id);
+        let others = self.maps.len() - usize::from(own.is_some());
+        if others == 0 {
+            return own;
+        }
+        let drawn = Dice::new(self.seed, 0, &[id, b"foreground"].concat()).below(others);
+        Some(drawn + usize::from(own.is_some_and(|own| drawn >= own)))
+    }
+
+    /// Which of `count` pictures gives a sample its background in this turn.
+    pub fn draw_background(&self, id: &[u8], epoch: u64, visit: Visit, count: usize) -> usize {
+        visit.dice(self.seed, epoch, id, b"background").below(count)
     }
 
     /// A picture as a background; where it has no map, the whole of it.
@@ -287,132 +302,4 @@ fn bounds(map: &Heatmap) -> Option<PixelBox> {
         [from as f64 * stride - margin, to as f64 * stride + margin]
     };
     Some(PixelBox::between(span(left, right), span(top, bottom)))
-}
-
-#[cfg(test)]
-mod tests {
-    use dermflow_vision::augment::Augmentation;
-
-    use super::*;
-
-    fn map() -> Heatmap {
-        // Cells of 8 pixels: the middle one is foreground.
-        let mut codes = vec![0; 9];
-        codes[4] = 255;
-        Heatmap::of_codes(3, 3, codes).unwrap()
-    }
-
-    fn shown(apply: Apply, floor: f64) -> Picture {
-        let prior = ForegroundPrior {
-            apply,
-            floor,
-            ..ForegroundPrior::default()
-        };
-        let picture = Picture::filled(24, 24, [200, 100, 50]);
-        let mut augmented = Augmentation::resized(&picture, [24, 24]);
-        prior.show(&mut augmented, &map(), None);
-        augmented.picture
-    }
-
-    #[test]
-    fn multiplying_keeps_the_foreground_and_darkens_the_rest_down_to_the_floor() {
-        let picture = shown(Apply::Multiply, 0.25);
-        assert_eq!(picture.at(0, 0), [50, 25, 13]);
-        assert!(picture.at(12, 12)[0] > 170, "{:?}", picture.at(12, 12));
-        assert_eq!(shown(Apply::Multiply, 1.0).at(0, 0), [200, 100, 50]);
-    }
-
-    #[test]
-    fn a_faint_map_brings_out_as_much_as_a_bright_one_unless_it_counts_as_stored() {
-        let faint = Heatmap::of_codes(3, 3, map().codes().iter().map(|code| code / 5).collect()).unwrap();
-        let shown = |scale| {
-            let prior = ForegroundPrior {
-                scale,
-                floor: 0.0,
-                ..ForegroundPrior::default()
-            };
-            let mut augmented = Augmentation::resized(&Picture::filled(24, 24, [200; 3]), [24, 24]);
-            prior.show(&mut augmented, &faint, None);
-            augmented.picture.at(12, 12)[0]
-        };
-        assert!(shown(MapScale::Peak) > 170, "{}", shown(MapScale::Peak));
-        assert!(shown(MapScale::AsStored) < 45, "{}", shown(MapScale::AsStored));
-    }
-
-    #[test]
-    fn the_mean_colour_replaces_the_background_and_blur_keeps_a_flat_picture() {
-        assert_eq!(shown(Apply::MeanBackground, 0.0).at(0, 0), MEAN_COLOUR);
-        assert_eq!(shown(Apply::BlurBackground, 0.0).at(0, 0), [200, 100, 50]);
-    }
-
-    #[test]
-    fn a_channel_holds_the_map_by_its_peak_where_the_picture_was_moved_to_and_leaves_the_picture() {
-        let prior = ForegroundPrior {
-            apply: Apply::ExtraChannel,
-            floor: 0.5,
-            ..ForegroundPrior::default()
-        };
-        let mut codes = vec![0; 9];
-        codes[3] = 51;
-        let left = Heatmap::of_codes(3, 3, codes).unwrap();
-        let mut picture = Picture::filled(24, 24, [200, 100, 50]);
-        picture.set(1, 12, [9; 3]);
-        let mut mirrored = Augmentation {
-            horizontal_flip: 1.0,
-            ..Augmentation::default()
-        }
-        .apply(&picture, [24, 24], &mut Dice::new(1, 0, b"sample"));
-        let before = mirrored.picture.clone();
-        assert_eq!(before.at(22, 12), [9; 3]);
-        let channel = prior.show(&mut mirrored, &left, None).unwrap();
-        assert_eq!((mirrored.picture, channel.len()), (before, 24 * 24));
-        // The pixel beside the middle of the peak's cell is nearly whole, and the floor doesn't count.
-        assert_eq!(
-            (channel[12 * 24 + 22], channel[12 * 24 + 1], channel[0]),
-            (0.9375, 0.0, 0.0)
-        );
-    }
-
-    #[test]
-    fn another_background_takes_all_but_the_foreground_and_brings_no_foreground_along() {
-        let prior = ForegroundPrior {
-            apply: Apply::AnotherBackground,
-            ..ForegroundPrior::default()
-        };
-        // The other picture is grey but for its lesion, which is white.
-        let mut other = Picture::filled(24, 24, [90; 3]);
-        for (column, row) in (8..16).flat_map(|row| (8..16).map(move |column| (column, row))) {
-            other.set(column, row, [255; 3]);
-        }
-        let behind = prior.background(Augmentation::resized(&other, [24, 24]), &map());
-        assert_eq!(behind.at(0, 0), [90; 3]);
-        let filled = behind.at(12, 12)[0];
-        assert!((90..130).contains(&filled), "{filled}");
-
-        let mut own = Augmentation::resized(&Picture::filled(24, 24, [200, 100, 50]), [24, 24]);
-        assert_eq!(prior.show(&mut own, &map(), Some(behind)), None);
-        assert_eq!(own.picture.at(12, 12), [200, 100, 50]);
-        assert_eq!(own.picture.at(0, 0), [90; 3]);
-        assert_eq!(own.picture.at(23, 0), [90; 3]);
-    }
-
-    #[test]
-    fn a_picture_that_is_all_foreground_has_its_own_mean_as_background() {
-        let picture = Picture::filled(2, 1, [10, 20, 30]);
-        assert_eq!(mean_behind(&picture, &[1.0, 1.0]), [10, 20, 30]);
-    }
-
-    #[test]
-    fn a_crop_is_the_foreground_and_a_tenth_around_it() {
-        let prior = ForegroundPrior {
-            apply: Apply::Crop,
-            ..ForegroundPrior::default()
-        };
-        let picture = Picture::filled(24, 24, [1, 2, 3]);
-        let part = prior.crop(&picture, &map()).unwrap();
-        assert_eq!((part.width(), part.height()), (10, 10));
-        let empty = Heatmap::of_codes(3, 3, vec![0; 9]).unwrap();
-        assert_eq!(prior.crop(&picture, &empty), None);
-        assert_eq!(ForegroundPrior::default().crop(&picture, &map()), None);
-    }
 }

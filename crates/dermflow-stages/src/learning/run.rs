@@ -35,7 +35,7 @@ pub enum Keep {
 /// Trains within a pool of the stage's threads.
 ///
 /// # Errors
-/// As [`train`]; a non-finite loss names its samples.
+/// As [`train`]; a non-finite loss names its batch and its samples.
 pub fn run<O, B>(
     settings: &TrainingSettings,
     start: Start,
@@ -124,12 +124,17 @@ fn failure(error: TrainingError, name: &impl Fn(usize) -> SampleId) -> StageErro
             what,
             value,
             epoch,
+            batches,
             samples,
-            ..
         } => {
             let ids: Vec<String> = samples.iter().map(|sample| name(*sample).to_string()).collect();
+            // Batches are counted from 0, as wherever else they are told.
+            let batches = match batches.len() {
+                1 => format!("batch {}", batches.start),
+                _ => format!("batches {} to {}", batches.start, batches.end.saturating_sub(1)),
+            };
             StageError::new(format!(
-                "{what} became {value} in epoch {}, on the samples {}",
+                "{what} became {value} in epoch {}, {batches}, on the samples {}",
                 epoch + 1,
                 ids.join(", ")
             ))
@@ -150,34 +155,36 @@ pub fn kept(trained: Trained, keep: Keep, measured: bool) -> (Snapshot, u64) {
     }
 }
 
-/// The port of the history, with these scores besides the contract's columns.
-pub fn history_port(scores: &[&str]) -> OutputPort {
+/// The port of the history, with what is measured besides the contract's columns: the names of the
+/// objective's figures, then those of its scores.
+pub fn history_port(measured: &[&str]) -> OutputPort {
     OutputPort::new(
         "history",
-        PortType::Table(history_type(scores)),
+        PortType::Table(history_type(measured)),
         "one row an epoch",
     )
 }
 
-fn history_type(scores: &[&str]) -> TableType {
+fn history_type(measured: &[&str]) -> TableType {
     // The contract is in the constant list of contracts; `any` only keeps this total.
     let mut history = Contract::named("History").map_or_else(TableType::any, TableType::of);
     history.open = false;
     history
         .columns
         .push(Column::new("gradient_norm", ColumnType::Float64));
-    let score = |name: &&str| Column::nullable(*name, ColumnType::Float64);
-    history.columns.extend(scores.iter().map(score));
+    let column = |name: &&str| Column::nullable(*name, ColumnType::Float64);
+    history.columns.extend(measured.iter().map(column));
     history
 }
 
-/// Writes the history. A score that was not measured is missing.
+/// Writes the history, with what [`history_port`] was told is measured. A score that was not
+/// measured is missing.
 ///
 /// # Errors
 /// Where the disk is full.
 pub fn write_history(
     rows: &[HistoryRow],
-    scores: &[&str],
+    measured: &[&str],
     context: &mut dyn StageContext,
 ) -> Result<(), StageError> {
     let ids: Vec<SampleId> = rows
@@ -198,13 +205,14 @@ pub fn write_history(
         numbers(|row| row.loss),
         numbers(|row| row.gradient_norm),
     ];
-    for place in 0..scores.len() {
-        let measured = rows
-            .iter()
-            .map(|row| row.scores.get(place).copied().filter(|score| score.is_finite()));
-        columns.push(Arc::new(measured.collect::<Float64Array>()));
+    for place in 0..measured.len() {
+        let values = rows.iter().map(|row| {
+            let mut values = row.figures.iter().chain(&row.scores);
+            values.nth(place).copied().filter(|value| value.is_finite())
+        });
+        columns.push(Arc::new(values.collect::<Float64Array>()));
     }
-    let schema = history_type(scores).schema();
+    let schema = history_type(measured).schema();
     let mut out = context.write_table("history", schema.clone())?;
     out.write(&RecordBatch::try_new(schema, columns)?)?;
     out.finish()
@@ -235,4 +243,64 @@ pub fn resize_mode(placements: impl IntoIterator<Item = (f64, f64)>) -> ResizeMo
         }
     }
     mode
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Array, AsArray};
+    use arrow::datatypes::{Float64Type, Int64Type};
+    use dermflow_core::memory::MemoryContext;
+
+    use super::*;
+
+    #[test]
+    fn a_loss_that_is_no_number_is_told_with_its_epoch_batch_and_samples() {
+        let name = |sample: usize| SampleId::of_key(&sample.to_string());
+        let told = |batches: std::ops::Range<usize>| {
+            let error = TrainingError::NonFinite {
+                what: "the loss",
+                value: f64::INFINITY,
+                epoch: 1,
+                batches,
+                samples: vec![3, 7],
+            };
+            failure(error, &name).message
+        };
+        let samples = format!("on the samples {}, {}", name(3), name(7));
+        assert_eq!(
+            told(4..5),
+            format!("the loss became inf in epoch 2, batch 4, {samples}")
+        );
+        assert_eq!(
+            told(4..6),
+            format!("the loss became inf in epoch 2, batches 4 to 5, {samples}")
+        );
+    }
+
+    #[test]
+    fn the_history_has_figures_of_learning_and_then_scores_where_they_were_measured() {
+        let row = |epoch: u64, scores: Vec<f64>| HistoryRow {
+            epoch,
+            step: 10 * epoch,
+            learning_rate: 0.1,
+            loss: 3.0,
+            gradient_norm: 1.0,
+            figures: vec![2.0, 1.0],
+            scores,
+        };
+        let rows = [row(1, Vec::new()), row(2, vec![0.5])];
+        let mut context = MemoryContext::default();
+        write_history(&rows, &["heat", "size", "score"], &mut context).unwrap();
+        let table = context.output("history");
+        let column = |name: &str| {
+            let column = table.column_by_name(name).unwrap();
+            column.as_primitive::<Float64Type>().clone()
+        };
+        assert_eq!((column("heat").value(0), column("size").value(1)), (2.0, 1.0));
+        let (epochs, scores) = (table.column_by_name("epoch").unwrap(), column("score"));
+        let epochs = epochs.as_primitive::<Int64Type>();
+        for at in 0..2 {
+            assert_eq!(scores.is_null(at), epochs.value(at) == 1);
+        }
+    }
 }

@@ -17,13 +17,14 @@ use dermflow_nn::sampling::Sampler;
 use dermflow_nn::training::{Start, TrainingSettings};
 use dermflow_vision::placement::ResizeMode;
 
-use super::batches::{BatchSettings, Orders, PictureBatches};
+use super::batches::{BatchSettings, PictureBatches};
 use super::classes::{Classes, Labelled};
 use super::classifier::{ClassifierObjective, Measured};
 use super::classifier_ports::{SCORES, write_classes};
 use super::folds::Use;
 use super::network::{Started, continued, fresh, model, provenance, told, weights};
 use super::normalise::Normalise;
+use super::order::Orders;
 use super::pictures::Grids;
 use super::prior::{ForegroundPrior, Prior};
 use super::run::{self, kept, resize_mode, write_history, write_model};

@@ -18,20 +18,26 @@ use dermflow_nn::{Parameters, TrainingTape};
 use dfdx::tensor::{Cpu, TensorFromVec};
 use dfdx::tensor_ops::TryAdd;
 
-use super::batches::Orders;
 use super::classes::Classes;
 use super::folds::Use;
 use super::lesion_batches::{LesionBatch, LesionBatches, LesionData};
 use super::lesions::Lesions;
 use super::network::{Started, continued, fresh, model, on_backbone, provenance, told, weights};
 use super::normalise::Normalise;
+use super::order::Orders;
 use super::pictures::Grids;
 use super::run::{self, kept, resize_mode, write_history, write_model};
 use super::train_classifier::header_mode;
 use crate::regressor_train::RegressorTrainParameters;
 
-/// The history's scores: the losses on samples that are not learned from.
-pub const SCORES: [&str; 3] = ["valid_loss", "valid_heat_loss", "valid_size_loss"];
+/// The parts of the loss on the samples that are learned from: the means of an epoch.
+const FIGURES: [&str; 2] = ["train_heat_loss", "train_size_loss"];
+
+/// The losses on samples that are not learned from.
+const SCORES: [&str; 3] = ["valid_loss", "valid_heat_loss", "valid_size_loss"];
+
+/// What the history has besides the columns of every history.
+pub const MEASURED: [&str; 5] = [FIGURES[0], FIGURES[1], SCORES[0], SCORES[1], SCORES[2]];
 
 /// What a regressor learns.
 struct RegressorObjective {
@@ -81,7 +87,7 @@ impl Objective for RegressorObjective {
     }
 
     fn figures(&self) -> Vec<String> {
-        vec!["heat_loss".to_string(), "size_loss".to_string()]
+        FIGURES.map(str::to_string).to_vec()
     }
 
     fn scores(&self) -> Vec<Score> {
@@ -245,7 +251,7 @@ pub fn train(
         name,
         context,
     )?;
-    write_history(&trained.history, &SCORES, context)?;
+    write_history(&trained.history, &MEASURED, context)?;
     let (snapshot, epoch) = kept(trained, parameters.keep, measured);
     let names = data.classes.names().to_vec();
     let mut description = Description::new(network.architecture().clone(), names, preprocessing);

@@ -5,7 +5,7 @@
 #[path = "labelling.rs"]
 mod labelling;
 #[path = "learning.rs"]
-mod learning;
+pub mod learning;
 
 use std::sync::Arc;
 

@@ -11,7 +11,10 @@ use crate::Case;
 use crate::world::World;
 
 pub fn cases() -> Vec<Case> {
-    let version = |kind| if kind == "import-boxes" { 2 } else { 1 };
+    let version = |kind| match kind {
+        "import-boxes" | "import-labels" => 2,
+        _ => 1,
+    };
     let case = |kind, with, prepare: fn(&mut World, bool), golden| Case {
         kind,
         with,

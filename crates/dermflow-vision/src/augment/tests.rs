@@ -1,5 +1,7 @@
 //! Boxes and maps follow what is drawn; nothing happens at strength zero; one seed, one result.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -293,6 +295,80 @@ fn every_operation_changes_something_and_at_magnitude_zero_nothing() {
             "{operation:?} at 10"
         );
     }
+}
+
+#[test]
+fn erasing_fills_one_rectangle_of_the_area_and_shape_asked_for_and_leaves_the_rest() {
+    const PLAIN: [u8; 3] = [7; 3];
+    let (area, shape) = ([0.1, 0.2], [0.5, 2.0]);
+    for fill in [EraseFill::Mean, EraseFill::Noise] {
+        let plan = Augmentation {
+            erase: Some(Erase {
+                probability: 1.0,
+                area,
+                shape,
+                fill,
+            }),
+            ..Augmentation::default()
+        };
+        let mut corners = BTreeSet::new();
+        for epoch in 0..200 {
+            let picture = Picture::filled(40, 30, PLAIN);
+            let erased = plan
+                .apply(&picture, [40, 30], &mut Dice::new(1, epoch, b""))
+                .picture;
+            let places = (0..30).flat_map(|row| (0..40).map(move |column| [column, row]));
+            let changed: Vec<[usize; 2]> = places
+                .filter(|[column, row]| erased.at(*column, *row) != PLAIN)
+                .collect();
+            let [(left, right), (top, bottom)] = [0, 1].map(|axis: usize| {
+                let along = || changed.iter().map(move |place| place[axis]);
+                (along().min().unwrap(), along().max().unwrap() + 1)
+            });
+            let (across, down) = (right - left, bottom - top);
+            // All of the rectangle around what changed, so it is that rectangle.
+            assert_eq!(changed.len(), across * down, "{fill:?} in epoch {epoch}");
+            let colours: BTreeSet<[u8; 3]> = changed
+                .iter()
+                .map(|[column, row]| erased.at(*column, *row))
+                .collect();
+            match fill {
+                EraseFill::Mean => assert_eq!(colours, BTreeSet::from([MEAN_COLOUR])),
+                EraseFill::Noise => assert!(colours.len() > changed.len() / 2),
+            }
+            // Each side was rounded to whole pixels.
+            let [[least_across, most_across], [least_down, most_down]] =
+                [across, down].map(|side| [side as f64 - 0.5, side as f64 + 0.5]);
+            assert!(least_across * least_down <= area[1] * 1200.0 + 1e-6);
+            assert!(most_across * most_down >= area[0] * 1200.0 - 1e-6);
+            assert!(least_across / most_down <= shape[1] + 1e-6);
+            assert!(most_across / least_down >= shape[0] - 1e-6);
+            corners.insert([left, top]);
+        }
+        assert!(corners.len() > 50, "{fill:?} erased {} places", corners.len());
+    }
+}
+
+#[test]
+fn erasing_happens_as_often_as_asked_for() {
+    let picture = colourful(20, 20);
+    let times = |probability: f64| {
+        let plan = Augmentation {
+            erase: Some(Erase {
+                probability,
+                ..Erase::default()
+            }),
+            ..Augmentation::default()
+        };
+        let erased = |epoch: &u64| {
+            let mut dice = Dice::new(1, *epoch, b"");
+            plan.apply(&picture, [20, 20], &mut dice).picture != picture
+        };
+        (0..1000).filter(erased).count()
+    };
+    assert_eq!(times(0.0), 0);
+    assert!((180..320).contains(&times(0.25)), "{}", times(0.25));
+    assert_eq!(times(1.0), 1000);
 }
 
 #[test]

@@ -9,7 +9,8 @@ use crate::options::StoreOptions;
 use crate::text;
 
 /// Sets runs, variants and matrix cells side by side: parameters that differ, figures, differences
-/// on the same samples with their intervals, and time.
+/// on the same samples with their intervals, when each training first has the score that the
+/// baseline's ends with, and time.
 ///
 /// A name is a cell (`base`, a variant, `matrix[prior=0,seed=1]`) of the newest run that has it, a
 /// matrix for all its cells, a run (`latest`, `latest~1`, the first letters of its name) for all its
@@ -24,6 +25,12 @@ pub struct Arguments {
     /// though they are the same everywhere.
     #[arg(long)]
     all: bool,
+    /// How much of the gap from LOW to HIGH each other group closes, figure by figure: 0 % where its
+    /// mean over seeds is that of LOW, 100 % where it is that of HIGH. Both are among what is compared,
+    /// as named here, by their cells or by the variants of a matrix: `clean-only:all-true`. Shares have
+    /// no intervals.
+    #[arg(long, value_name = "LOW:HIGH")]
+    gap: Option<String>,
     /// How often samples are drawn again for the intervals of differences.
     #[arg(long, value_name = "NUMBER", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
     resamples: u64,
@@ -52,6 +59,7 @@ pub fn run(arguments: &Arguments) -> Done {
     let asked = Asked {
         names: arguments.names.clone(),
         all_figures: arguments.all,
+        gap: arguments.gap.clone(),
         bootstrap: Bootstrap {
             resamples: arguments.resamples,
             level: arguments.level,
