@@ -130,7 +130,7 @@ impl<I> Shown<I> {
     }
 
     /// Those that are shown, as they came.
-    pub fn as_they_came(self) -> Vec<I> {
+    pub fn into_order_of_arrival(self) -> Vec<I> {
         let came = self.images.into_iter();
         let images: BTreeMap<usize, I> = came.map(|(place, (_, image))| (place.came, image)).collect();
         images.into_values().collect()
@@ -168,7 +168,7 @@ mod tests {
                 }
             }
             expected.sort_unstable();
-            prop_assert_eq!(shown.as_they_came(), expected);
+            prop_assert_eq!(shown.into_order_of_arrival(), expected);
         }
     }
 }

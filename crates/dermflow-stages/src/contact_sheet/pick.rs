@@ -67,7 +67,7 @@ pub fn pick(
         let own: &StringArray = typed_column(&batch, "label")?;
         for row in 0..batch.num_rows() {
             if shown.full() && !by_number {
-                return Ok((shown.as_they_came(), total));
+                return Ok((shown.into_order_of_arrival(), total));
             }
             let given = (!own.is_null(row)).then(|| own.value(row).to_string());
             let said = labels.of(ids_of(&batch)?.value(row))?;
@@ -83,7 +83,7 @@ pub fn pick(
             })?;
         }
     }
-    Ok((shown.as_they_came(), total))
+    Ok((shown.into_order_of_arrival(), total))
 }
 
 fn read(
