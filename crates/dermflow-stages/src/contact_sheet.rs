@@ -59,7 +59,7 @@ pub struct ContactSheetParameters {
     /// In which order they stand.
     #[serde(default)]
     order: Order,
-    /// The column of the input `labels` whose text is shown behind its label, such as the class that
+    /// The column of the input `labels` whose text is shown below its label, such as the class that
     /// `label-audit` suggests; left out, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     second_label: Option<String>,
@@ -268,10 +268,7 @@ fn tile(picked: Picked, extras: Extras, colours: &BTreeMap<String, usize>, stret
         (Some(label), _) | (None, Some(label)) => label.to_string(),
     };
     let label = wired.or(given).unwrap_or("no label");
-    let caption = match picked.second.as_deref().filter(|second| *second != label) {
-        Some(second) => format!("{caption} / {second}"),
-        None => caption,
-    };
+    let second = picked.second.filter(|second| second != label).unwrap_or_default();
     let boxes = extras.boxes.iter().map(|(pixels, class)| {
         // What the caption says already is not said again.
         let word = if class == label {
@@ -290,6 +287,7 @@ fn tile(picked: Picked, extras: Extras, colours: &BTreeMap<String, usize>, stret
     Tile {
         boxes: boxes.collect(),
         caption,
+        second,
         mark: number(label),
         note,
         maps,

@@ -20,9 +20,11 @@ pub struct Tile {
     pub picture: Picture,
     /// Below it, in bold; cut off where it is too long.
     pub caption: String,
+    /// Below the caption, in bold too; empty for none.
+    pub second: String,
     /// The colour of the caption's mark: a number for [`colour`].
     pub mark: usize,
-    /// Below the caption, smaller.
+    /// Below these, smaller.
     pub note: String,
     /// Lesions in pixels of the picture, each with a number for [`colour`] and a word, empty
     /// for none.
@@ -67,12 +69,16 @@ const FRAME: [u8; 3] = [0xe2, 0xe2, 0xde];
 const GAP: usize = 10;
 const TITLE: usize = 34;
 const CAPTION: usize = 34;
+/// Pixels of a second line below pictures.
+const LINE: usize = 16;
 
 /// Draws a sheet. It is as wide as its columns ask, even where there are fewer pictures.
 pub fn sheet(title: &str, tiles: &[Tile], layout: Layout) -> Picture {
     let (columns, side) = (layout.columns.max(1), layout.side.max(16));
     let rows = tiles.len().div_ceil(columns);
-    let [across, down] = [side + GAP, side + CAPTION + GAP];
+    let has_second = tiles.iter().any(|tile| !tile.second.is_empty());
+    let second = if has_second { LINE } else { 0 };
+    let [across, down] = [side + GAP, side + CAPTION + second + GAP];
     let mut canvas = Canvas::new(GAP + columns * across, TITLE + GAP + rows * down, PAPER);
     let width = canvas.width() - 2 * GAP;
     canvas.text(title, [GAP, 10], Font::Title, INK, width);
@@ -90,8 +96,15 @@ pub fn sheet(title: &str, tiles: &[Tile], layout: Layout) -> Picture {
             side - 8,
         );
         canvas.text(
+            &tile.second,
+            [left + 8, top + side + 4 + LINE],
+            Font::Caption,
+            INK,
+            side - 8,
+        );
+        canvas.text(
             &tile.note,
-            [left + 8, top + side + 20],
+            [left + 8, top + side + 20 + second],
             Font::Note,
             PALE,
             side - 8,

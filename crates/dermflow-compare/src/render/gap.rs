@@ -3,7 +3,7 @@
 use super::{Section, figure_name, number, percent};
 use crate::{Comparison, Gap, GapShares};
 
-/// One table for each stage that told figures.
+/// One table for each stage that told figures, but not where none of them has a gap.
 pub(super) fn sections(comparison: &Comparison, gap: &Gap) -> Vec<Section> {
     let of_stages = gap.figures.chunk_by(|left, right| left.stage == right.stage);
     of_stages
@@ -12,7 +12,7 @@ pub(super) fn sections(comparison: &Comparison, gap: &Gap) -> Vec<Section> {
 }
 
 fn of_stage(comparison: &Comparison, gap: &Gap, figures: &[GapShares]) -> Option<Section> {
-    let stage = &figures.first()?.stage;
+    let stage = &figures.iter().find(|figure| figure.blank.is_none())?.stage;
     let label = |place: usize| comparison.groups[place].label.clone();
     let (low, high) = (label(gap.low), label(gap.high));
     let others: Vec<usize> = (0..comparison.groups.len())
@@ -96,5 +96,7 @@ mod tests {
         let found = sections(&comparison, &gap);
         assert_eq!((found.len(), found[0].headings.len()), (1, 5));
         assert_eq!(found[0].rows[1][3..], ["-", "no gap"].map(str::to_string));
+        gap.figures.remove(0);
+        assert!(sections(&comparison, &gap).is_empty());
     }
 }

@@ -224,13 +224,13 @@ fn images_stand_by_a_number_of_their_labels_and_others_are_not_shown() {
 }
 
 #[test]
-fn the_second_label_stands_behind_the_first() {
+fn the_second_label_stands_below_the_first() {
     let parameters = parsed("{images: 1, order: {lowest: rank}, second-label: suggested}");
     let (mut picked, _) = pick(&parameters, &ranked()).unwrap();
     let picked = picked.remove(0);
     let label = picked.wired.clone().unwrap();
     let made = tile(picked, Extras::default(), &BTreeMap::new(), false);
-    assert_eq!(made.caption, format!("{label} / wart"));
+    assert_eq!((made.caption, made.second), (label, "wart".to_string()));
 }
 
 #[test]

@@ -325,6 +325,7 @@ mod tests {
         assert_eq!((first.augmentation.mix, first.dropout), (None, Some(0.1)));
         assert_eq!(BatchSettings::default().at(3, 8, 96).side, 96);
     }
+
     #[test]
     fn progressive_learning_goes_beyond_ten_and_replaces_mixing() {
         let settings: BatchSettings = serde_json::from_str(

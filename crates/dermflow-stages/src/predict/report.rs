@@ -367,6 +367,7 @@ fn paint(folder: &Path, judged: &Judged) -> Result<(), StageError> {
     let tile = |picture: &dermflow_vision::picture::Picture, caption: String, note: String| Tile {
         picture: picture.clone(),
         caption,
+        second: String::new(),
         mark: usize::from(judged.rejected == Some(true)) * 3,
         note,
         boxes: Vec::new(),

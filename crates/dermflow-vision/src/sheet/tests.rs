@@ -8,6 +8,7 @@ fn tile(picture: Picture) -> Tile {
         picture,
         caption: "nevus".to_string(),
         mark: 1,
+        second: String::new(),
         note: "a".to_string(),
         boxes: Vec::new(),
         maps: Vec::new(),
@@ -114,6 +115,19 @@ fn a_trace_of_heat_is_hardly_seen_and_more_heat_is_seen_more() {
         changes[1..].windows(2).all(|pair| pair[0] + 8 < pair[1]),
         "{changes:?}"
     );
+}
+
+#[test]
+fn a_second_line_makes_room_for_itself_and_only_where_there_is_one() {
+    let layout = Layout { columns: 1, side: 64 };
+    let mut second = tile(Picture::filled(8, 8, [200; 3]));
+    let without = sheet("t", &[second.clone()], layout);
+    second.second = "wart".to_string();
+    let with = sheet("t", &[second], layout);
+    assert_eq!(with.height(), without.height() + 16);
+    let shown = |picture: &Picture, row: usize| (0..picture.width()).any(|x| picture.at(x, row)[0] < 0x60);
+    let rows = (without.height() - 30..with.height()).filter(|row| shown(&with, *row));
+    assert!(rows.count() > 5);
 }
 
 #[test]
