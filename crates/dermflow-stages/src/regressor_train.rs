@@ -63,8 +63,9 @@ pub struct RegressorTrainParameters {
     /// What pixels are measured by.
     #[serde(default)]
     pub channels: Channels,
-    /// How samples come to a training step. Mixing is left out: lesions don't mix. `sampling`
-    /// must be `proportional`, since a picture may have lesions of several classes.
+    /// How samples come to a training step. There is no mixing, also where `progressive` would have
+    /// some: lesions don't mix. `sampling` must be `proportional`, since a picture may have lesions of
+    /// several classes.
     #[serde(default)]
     pub batches: BatchSettings,
     /// How maps and sizes are compared with the truth.
@@ -246,6 +247,12 @@ outputs:
             problems.push(Problem::new(
                 "batches.sampling",
                 "a regressor samples `proportional`ly",
+            ));
+        }
+        if parameters.batches.augmentation.mix.is_some() {
+            problems.push(Problem::new(
+                "batches.augmentation.mix",
+                "lesions of two pictures can't be mixed; leave it out",
             ));
         }
         if let Err(message) = parameters.training.check() {

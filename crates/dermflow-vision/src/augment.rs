@@ -257,58 +257,6 @@ impl Augmentation {
         }
     }
 
-    /// The plan a share of the way, 0 to 1, from one plan to another: every number between,
-    /// and what only one of them has grows from, or fades to, nothing. The list of
-    /// RandAugment's operations and erasing's fill are those of `to`.
-    pub fn between(from: &Augmentation, to: &Augmentation, share: f64) -> Augmentation {
-        let share = share.clamp(0.0, 1.0);
-        // Exact at both ends, and where there is nothing between.
-        let mix = |a: f64, b: f64| match a == b {
-            true => a,
-            false => a * (1.0 - share) + b * share,
-        };
-        Augmentation {
-            crop: part_way(&from.crop, &to.crop, RandomCrop::off, |a, b| {
-                RandomCrop::between(a, b, mix)
-            }),
-            horizontal_flip: mix(from.horizontal_flip, to.horizontal_flip),
-            vertical_flip: mix(from.vertical_flip, to.vertical_flip),
-            quarter_turns: mix(from.quarter_turns, to.quarter_turns),
-            rotate: mix(from.rotate, to.rotate),
-            colour: part_way(
-                &from.colour,
-                &to.colour,
-                |_| ColourJitter::default(),
-                |a, b| ColourJitter {
-                    brightness: mix(a.brightness, b.brightness),
-                    contrast: mix(a.contrast, b.contrast),
-                    saturation: mix(a.saturation, b.saturation),
-                    hue: mix(a.hue, b.hue),
-                },
-            ),
-            blur: part_way(
-                &from.blur,
-                &to.blur,
-                |blur| Blur {
-                    probability: 0.0,
-                    ..blur.clone()
-                },
-                |a, b| Blur {
-                    probability: mix(a.probability, b.probability),
-                    sigma: mix(a.sigma, b.sigma),
-                },
-            ),
-            rand_augment: part_way(&from.rand_augment, &to.rand_augment, RandAugment::off, |a, b| {
-                RandAugment::between(a, b, mix)
-            }),
-            erase: part_way(&from.erase, &to.erase, Erase::off, |a, b| {
-                Erase::between(a, b, mix)
-            }),
-            mix: part_way(&from.mix, &to.mix, Mix::off, |a, b| Mix::between(a, b, mix)),
-            fill: to.fill,
-        }
-    }
-
     /// What types and ranges don't say is wrong with it: a path into the document, and what.
     pub fn problems(&self) -> Vec<(String, String)> {
         let mut problems = Vec::new();
@@ -345,21 +293,6 @@ fn interval(place: &str, [from, to]: [f64; 2], above: f64, most: f64, problems: 
     if !fine {
         let message = format!("must be two numbers, above {above}, up to {most}, the smaller one first");
         problems.push((place.to_string(), message));
-    }
-}
-
-/// A part of a plan between two plans, where a plan that lacks it has it switched off.
-fn part_way<T: Clone>(
-    from: &Option<T>,
-    to: &Option<T>,
-    off: impl Fn(&T) -> T,
-    between: impl Fn(&T, &T) -> T,
-) -> Option<T> {
-    match (from, to) {
-        (None, None) => None,
-        (Some(from), None) => Some(between(from, &off(from))),
-        (None, Some(to)) => Some(between(&off(to), to)),
-        (Some(from), Some(to)) => Some(between(from, to)),
     }
 }
 

@@ -77,10 +77,9 @@ impl SoftmaxLoss {
 
     /// The loss of a batch: `logits` is samples × classes.
     ///
-    /// It is the mean over samples of each one's weight times
-    /// −Σ w(c) q(c) (1 − p(c))^focal ln p(c), with q the smoothed label; a mean by class
-    /// weights where there are some, as in PyTorch's `CrossEntropyLoss`. A sample of weight 0
-    /// counts as a sample that adds nothing.
+    /// It is the mean over samples of −Σ w(c) q(c) (1 − p(c))^focal ln p(c), with q the smoothed
+    /// label; a mean by class weights where there are some, as in PyTorch's `CrossEntropyLoss`. A
+    /// batch whose labels all have no mass has no loss.
     ///
     /// # Errors
     /// Where the logits' shape isn't that of the targets, or their classes aren't those of
@@ -132,10 +131,9 @@ impl SoftmaxLoss {
             let row = targets.row(sample);
             let mass: f64 = row.iter().map(|&p| f64::from(p)).sum();
             let spread = self.smoothing * mass / classes as f64;
-            let counts = f64::from(targets.weight(sample)) * scale;
             coefficients.extend(weights().zip(row).map(|(weight, &probability)| {
                 let smoothed = (1.0 - self.smoothing) * f64::from(probability) + spread;
-                (counts * weight * smoothed) as f32
+                (scale * weight * smoothed) as f32
             }));
         }
         coefficients
@@ -190,8 +188,7 @@ mod tests {
                 let q = f64::from(targets.row(sample)[class]);
                 total += weights[class] * q;
                 let q = (1.0 - smoothing) * q + smoothing / classes as f64;
-                let term = -weights[class] * q * (1.0 - p).powf(focal) * p.ln();
-                sum += f64::from(targets.weight(sample)) * term;
+                sum -= weights[class] * q * (1.0 - p).powf(focal) * p.ln();
             }
         }
         sum / total
@@ -199,10 +196,7 @@ mod tests {
 
     fn mixed() -> SoftTargets {
         let rows = vec![1.0, 0.0, 0.0, 0.3, 0.7, 0.0, 0.0, 0.0, 1.0, 0.2, 0.2, 0.6];
-        SoftTargets::new(rows, 3)
-            .unwrap()
-            .weighted(vec![1.0, 0.5, 2.0, 0.0])
-            .unwrap()
+        SoftTargets::new(rows, 3).unwrap()
     }
 
     #[test]
@@ -277,11 +271,8 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_whose_samples_all_weigh_nothing_has_no_loss() {
-        let targets = SoftTargets::one_hot(&[0, 1], 2)
-            .unwrap()
-            .weighted(vec![0.0; 2])
-            .unwrap();
+    fn a_batch_whose_labels_have_no_mass_has_no_loss() {
+        let targets = SoftTargets::new(vec![0.0; 4], 2).unwrap();
         assert_eq!(value(&loss("{}", &[1, 1]), &[1.0, 2.0, 3.0, 4.0], &targets), 0.0);
     }
 

@@ -1,5 +1,4 @@
-//! Class probabilities to fit, one row a sample: hard labels, mixed ones, and what each
-//! sample counts.
+//! Class probabilities to fit, one row a sample: hard labels, and mixed ones.
 
 use super::LossError;
 
@@ -8,11 +7,10 @@ use super::LossError;
 pub struct SoftTargets {
     classes: usize,
     probabilities: Vec<f32>,
-    weights: Vec<f32>,
 }
 
 impl SoftTargets {
-    /// Rows of probabilities, such as those of mixed pictures; every sample counts 1.
+    /// Rows of probabilities, such as those of mixed pictures.
     ///
     /// # Errors
     /// Where the length is no multiple of `classes`, or a number is negative or not finite,
@@ -34,11 +32,9 @@ impl SoftTargets {
             );
             return Err(LossError::new(message));
         }
-        let weights = vec![1.0; probabilities.len() / classes];
         Ok(SoftTargets {
             classes,
             probabilities,
-            weights,
         })
     }
 
@@ -58,25 +54,10 @@ impl SoftTargets {
         SoftTargets::new(probabilities, classes)
     }
 
-    /// The same, each sample counting its weight: how far its label is trusted, say.
-    ///
-    /// # Errors
-    /// Where there isn't one weight a sample, or one is negative or not finite.
-    pub fn weighted(self, weights: Vec<f32>) -> Result<SoftTargets, LossError> {
-        if weights.len() != self.weights.len() {
-            let message = format!("{} weights for {} samples", weights.len(), self.weights.len());
-            return Err(LossError::new(message));
-        }
-        if let Some(row) = weights.iter().position(|w| !w.is_finite() || *w < 0.0) {
-            let message = format!("row {row}: the weight is {}; it must be 0 or more", weights[row]);
-            return Err(LossError::new(message));
-        }
-        Ok(SoftTargets { weights, ..self })
-    }
-
     /// How many samples there are.
     pub fn samples(&self) -> usize {
-        self.weights.len()
+        // Never without classes: `new` refuses that.
+        self.probabilities.len() / self.classes
     }
 
     /// How many classes there are.
@@ -87,10 +68,5 @@ impl SoftTargets {
     /// One row's probabilities.
     pub fn row(&self, sample: usize) -> &[f32] {
         &self.probabilities[sample * self.classes..][..self.classes]
-    }
-
-    /// What a sample counts.
-    pub fn weight(&self, sample: usize) -> f32 {
-        self.weights[sample]
     }
 }

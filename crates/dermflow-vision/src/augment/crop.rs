@@ -71,21 +71,4 @@ impl RandomCrop {
         }
         whole
     }
-
-    pub(super) fn off(&self) -> RandomCrop {
-        RandomCrop {
-            area: [1.0; 2],
-            shape: [1.0; 2],
-            probability: self.probability,
-        }
-    }
-
-    pub(super) fn between(a: &RandomCrop, b: &RandomCrop, mix: impl Fn(f64, f64) -> f64) -> RandomCrop {
-        let pair = |a: [f64; 2], b: [f64; 2]| [mix(a[0], b[0]), mix(a[1], b[1])];
-        RandomCrop {
-            area: pair(a.area, b.area),
-            shape: pair(a.shape, b.shape),
-            probability: mix(a.probability, b.probability),
-        }
-    }
 }

@@ -89,21 +89,4 @@ impl Erase {
             return;
         }
     }
-
-    pub(super) fn off(&self) -> Erase {
-        Erase {
-            probability: 0.0,
-            ..self.clone()
-        }
-    }
-
-    pub(super) fn between(a: &Erase, b: &Erase, mix: impl Fn(f64, f64) -> f64) -> Erase {
-        let pair = |a: [f64; 2], b: [f64; 2]| [mix(a[0], b[0]), mix(a[1], b[1])];
-        Erase {
-            probability: mix(a.probability, b.probability),
-            area: pair(a.area, b.area),
-            shape: pair(a.shape, b.shape),
-            fill: b.fill,
-        }
-    }
 }

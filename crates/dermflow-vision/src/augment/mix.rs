@@ -7,7 +7,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Dice;
-use crate::heatmap::Heatmap;
 use crate::picture::Picture;
 
 /// Whether and how pictures are mixed.
@@ -91,25 +90,6 @@ impl Mix {
                 share: dice.beta(self.mixup),
             },
             true => Mixing::cut(dice.beta(self.cutmix), width, height, dice),
-        }
-    }
-}
-
-impl Mix {
-    pub(super) fn off(&self) -> Mix {
-        Mix {
-            mixup: 0.0,
-            cutmix: 0.0,
-            ..self.clone()
-        }
-    }
-
-    pub(super) fn between(a: &Mix, b: &Mix, mix: impl Fn(f64, f64) -> f64) -> Mix {
-        Mix {
-            mixup: mix(a.mixup, b.mixup),
-            cutmix: mix(a.cutmix, b.cutmix),
-            probability: mix(a.probability, b.probability),
-            switch: mix(a.switch, b.switch),
         }
     }
 }
@@ -209,35 +189,6 @@ impl Mixing {
             *a = *a * share + b * (1.0 - share);
         }
     }
-
-    /// Mixes maps over the pictures, with cells of `stride` pixels: what is covered shows the
-    /// second's map; where both shine through, the higher code wins (which is blind, where
-    /// one is: what is half unknown is not known).
-    pub fn maps(&self, first: &mut Heatmap, second: &Heatmap, stride: usize) {
-        if (first.width(), first.height()) != (second.width(), second.height()) {
-            return;
-        }
-        let columns = first.width().max(1);
-        for (cell, code) in first.codes_mut().iter_mut().enumerate() {
-            let other = second.codes()[cell];
-            let [x, y] = [cell % columns, cell / columns].map(|at| at * stride + stride / 2);
-            match self {
-                Mixing::None => {}
-                Mixing::Blend { .. } => *code = other.max(*code),
-                Mixing::Cut {
-                    left,
-                    top,
-                    right,
-                    bottom,
-                    ..
-                } => {
-                    if (*left..*right).contains(&x) && (*top..*bottom).contains(&y) {
-                        *code = other;
-                    }
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -290,23 +241,5 @@ mod tests {
             .count();
         assert!((70..130).contains(&cuts), "{cuts} of 400, 100 expected");
         assert!(!drawn.contains(&Mixing::None));
-    }
-
-    #[test]
-    fn maps_are_cut_where_the_pictures_are() {
-        let map = |code: u8| Heatmap::of_codes(4, 4, vec![code; 16]).unwrap();
-        let mixing = Mixing::Cut {
-            left: 0,
-            top: 0,
-            right: 8,
-            bottom: 16,
-            share: 0.5,
-        };
-        let mut first = map(3);
-        mixing.maps(&mut first, &map(200), 4);
-        assert_eq!(first.codes()[..4], [200, 200, 3, 3]);
-        let mut first = map(3);
-        Mixing::Blend { share: 0.3 }.maps(&mut first, &map(255), 4);
-        assert!(first.codes().iter().all(|code| *code == 255));
     }
 }

@@ -221,22 +221,4 @@ impl RandAugment {
             }
         }
     }
-
-    pub(super) fn off(&self) -> RandAugment {
-        RandAugment {
-            magnitude: 0.0,
-            ..self.clone()
-        }
-    }
-
-    pub(super) fn between(a: &RandAugment, b: &RandAugment, mix: impl Fn(f64, f64) -> f64) -> RandAugment {
-        RandAugment {
-            operations: mix(a.operations.into(), b.operations.into()).round() as u32,
-            magnitude: mix(a.magnitude, b.magnitude),
-            spread: mix(a.spread, b.spread),
-            limit: mix(a.limit, b.limit),
-            probability: mix(a.probability, b.probability),
-            of: b.of.clone(),
-        }
-    }
 }
