@@ -27,6 +27,7 @@
 //! ```
 
 mod block;
+mod class_gradients;
 mod classifier;
 mod context;
 mod convolve;
@@ -57,6 +58,7 @@ use crate::kernels::lanes::InstructionSet;
 use crate::layout::{Group, Layout, moved};
 use crate::{Parameters, TrainingTape};
 
+pub use class_gradients::ClassGradients;
 pub(crate) use context::{idle_threads, is_one_sum, lanes, pieces_of, winograd_lanes};
 pub(crate) use convolve::tile_rows;
 pub use error::NetworkError;

@@ -1,7 +1,9 @@
-//! `explain`: where a classifier looks: class activation maps over the pictures, and how much of
-//! them lies in the lesion boxes (`method.md` C5, E3).
+//! `explain`: where a classifier looks: class activation maps or Grad-CAM over the pictures, and how
+//! much of them lies in the lesion boxes (`method.md` C5, E3).
 //!
 //! Must not know how the classifier was trained.
+
+mod maps;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +14,6 @@ use dermflow_core::{
     Arity, Column, ColumnType, InputPort, InputSizes, InputTypes, Inputs, NamedFile, OutputPort, PortType,
     Problem, Resources, SampleId, StageContext, StageError, StageKind, TableType, sample_ids,
 };
-use dermflow_nn::network::Images;
 use dermflow_vision::boxes::PixelBox;
 use dermflow_vision::placement::{Placement, Rectangle};
 use schemars::JsonSchema;
@@ -21,10 +22,10 @@ use serde::{Deserialize, Serialize};
 use crate::columns::ids_of;
 use crate::learning::activation::{ActivationMap, Attention, painted};
 use crate::learning::classes::Labelled;
-use crate::learning::classifier::highest;
 use crate::learning::classifier_ports::contract;
-use crate::learning::infer::{Loaded, Part, Pictures};
+use crate::learning::infer::Pictures;
 use crate::regressor_infer::placement;
+use maps::Explainer;
 
 /// See the module.
 pub struct Explain;
@@ -39,6 +40,12 @@ pub struct ExplainParameters {
     pictures: usize,
     /// Whose class is explained.
     class: ExplainedClass,
+    /// How the map is made.
+    method: ExplainMethod,
+    /// For `grad-cam`: the stage of blocks, counted from 1, whose features are looked at. An earlier one
+    /// has a finer grid, and knows less of classes. Left out, it is the last.
+    #[schemars(range(min = 1, max = 1000))]
+    stage: Option<u32>,
 }
 
 impl Default for ExplainParameters {
@@ -46,8 +53,22 @@ impl Default for ExplainParameters {
         ExplainParameters {
             pictures: 24,
             class: ExplainedClass::Predicted,
+            method: ExplainMethod::ClassActivation,
+            stage: None,
         }
     }
+}
+
+/// How the map is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExplainMethod {
+    /// The class's weights by the features before the last layer (Zhou et al. 2016): what the logit is
+    /// the mean of.
+    ClassActivation,
+    /// The features of a stage, each channel by how much the class's logit changes with it in the mean
+    /// (Selvaraju et al. 2017).
+    GradCam,
 }
 
 /// Whose class is explained.
@@ -89,6 +110,10 @@ stages:
     kind: explain
     in: {samples: photos.samples, model: classifier.model, boxes: boxes.boxes}
     with: {pictures: 12, class: predicted}
+  finer:
+    kind: explain
+    in: {samples: photos.samples, model: classifier.model, boxes: boxes.boxes}
+    with: {method: grad-cam, stage: 3}
 outputs:
   attention: explained.attention
 ";
@@ -130,6 +155,12 @@ outputs:
                 "the true class needs a table wired to `labels`",
             ));
         }
+        if parameters.method == ExplainMethod::ClassActivation && parameters.stage.is_some() {
+            return Err(Problem::new(
+                "stage",
+                "class activation reads the features before the last layer; only `method: grad-cam` reads a stage's",
+            ));
+        }
         Ok(vec![
             OutputPort::new(
                 "attention",
@@ -152,7 +183,7 @@ outputs:
     }
 
     fn run(parameters: &ExplainParameters, context: &mut dyn StageContext) -> Result<(), StageError> {
-        let loaded = Loaded::read(context, "model")?;
+        let explainer = Explainer::read(parameters, context)?;
         let boxes = match context.has_input("boxes") {
             true => read_boxes(context)?,
             false => BTreeMap::new(),
@@ -169,7 +200,7 @@ outputs:
             if context.cancelled() {
                 return Err(StageError::cancelled());
             }
-            let maps = maps(&loaded, &part, labels.as_ref(), context.threads())?;
+            let maps = explainer.maps(&part, labels.as_ref(), context.threads())?;
             for (place, map) in maps.into_iter().enumerate() {
                 let Some((class, map)) = map else { continue };
                 let mut id = [0; 32];
@@ -188,7 +219,7 @@ outputs:
                     let attention = of_boxes(&map, boxes, &placed, [picture.width(), picture.height()]);
                     measured.push((
                         SampleId::from_bytes(id),
-                        loaded.description.classes[class].clone(),
+                        explainer.classes()[class].clone(),
                         attention,
                     ));
                 }
@@ -200,43 +231,6 @@ outputs:
         write(&measured, context)?;
         context.write_files("pictures", &painted_files)
     }
-}
-
-/// A map and its class for each picture that is explained.
-fn maps(
-    loaded: &Loaded,
-    part: &Part,
-    labels: Option<&Labelled>,
-    threads: usize,
-) -> Result<Vec<Option<(usize, ActivationMap)>>, StageError> {
-    let mut pixels = Vec::new();
-    for picture in &part.pictures {
-        loaded.normalise.append(&loaded.resized(picture), &mut pixels);
-    }
-    let images = Images {
-        pixels: &pixels,
-        count: part.pictures.len(),
-        height: loaded.description.preprocessing.height as usize,
-        width: loaded.description.preprocessing.width as usize,
-    };
-    let (logits, features) = loaded.within_threads(threads, |network| {
-        network
-            .logits_and_features(images)
-            .map_err(|error| StageError::new(error.to_string()))
-    })?;
-    let classes = loaded.description.classes.len();
-    let ids = ids_of(&part.rows)?;
-    let mut maps = Vec::with_capacity(part.pictures.len());
-    for (place, logits) in logits.chunks_exact(classes).enumerate() {
-        let class = match labels {
-            None => Some(highest(logits)),
-            Some(labels) => labels
-                .label(ids.value(place))
-                .and_then(|label| loaded.description.classes.iter().position(|class| class == label)),
-        };
-        maps.push(class.map(|class| (class, ActivationMap::of(&features, place, &loaded.linear, class))));
-    }
-    Ok(maps)
 }
 
 /// Each sample's boxes, in fractions of the original.

@@ -168,6 +168,11 @@ impl SavedBlock {
         merge(context, self.end(), self.keep.as_deref(), shortcut)
     }
 
+    /// The grid of what the block has read.
+    pub(super) fn grid(&self) -> Grid {
+        self.grid
+    }
+
     /// The grid of the block's output.
     pub(super) fn out_grid(&self) -> Grid {
         self.end().grid

@@ -103,6 +103,11 @@ fn scale(values: &mut [f32], factors: &[f32]) {
 }
 
 impl SavedClassifier {
+    /// What the top has read, and its grid.
+    pub(super) fn input(&self) -> (Grid, Arc<Buffer>) {
+        (self.grid, Arc::clone(&self.input))
+    }
+
     /// From the logits' gradient to the input's, if that is wanted (`below`); only the linear
     /// layer's weights are trained without `trained`.
     pub(super) fn back(

@@ -35,6 +35,13 @@ pub enum NetworkError {
     NoRegressor,
     /// A layer was asked for that the network doesn't have.
     NoLayer,
+    /// A stage of blocks was asked for that the network doesn't have.
+    NoStage {
+        /// Which one.
+        asked: usize,
+        /// How many there are.
+        stages: usize,
+    },
 }
 
 impl fmt::Display for NetworkError {
@@ -66,6 +73,10 @@ impl fmt::Display for NetworkError {
                 f.write_str("the network is a classifier and gives logits, not maps")
             }
             NetworkError::NoLayer => f.write_str("the network has no such layer: blocks count from 0"),
+            NetworkError::NoStage { asked, stages } => write!(
+                f,
+                "the network has {stages} stages of blocks, counted from 1, and no stage {asked}"
+            ),
         }
     }
 }

@@ -167,22 +167,25 @@ pub(super) fn backward(
         decayed: &mut decayed,
         plain: &mut plain,
     };
-    run_backward(inner, &context, saved, outputs, &mut gradients);
+    run_backward(inner, &context, saved, outputs, &mut gradients, false);
     decayed_slot.put_gradient(on_tape, decayed)?;
     plain_slot.put_gradient(on_tape, plain)
 }
 
-fn run_backward(
+/// Gives the gradient of what the first trained part has read, if that is `wanted` and parts below
+/// are not trained.
+pub(super) fn run_backward(
     inner: &Inner,
     context: &Context<'_>,
     saved: Saved,
     outputs: [Vec<f32>; 2],
     gradients: &mut Gradients<'_>,
-) {
+    wanted: bool,
+) -> Option<Buffer> {
     let plan = &inner.plan;
     let first_block = saved.first_block;
-    // Whether anything is trained below the top.
-    let below = !saved.blocks.is_empty() || saved.stem.is_some();
+    // Whether a gradient is needed below the top.
+    let below = !saved.blocks.is_empty() || saved.stem.is_some() || wanted;
     let mut joined: Vec<Option<Buffer>> = plan.blocks.iter().map(|_| None).collect();
     let [first, second] = outputs;
     let mut gradient = match (saved.top, &plan.top) {
@@ -211,7 +214,7 @@ fn run_backward(
         }
         _ => unreachable!("the same plan forward and backward"),
     };
-    let last_wanted = saved.stem.is_some();
+    let last_wanted = saved.stem.is_some() || wanted;
     let mut bottom = Bottom {
         context,
         plan: &plan.stem,
@@ -223,9 +226,7 @@ fn run_backward(
     let mut blocks = saved.blocks;
     let mut inputs = Vec::new();
     while let Some(block) = blocks.pop() {
-        let Some(mut own) = gradient else {
-            return;
-        };
+        let mut own = gradient?;
         let index = blocks.len();
         let at = first_block + index;
         if let Some(join) = joined[at].take() {
@@ -234,15 +235,22 @@ fn run_backward(
         if inputs.is_empty() {
             inputs = inputs_again(context, &plan.blocks[first_block..], &blocks, &mut bottom);
         }
-        let Some(input) = inputs.pop() else {
-            return;
-        };
-        let wanted = index > 0 || last_wanted;
-        gradient = block_back(context, &plan.blocks[at], block, &input, own, gradients, wanted);
+        let input = inputs.pop()?;
+        let downstream = index > 0 || last_wanted;
+        gradient = block_back(
+            context,
+            &plan.blocks[at],
+            block,
+            &input,
+            own,
+            gradients,
+            downstream,
+        );
     }
-    let (Some((pixels, stem)), Some(mut gradient)) = (bottom.stem(), gradient) else {
-        return;
+    let Some((pixels, stem)) = bottom.stem() else {
+        return gradient;
     };
+    let mut gradient = gradient?;
     let sums = activation_back(context, &stem, &mut gradient, None);
     convolution_back(
         context,
@@ -255,6 +263,18 @@ fn run_backward(
         gradients,
         Downstream::Unwanted,
     );
+    None
+}
+
+impl Saved {
+    /// What the first trained part of a classifier has read, and its grid; none where all is trained.
+    pub(super) fn bottom(&self) -> Option<(Grid, Arc<Buffer>)> {
+        match (&self.first_input, self.blocks.first(), &self.top) {
+            (Some(input), Some(block), _) => Some((block.grid(), Arc::clone(input))),
+            (_, None, SavedTop::Classifier(top)) if self.stem.is_none() => Some(top.input()),
+            _ => None,
+        }
+    }
 }
 
 /// What the first trained block has read, or how it is worked out again.

@@ -11,6 +11,7 @@ use crate::kernels::testing::{close, numbers};
 use crate::layout::{Role, Slot, Unit, Weights};
 use crate::tape_onto;
 
+mod class_gradients;
 mod inference;
 mod map;
 mod same_bytes;

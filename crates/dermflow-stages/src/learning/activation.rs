@@ -1,9 +1,10 @@
 //! Class activation maps (Zhou et al. 2016): exact for networks that end in a mean over places
-//! and a linear layer; up to their scale the same as Grad-CAM on the last features.
+//! and a linear layer; up to their scale the same as Grad-CAM on the last features. And Grad-CAM
+//! (Selvaraju et al. 2017) on the features of an earlier stage, whose grid is finer.
 //!
 //! Must not know of tables or models.
 
-use dermflow_nn::network::Grids;
+use dermflow_nn::network::{ClassGradients, Grids};
 use dermflow_vision::boxes::PixelBox;
 use dermflow_vision::picture::Picture;
 
@@ -33,6 +34,27 @@ impl ActivationMap {
         let weights = linear
             .get(class * channels..(class + 1) * channels)
             .unwrap_or_default();
+        ActivationMap::weighted(features, place, weights)
+    }
+
+    /// Grad-CAM's map of picture `place`: a channel weighs as much as the logit changes with it, in
+    /// the mean over places.
+    pub fn of_gradients(found: &ClassGradients, place: usize) -> ActivationMap {
+        let channels = found.gradients.channels;
+        let cells = found.gradients.height * found.gradients.width;
+        let mut weights = vec![0.0; channels];
+        let own = &found.gradients.values[place * cells * channels..][..cells * channels];
+        for cell in own.chunks_exact(channels) {
+            for (weight, gradient) in weights.iter_mut().zip(cell) {
+                *weight += gradient / cells as f32;
+            }
+        }
+        ActivationMap::weighted(&found.features, place, &weights)
+    }
+
+    /// The sum over channels of feature by weight, where it is positive.
+    fn weighted(features: &Grids, place: usize, weights: &[f32]) -> ActivationMap {
+        let channels = features.channels;
         let cells = features.height * features.width;
         let own = &features.values[place * cells * channels..][..cells * channels];
         let values = own.chunks_exact(channels).map(|cell| {
@@ -145,6 +167,23 @@ mod tests {
             ActivationMap::of(&features(), 0, &linear, 1).values,
             [0.5, 1.0, 1.0, 1.0]
         );
+    }
+
+    #[test]
+    fn grad_cam_weighs_a_channel_by_the_mean_of_its_gradient_over_places() {
+        let gradients = Grids {
+            // The first channel's mean is 2, the second's -1.
+            values: vec![8.0, 0.0, 0.0, 0.0, 0.0, -4.0, 0.0, 0.0],
+            ..features()
+        };
+        let found = ClassGradients {
+            logits: Vec::new(),
+            features: features(),
+            gradients,
+        };
+        let map = ActivationMap::of_gradients(&found, 0);
+        assert_eq!(map, ActivationMap::of(&features(), 0, &[2.0, -1.0], 0));
+        assert_eq!(map.values, [2.0, 0.0, 0.0, 0.0]);
     }
 
     #[test]

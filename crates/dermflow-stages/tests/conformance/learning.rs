@@ -80,6 +80,12 @@ pub fn cases() -> Vec<Case> {
             with_classifier_and_boxes,
             "c5ba77d73a11",
         ),
+        case(
+            "explain",
+            "{method: grad-cam, stage: 2, pictures: 2}",
+            with_classifier_and_boxes,
+            "87f8bec250fa",
+        ),
         case("export-model", "{format: timm}", a_classifier, "033568164bbd"),
         case(
             "export-model",
