@@ -117,6 +117,27 @@ fn cells_that_differ_in_the_seed_alone_are_one_group() {
     // Seeds alone make one group, which is told.
     let alone = project.done(&["compare", "seeds[epochs=1,seed=1]", "seeds[epochs=1,seed=2]"]);
     assert!(alone.err.contains("differ only in their seed"), "{}", alone.err);
+    // Shares of a gap are drawn over samples and seeds as differences are.
+    project.run(&["run", "--matrix", "seeds", "--set", "sampling=proportional"]);
+    let names = ["compare", "latest~1", "latest", "--json"];
+    let compared = json(&project.done(&names).out);
+    let groups = labels(&compared);
+    let gap = format!("{}:{}", groups[0], groups[1]);
+    let compared = json(&project.done(&[&names[..], &["--gap", gap.as_str()]].concat()).out);
+    let closed = compared["gap"]["stages"][0]["groups"].as_array().unwrap();
+    assert_eq!(closed.len(), 2, "{closed:?}");
+    for one in closed {
+        assert_eq!(one["seeds"], json("[1, 2]"));
+        for share in one["shares"].as_array().unwrap() {
+            assert!(
+                share["over_pairs"].is_array() || share["blank"].is_string(),
+                "{share}"
+            );
+        }
+    }
+    let shares = closed[0]["shares"].as_array().unwrap();
+    let loss = shares.iter().find(|share| share["name"] == "log-loss").unwrap();
+    assert!(loss["gap_over_pairs"].is_array(), "{loss}");
 }
 
 #[test]
@@ -220,17 +241,52 @@ fn two_runs_of_one_cell_are_told_apart_by_their_names() {
     let figures = compared["figures"].as_array().unwrap();
     let loss = figures.iter().find(is_loss).unwrap();
     let [low, high, own] = [0, 1, 2].map(|place| loss["groups"][place]["value"].as_f64().unwrap());
-    let shares = compared["gap"]["figures"].as_array().unwrap();
-    let share = &shares.iter().find(is_loss).unwrap()["groups"];
+    let stages = compared["gap"]["stages"].as_array().unwrap();
+    assert!(stages.len() == 1 && stages[0]["stage"] == "scores", "{stages:?}");
+    let closed = stages[0]["groups"].as_array().unwrap();
+    assert!(
+        closed.len() == 1 && closed[0]["group"] == 2 && closed[0]["samples"] == 24,
+        "{closed:?}"
+    );
+    // Of scores alone: those that have differences on the same samples.
+    let shares = closed[0]["shares"].as_array().unwrap();
+    let apart = &compared["paired"][0]["groups"][1];
+    assert_eq!(apart["group"], 2);
+    let differences = apart["found"]["differences"].as_array().unwrap();
+    for share in shares {
+        assert!(
+            differences.iter().any(|one| one["name"] == share["name"]),
+            "{share}"
+        );
+        let ends = |of: &str| -> Option<[f64; 2]> {
+            let ends = share[of].as_array()?;
+            Some([ends[0].as_f64()?, ends[1].as_f64()?])
+        };
+        // An interval where that of the gap leaves out zero; otherwise it is told why not.
+        match (ends("over_samples"), ends("gap_over_samples")) {
+            (Some([low, high]), Some([from, to])) => {
+                assert!(low <= high && (from > 0.0 || to < 0.0), "{share}");
+            }
+            _ => assert!(share["blank"].is_string(), "{share}"),
+        }
+        assert!(share["over_pairs"].is_null(), "{share}");
+    }
+    let share = shares.iter().find(|share| share["name"] == "log-loss").unwrap();
     let wanted = (own - low) / (high - low);
     assert!(
-        (share[2].as_f64().unwrap() - wanted).abs() <= 1e-9 * wanted.abs().max(1.0),
+        (share["share"].as_f64().unwrap() - wanted).abs() <= 1e-6 * wanted.abs().max(1.0),
         "{share} {wanted}"
     );
-    assert!(share[0].is_null() && share[1].is_null(), "{share}");
     let text = project.done(&[&names[..], &[gap.as_str()]].concat()).out;
-    let title = format!("Share of the gap from `untrained` to `{first}`, in the figures of `scores`");
+    let third = compared["groups"][2]["label"].as_str().unwrap();
+    let title = format!(
+        "Share of the gap from `untrained` to `{first}` that `{third}` closes, as `scores` judges them"
+    );
     assert!(text.contains(&title), "{text}");
+    let markdown = project
+        .done(&[&names[..], &[gap.as_str(), "--markdown"]].concat())
+        .out;
+    assert!(markdown.contains(&format!("## {title}")), "{markdown}");
     let unknown = project.ended(&[&names[..], &["untrained:nowhere"]].concat());
     assert!(
         unknown.code == Some(1) && unknown.err.contains("`nowhere`") && unknown.err.contains(&first),

@@ -1,196 +1,142 @@
-//! [`Gap`]: how much of the way from one group's figures to another's the other groups go, such as
-//! from clean labels alone to all labels true. Must not know where figures come from.
+//! [`Gap`]: how much of the way from one group's scores to another's the other groups go, such as
+//! from clean labels alone to all labels true. Must not know how figures are worked out.
 //!
-//! Shares are of means over seeds, and have no intervals: a share takes three groups, and the draws
-//! behind the intervals of differences are of two at a time.
+//! Only scores have shares: the figures that groups are held against each other in sample by sample
+//! ([`COMPARED`](dermflow_stages::paired::COMPARED)), of all samples and classes together. A share of
+//! a gap between counts, times or other figures of work means nothing.
+//!
+//! Both ends and the group between are judged on the samples that all three have predicted, and
+//! drawn again together: each draw of samples, and of seeds, is the same for all three, and the same
+//! as for differences.
 
+mod ends;
+mod shares;
 #[cfg(test)]
 mod tests;
 
 use dermflow_core::StageError;
+use dermflow_stages::paired::drawn;
+use dermflow_store::Store;
 use serde::Serialize;
 
-use crate::figures::Figure;
+pub(crate) use ends::ends;
+pub use shares::Share;
+
+use crate::Asked;
 use crate::groups::Group;
-use crate::sides::{BASE, Side};
+use crate::paired::{evaluating, read};
+use crate::pairs::{Matched, matched};
+use crate::sides::Side;
 
-/// Ends closer than this share of their size are the same but for rounding.
-const ROUNDING: f64 = 1e-12;
-
-/// How much of a gap each group closes, figure by figure.
+/// How much of a gap each group closes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Gap {
     /// The place of the group that the gap starts from.
     pub low: usize,
     /// The place of the group that it ends at.
     pub high: usize,
-    /// The figures that both have, and another group too, in their order.
-    pub figures: Vec<GapShares>,
+    /// One for each stage of kind `evaluate` that both have, and another group too.
+    pub stages: Vec<GapShares>,
 }
 
-/// How much of one figure's gap each group closes.
+/// How much of a gap each group closes, as one stage evaluates it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GapShares {
-    /// The stage that told the figure.
+    /// The stage of kind `evaluate`.
     pub stage: String,
-    /// Its name.
-    pub name: String,
-    /// The class it is about; none for all together.
-    pub class: Option<String>,
-    /// Of which samples; none for all.
-    pub slice: Option<String>,
-    /// The mean over the cells of the group that the gap starts from.
-    pub low: f64,
-    /// The mean over the cells of the group that it ends at.
-    pub high: f64,
-    /// What share each group has closed, in their order: 0 where its mean is the low one, 1 where it
-    /// is the high one. None for these two, where the group has no such figure, and where there is
-    /// no gap.
-    pub groups: Vec<Option<f64>>,
-    /// Why there is no share.
-    pub blank: Option<String>,
+    /// One for each group besides the two ends that has the stage.
+    pub groups: Vec<Closed>,
 }
 
-/// The places of the two groups that `text` names, such as `clean-only:all-true`. A group is named
-/// by what it is called, by the name that it was asked for by, by its cell, or by the variant that
-/// its matrix cells are of.
-///
-/// # Errors
-/// Where these aren't two names, or one of them is nothing, or several, of what is compared.
-pub(crate) fn ends(text: &str, sides: &[Side], groups: &[Group]) -> Result<(usize, usize), StageError> {
-    // Names such as RUN:CELL have colons of their own, so each may be the one between.
-    let tried: Vec<[Result<usize, StageError>; 2]> = text
-        .match_indices(':')
-        .map(|(at, colon)| [&text[..at], &text[at + colon.len()..]])
-        .map(|names| names.map(|name| named(name, sides, groups)))
-        .collect();
-    let both = tried.iter().find_map(|[low, high]| match (low, high) {
-        (Ok(low), Ok(high)) => Some((*low, *high)),
-        _ => None,
-    });
-    match both {
-        Some((low, high)) if low == high => Err(StageError::new(format!(
-            "there is no gap in `{text}`: both are `{}`",
-            groups[low].label
-        ))
-        .with_help(compared(groups))),
-        Some(ends) => Ok(ends),
-        None => Err(unfound(text, tried, groups)),
+/// How much of a gap one group closes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Closed {
+    /// The group's place in the comparison.
+    pub group: usize,
+    /// The seeds that all three have; one without a seed where they have none in common.
+    pub seeds: Vec<Option<u64>>,
+    /// How many samples all three judged, of the first seed.
+    pub samples: u64,
+    /// Score by score.
+    pub shares: Vec<Share>,
+}
+
+/// The shares of every group between the two ends, whose places are given. What can't be compared
+/// becomes a note.
+pub(crate) fn gather(
+    store: &Store,
+    sides: &[Side],
+    groups: &[Group],
+    (low, high): (usize, usize),
+    asked: &Asked,
+    notes: &mut Vec<String>,
+) -> Gap {
+    let of_low = groups[low].members.first().map(|member| &sides[member.side]);
+    let mut stages = Vec::new();
+    for stage in of_low.into_iter().flat_map(evaluating) {
+        let mut closed = Vec::new();
+        for (place, group) in groups.iter().enumerate() {
+            if place == low || place == high {
+                continue;
+            }
+            let ends = [&groups[low], &groups[high]];
+            match of_group(store, sides, ends, group, stage, asked) {
+                Ok((seeds, samples, shares)) => closed.push(Closed {
+                    group: place,
+                    seeds,
+                    samples,
+                    shares,
+                }),
+                Err(error) => notes.push(format!(
+                    "the gap that `{}` closes at `{stage}`: {}",
+                    group.label, error.message
+                )),
+            }
+        }
+        if !closed.is_empty() {
+            stages.push(GapShares {
+                stage: stage.clone(),
+                groups: closed,
+            });
+        }
     }
+    Gap { low, high, stages }
 }
 
-/// What is wrong where no way to read the names gives two groups. Where one is found in one of the
-/// ways, that is the way that was meant.
-fn unfound(text: &str, tried: Vec<[Result<usize, StageError>; 2]>, groups: &[Group]) -> StageError {
-    let meant = tried.iter().position(|names| names.iter().any(Result::is_ok));
-    let meant = tried.into_iter().nth(meant.unwrap_or(0));
-    meant
-        .and_then(|names| names.into_iter().find_map(Result::err))
-        .unwrap_or_else(|| {
-            StageError::new(format!(
-                "`{text}` should be two names with a colon between them, such as clean-only:all-true"
-            ))
-            .with_help(compared(groups))
+/// The seeds, how many samples, and the shares of one group.
+type OfGroup = (Vec<Option<u64>>, u64, Vec<Share>);
+
+fn of_group(
+    store: &Store,
+    sides: &[Side],
+    [low, high]: [&Group; 2],
+    group: &Group,
+    stage: &str,
+    asked: &Asked,
+) -> Result<OfGroup, StageError> {
+    let trios: Vec<Matched<3>> = matched(sides, [low, high, group], stage);
+    if trios.is_empty() {
+        return Err(StageError::new(format!(
+            "`{}`, `{}` and `{}` don't all have this stage",
+            low.label, high.label, group.label
+        )));
+    }
+    let side = |at: usize| {
+        let (_, record) = &sides[at].stages[stage];
+        read(store, record)
+    };
+    let judged: Vec<[dermflow_stages::paired::Side; 3]> = trios
+        .iter()
+        .map(|trio| {
+            let [low, high, own] = trio.sides;
+            Ok([side(low)?, side(high)?, side(own)?])
         })
-}
-
-/// The one group that a name is of.
-fn named(name: &str, sides: &[Side], groups: &[Group]) -> Result<usize, StageError> {
-    match meant(name, sides, groups).as_slice() {
-        [one] => Ok(*one),
-        [] => {
-            Err(StageError::new(format!("`{name}` is not among what is compared"))
-                .with_help(compared(groups)))
-        }
-        several => {
-            let of = several.iter().map(|place| &groups[*place]);
-            Err(
-                StageError::new(format!("`{name}` is several of what is compared: {}", labels(of)))
-                    .with_help("name one of them"),
-            )
-        }
-    }
-}
-
-/// The groups that a name may be of: of the first way to understand it that finds any.
-fn meant(name: &str, sides: &[Side], groups: &[Group]) -> Vec<usize> {
-    let is_label = |group: &Group| group.label == name;
-    let any = |group: &Group, is_it: &dyn Fn(&Side) -> bool| {
-        let mut members = group.members.iter();
-        members.any(|member| is_it(&sides[member.side]))
-    };
-    let is_asked = |side: &Side| {
-        let cell = side.cell.as_deref().unwrap_or(BASE);
-        side.label == name || cell == name || side.asked.iter().any(|asked| asked == name)
-    };
-    let is_variant = |side: &Side| side.cell.as_deref().and_then(variant) == Some(name);
-    let has_asked = |group: &Group| any(group, &is_asked);
-    let has_variant = |group: &Group| any(group, &is_variant);
-    let ways: [&dyn Fn(&Group) -> bool; 3] = [&is_label, &has_asked, &has_variant];
-    let found = |way: &&dyn Fn(&Group) -> bool| -> Vec<usize> {
-        let places = groups.iter().enumerate().filter(|(_, group)| way(group));
-        places.map(|(place, _)| place).collect()
-    };
-    let mut found = ways.iter().map(found);
-    found.find(|places| !places.is_empty()).unwrap_or_default()
-}
-
-/// The variant that a matrix cell is of: `clean-only` of `core[variant=clean-only,seed=1]`.
-fn variant(cell: &str) -> Option<&str> {
-    let (_, inside) = cell.strip_suffix(']')?.split_once('[')?;
-    inside.split(',').find_map(|part| part.strip_prefix("variant="))
-}
-
-fn compared(groups: &[Group]) -> String {
-    format!("what is compared: {}", labels(groups.iter()))
-}
-
-fn labels<'a>(groups: impl Iterator<Item = &'a Group>) -> String {
-    let labels: Vec<String> = groups.map(|group| format!("`{}`", group.label)).collect();
-    labels.join(", ")
-}
-
-/// The shares of every figure that there is something to tell of.
-pub(crate) fn of((low, high): (usize, usize), groups: &[Group], figures: &[Figure]) -> Gap {
-    let shares = |figure: &Figure| {
-        let mean = |place: usize| Some(figure.groups.get(place)?.as_ref()?.value);
-        let (from, to) = (mean(low)?, mean(high)?);
-        let blank = blank([from, to], [low, high].map(|place| groups[place].label.as_str()));
-        let others = (0..groups.len()).map(|place| match place == low || place == high {
-            true => None,
-            false => mean(place),
-        });
-        let others: Vec<Option<f64>> = others.collect();
-        if others.iter().all(Option::is_none) {
-            return None;
-        }
-        // Zero is added so that no share is -0.
-        let share = |value: f64| (value - from) / (to - from) + 0.0;
-        let has_gap = blank.is_none();
-        let closed = |value: Option<f64>| value.filter(|_| has_gap).map(share);
-        Some(GapShares {
-            stage: figure.stage.clone(),
-            name: figure.name.clone(),
-            class: figure.class.clone(),
-            slice: figure.slice.clone(),
-            low: from,
-            high: to,
-            groups: others.into_iter().map(closed).collect(),
-            blank,
-        })
-    };
-    Gap {
-        low,
-        high,
-        figures: figures.iter().filter_map(shares).collect(),
-    }
-}
-
-/// Why there is no gap between two means, where there is none.
-fn blank([low, high]: [f64; 2], [low_label, high_label]: [&str; 2]) -> Option<String> {
-    if !(low.is_finite() && high.is_finite()) {
-        return Some(format!("`{low_label}` or `{high_label}` has no number"));
-    }
-    let is_none = (high - low).abs() <= ROUNDING * low.abs().max(high.abs());
-    is_none.then(|| format!("no gap: `{high_label}` has the same as `{low_label}`"))
+        .collect::<Result<_, StageError>>()?;
+    let drawn = drawn(&judged, &asked.bootstrap, asked.seed, asked.threads)?;
+    let shares = shares::of(&drawn, asked.bootstrap.level, [&low.label, &high.label]);
+    Ok((
+        trios.iter().map(|trio| trio.seed).collect(),
+        drawn.samples,
+        shares,
+    ))
 }

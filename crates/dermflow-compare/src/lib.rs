@@ -3,7 +3,7 @@
 //! another closes, how soon a training has what the baseline's has in the end, and what it took.
 //!
 //! Everything is read from a store's journals and records; nothing is computed again but the
-//! differences. Cells that differ in nothing but the seed are one group. The first group is the
+//! differences and the shares of a gap. Cells that differ in nothing but the seed are one group. The first group is the
 //! baseline that the others are held against. Must not know of YAML files, of terminals, or how
 //! stages are run.
 //!
@@ -33,7 +33,7 @@ use dermflow_store::Store;
 use serde::Serialize;
 
 pub use figures::{Figure, Of};
-pub use gap::{Gap, GapShares};
+pub use gap::{Closed, Gap, GapShares, Share};
 pub use groups::{Group, Member};
 pub use paired::{Apart, PairedDifferences};
 pub use parameters::{Differing, Setting};
@@ -50,9 +50,9 @@ pub struct Asked {
     /// that stages report of their work though they are the same everywhere.
     pub all_figures: bool,
     /// Two of the groups with a colon between them, such as `clean-only:all-true`: how much of the gap
-    /// between their figures the others close is told too.
+    /// between their scores the others close is told too.
     pub gap: Option<String>,
-    /// How intervals of differences are made.
+    /// How intervals of differences, and of shares of a gap, are made.
     pub bootstrap: Bootstrap,
     /// What draws are made from.
     pub seed: u64,
@@ -82,7 +82,7 @@ pub struct Comparison {
     pub parameters: Vec<Differing>,
     /// Figures of every group.
     pub figures: Vec<Figure>,
-    /// How much of the gap between two groups' figures the others close, where that was asked.
+    /// How much of the gap between two groups' scores the others close, where that was asked.
     pub gap: Option<Gap>,
     /// The other groups against the first, for each stage that evaluates predictions.
     pub paired: Vec<PairedDifferences>,
@@ -112,10 +112,9 @@ pub fn compare(store: &Store, asked: &Asked) -> Result<Comparison, StageError> {
     let ends = asked.gap.as_ref().map(|text| gap::ends(text, &sides, &groups));
     let ends = ends.transpose()?;
     let figures = figures::gather(store, &sides, &groups, asked.all_figures)?;
-    let gap = ends.map(|ends| gap::of(ends, &groups, &figures));
-    if gap.as_ref().is_some_and(|gap| gap.figures.is_empty()) {
-        notes
-            .push("no group besides the two ends of the gap has a figure that both of them have".to_string());
+    let gap = ends.map(|ends| gap::gather(store, &sides, &groups, ends, asked, &mut notes));
+    if gap.as_ref().is_some_and(|gap| gap.stages.is_empty()) {
+        notes.push("no group besides the two ends of the gap has a score that both of them have".to_string());
     }
     let paired = match groups.len() {
         1 => Vec::new(),

@@ -52,12 +52,7 @@ pub(crate) fn gather(
     notes: &mut Vec<String>,
 ) -> Result<Vec<PairedDifferences>, StageError> {
     let baseline = &sides[groups[0].members[0].side];
-    let stages: Vec<&String> = baseline
-        .stages
-        .iter()
-        .filter(|(_, (_, record))| record.manifest.kind == EVALUATE)
-        .map(|(stage, _)| stage)
-        .collect();
+    let stages: Vec<&String> = evaluating(baseline).collect();
     if stages.is_empty() {
         notes.push(
             "the baseline has no stage of kind `evaluate`, so nothing is compared sample by sample"
@@ -92,6 +87,14 @@ pub(crate) fn gather(
     Ok(all)
 }
 
+/// The stages of a side that are of kind `evaluate`.
+pub(crate) fn evaluating(side: &Side) -> impl Iterator<Item = &String> {
+    let stages = side.stages.iter();
+    stages
+        .filter(|(_, (_, record))| record.manifest.kind == EVALUATE)
+        .map(|(stage, _)| stage)
+}
+
 fn against(
     store: &Store,
     sides: &[Side],
@@ -111,7 +114,7 @@ fn against(
 }
 
 /// What an action of `evaluate` was wired to.
-fn read(store: &Store, record: &Record) -> Result<dermflow_stages::paired::Side, StageError> {
+pub(crate) fn read(store: &Store, record: &Record) -> Result<dermflow_stages::paired::Side, StageError> {
     let mut tables: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
     for (port, all) in &record.ancestry {
         let Some(ancestor) = all.first() else { continue };

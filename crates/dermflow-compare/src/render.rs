@@ -241,6 +241,10 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
+fn percent_interval((low, high): (f64, f64)) -> String {
+    format!("[{}, {}]", percent(low), percent(high))
+}
+
 fn interval((low, high): (f64, f64)) -> String {
     format!("[{}, {}]", number(low), number(high))
 }

@@ -4,6 +4,7 @@
 //!
 //! What is judged, and how, is read as `evaluate` reads it. Must not know where tables come from.
 
+mod drawn;
 #[cfg(test)]
 mod tests;
 
@@ -20,9 +21,12 @@ use super::cases::Cases;
 use super::parameters::EvaluateParameters;
 use super::subset::{Setup, Subset};
 use super::targets::Target;
-use crate::bootstrap::{Bootstrap, Resampling, in_parallel, interval};
+use crate::bootstrap::{Bootstrap, Resampling, in_parallel};
 use crate::columns::ids_of;
 use crate::sliced::Part;
+
+pub use crate::bootstrap::interval;
+pub use drawn::{Drawn, drawn};
 
 /// The figures that are compared, where both sides have them.
 pub const COMPARED: [&str; 11] = [
@@ -91,12 +95,13 @@ pub struct Compared {
     pub mcnemar: f64,
 }
 
-/// Both sides of a pair, ready.
-struct Pair {
-    sides: [Subset; 2],
+/// Sides of one seed on the samples that all of them predicted, ready.
+struct Together<const N: usize> {
+    sides: [Subset; N],
     groups: u32,
     samples: u64,
-    only_one_right: [u64; 2],
+    /// For each side, which of the samples it has right.
+    right: Vec<Vec<bool>>,
 }
 
 /// Compares the second side of each pair with the first, on the samples that both predicted; the
@@ -110,22 +115,13 @@ pub fn compared(
     seed: u64,
     threads: usize,
 ) -> Result<Compared, StageError> {
-    let ready: Vec<Pair> = pairs.iter().map(pair).collect::<Result<_, _>>()?;
-    let Some(first) = ready.first() else {
-        return Err(StageError::new("there is nothing to compare"));
-    };
-    let mut context = MemoryContext::default();
-    context.threads = threads.max(1);
-    let whole = |pair: &Pair| figures(pair, &vec![1; pair.groups as usize]);
+    let ready: Vec<Together<2>> = pairs.iter().map(together).collect::<Result<_, _>>()?;
+    let (first, context) = prepared(&ready, threads)?;
     let values: Vec<[Figures; 2]> = ready.iter().map(whole).collect();
     let even = vec![1; ready.len()];
-    // Draws of pairs are other draws than those of samples.
-    let of_pairs = Resampling::new(seed ^ 0x7061_6972, ready.len() as u32);
+    let of_pairs = of_pairs(seed, ready.len());
     let resampled = in_parallel(bootstrap.resamples, &context, |number| {
-        let drawn: Vec<[Figures; 2]> = ready
-            .iter()
-            .map(|pair| figures(pair, &Resampling::new(seed, pair.groups).counts(number)))
-            .collect();
+        let drawn = draw(&ready, seed, number);
         Ok([
             differences(&drawn, &even),
             differences(&drawn, &of_pairs.counts(number)),
@@ -154,22 +150,52 @@ pub fn compared(
             p: p_value(of(widest).flatten()),
         });
     }
+    let only_one_right = only_one_right(&first.right);
     Ok(Compared {
         samples: first.samples,
         pairs: ready.len() as u64,
         differences: told,
-        only_one_right: first.only_one_right,
-        mcnemar: mcnemar(first.only_one_right),
+        only_one_right,
+        mcnemar: mcnemar(only_one_right),
     })
 }
 
-/// A value for each of [`COMPARED`].
-type Figures = [Option<f64>; COMPARED.len()];
+/// The first of what is compared, and a context with so many threads.
+fn prepared<const N: usize>(
+    ready: &[Together<N>],
+    threads: usize,
+) -> Result<(&Together<N>, MemoryContext), StageError> {
+    let first = ready
+        .first()
+        .ok_or_else(|| StageError::new("there is nothing to compare"))?;
+    let mut context = MemoryContext::default();
+    context.threads = threads.max(1);
+    Ok((first, context))
+}
 
-fn figures(pair: &Pair, groups: &[u32]) -> [Figures; 2] {
-    [0, 1].map(|side| {
+/// A value for each of [`COMPARED`].
+pub type Figures = [Option<f64>; COMPARED.len()];
+
+/// Draws of pairs, which are other draws than those of samples.
+fn of_pairs(seed: u64, pairs: usize) -> Resampling {
+    Resampling::new(seed ^ 0x7061_6972, pairs as u32)
+}
+
+/// Resample number `number` of every seed.
+fn draw<const N: usize>(ready: &[Together<N>], seed: u64, number: u64) -> Vec<[Figures; N]> {
+    let of_one = |one: &Together<N>| figures(one, &Resampling::new(seed, one.groups).counts(number));
+    ready.iter().map(of_one).collect()
+}
+
+/// Every sample once.
+fn whole<const N: usize>(together: &Together<N>) -> [Figures; N] {
+    figures(together, &vec![1; together.groups as usize])
+}
+
+fn figures<const N: usize>(together: &Together<N>, groups: &[u32]) -> [Figures; N] {
+    std::array::from_fn(|side| {
         let mut found: Figures = [None; COMPARED.len()];
-        pair.sides[side].figures(groups, &mut |name, class, _, value| {
+        together.sides[side].figures(groups, &mut |name, class, _, value| {
             if class.is_none()
                 && let Some(place) = COMPARED.iter().position(|known| *known == name)
             {
@@ -218,57 +244,65 @@ fn mcnemar([first, second]: [u64; 2]) -> f64 {
     f64::min(1.0, 2.0 * tail)
 }
 
-fn pair([first, second]: &[Side; 2]) -> Result<Pair, StageError> {
+/// How many samples only the first of two sides has right, and only the second.
+fn only_one_right(right: &[Vec<bool>]) -> [u64; 2] {
+    let mut only = [0, 0];
+    if let [first, second] = right {
+        for (first, second) in first.iter().zip(second) {
+            only[0] += u64::from(*first && !second);
+            only[1] += u64::from(*second && !first);
+        }
+    }
+    only
+}
+
+fn together<const N: usize>(sides: &[Side; N]) -> Result<Together<N>, StageError> {
+    let nothing = || StageError::new("there is nothing to compare");
+    let first = sides.first().ok_or_else(nothing)?;
     let of_first = parameters(&first.parameters)?;
-    let mut of_second = parameters(&second.parameters)?;
-    (of_second.fold, of_second.group) = (of_first.fold.clone(), of_first.group.clone());
-    let predictions = [first, second].map(|side| table(side, "predictions"));
-    let [one, other] = predictions;
-    let (one, other) = (one?, other?);
-    let common: BTreeSet<Vec<u8>> = {
-        let of_other = ids(&other)?;
-        ids(&one)?.intersection(&of_other).cloned().collect()
-    };
+    let predictions = sides.iter().map(|side| table(side, "predictions"));
+    let predictions: Vec<RecordBatch> = predictions.collect::<Result<_, _>>()?;
+    let mut common = ids(&predictions[0])?;
+    for table in &predictions[1..] {
+        let own = ids(table)?;
+        common.retain(|id| own.contains(id));
+    }
     if common.is_empty() {
-        return Err(StageError::new("the two have no sample in common")
+        return Err(StageError::new("they have no sample in common")
             .with_help("compare predictions of the same pictures"));
     }
-    let context = |side: &Side, predictions: RecordBatch| -> Result<MemoryContext, StageError> {
-        let mut context = MemoryContext::default();
-        context.add_table("predictions", predictions);
-        // The first side says what is true, and who belongs together.
-        for port in ["truth", "attributes", "splits"] {
-            if first.tables.contains_key(port) {
-                context.add_table(port, table(first, port)?);
-            }
-        }
-        if side.tables.contains_key("classes") {
-            context.add_table("classes", table(side, "classes")?);
-        }
-        Ok(context)
-    };
-    let of_first = Ready::new(of_first, &context(first, kept(&one, &common)?)?)?;
-    let of_second = Ready::new(of_second, &context(second, kept(&other, &common)?)?)?;
-    let right = |ready: &Ready| -> Vec<bool> {
-        let all = ready.judged.iter().map(|sample| *sample as usize);
-        all.map(|sample| {
-            ready.cases.truth_name(ready.cases.truth[sample])
-                == ready.cases.classes.names()[ready.cases.predicted[sample] as usize]
-        })
-        .collect()
-    };
-    let both = right(&of_first).into_iter().zip(right(&of_second));
-    let mut only_one_right = [0, 0];
-    for (first, second) in both {
-        only_one_right[0] += u64::from(first && !second);
-        only_one_right[1] += u64::from(second && !first);
+    let mut ready = Vec::new();
+    for (side, predictions) in sides.iter().zip(&predictions) {
+        let mut own = parameters(&side.parameters)?;
+        (own.fold, own.group) = (of_first.fold.clone(), of_first.group.clone());
+        ready.push(Ready::new(
+            own,
+            &context(first, side, kept(predictions, &common)?)?,
+        )?);
     }
-    Ok(Pair {
-        groups: of_first.cases.attributes.groups,
-        samples: of_first.judged.len() as u64,
-        only_one_right,
-        sides: [of_first.subset()?, of_second.subset()?],
+    let subsets: Vec<Subset> = ready.iter().map(Ready::subset).collect::<Result<_, _>>()?;
+    Ok(Together {
+        groups: ready[0].cases.attributes.groups,
+        samples: ready[0].judged.len() as u64,
+        right: ready.iter().map(Ready::right).collect(),
+        // There are as many as sides, of which there is one at least.
+        sides: <[Subset; N]>::try_from(subsets).map_err(|_| nothing())?,
     })
+}
+
+/// What a side is judged by: the first side says what is true, and who belongs together.
+fn context(first: &Side, side: &Side, predictions: RecordBatch) -> Result<MemoryContext, StageError> {
+    let mut context = MemoryContext::default();
+    context.add_table("predictions", predictions);
+    for port in ["truth", "attributes", "splits"] {
+        if first.tables.contains_key(port) {
+            context.add_table(port, table(first, port)?);
+        }
+    }
+    if side.tables.contains_key("classes") {
+        context.add_table("classes", table(side, "classes")?);
+    }
+    Ok(context)
 }
 
 struct Ready {
@@ -286,6 +320,16 @@ impl Ready {
             cases,
             judged,
         })
+    }
+
+    /// Which of the judged samples are right.
+    fn right(&self) -> Vec<bool> {
+        let is_right = |sample: &u32| {
+            let sample = *sample as usize;
+            self.cases.truth_name(self.cases.truth[sample])
+                == self.cases.classes.names()[self.cases.predicted[sample] as usize]
+        };
+        self.judged.iter().map(is_right).collect()
     }
 
     fn subset(&self) -> Result<Subset, StageError> {

@@ -25,16 +25,17 @@ pub struct Arguments {
     /// though they are the same everywhere.
     #[arg(long)]
     all: bool,
-    /// How much of the gap from LOW to HIGH each other group closes, figure by figure: 0 % where its
+    /// How much of the gap from LOW to HIGH each other group closes, score by score: 0 % where its
     /// mean over seeds is that of LOW, 100 % where it is that of HIGH. Both are among what is compared,
-    /// as named here, by their cells or by the variants of a matrix: `clean-only:all-true`. Shares have
-    /// no intervals.
+    /// as named here, by their cells or by the variants of a matrix: `clean-only:all-true`. Only
+    /// figures that are compared sample by sample have shares; a share has an interval where that of
+    /// the gap itself leaves out zero.
     #[arg(long, value_name = "LOW:HIGH")]
     gap: Option<String>,
-    /// How often samples are drawn again for the intervals of differences.
+    /// How often samples are drawn again for the intervals of differences and of shares.
     #[arg(long, value_name = "NUMBER", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
     resamples: u64,
-    /// How sure an interval is to hold the difference.
+    /// How sure an interval is to hold the difference or the share.
     #[arg(long, value_name = "SHARE", default_value_t = 0.95)]
     level: f64,
     /// What the draws are made from.

@@ -139,6 +139,49 @@ fn several_pairs_give_an_interval_over_them_too() {
 }
 
 #[test]
+fn what_is_drawn_is_what_differences_are_of_however_many_sides_are_drawn_together() {
+    let seeds = [3, 4].map(|nth| {
+        [
+            side(lesion_predictions()),
+            side(spoilt(nth)),
+            side(spoilt(2 * nth)),
+        ]
+    });
+    let found = drawn(&seeds, &bootstrap(60), 3, 2).unwrap();
+    assert_eq!(found, drawn(&seeds, &bootstrap(60), 3, 1).unwrap());
+    assert_eq!((found.over_samples.len(), found.over_pairs.len()), (60, 60));
+    let near = |left: f64, right: f64| assert!((left - right).abs() < 1e-12, "{left} {right}");
+    for other in [1, 2] {
+        let pairs: Vec<[Side; 2]> = seeds
+            .iter()
+            .map(|sides| [sides[0].clone(), sides[other].clone()])
+            .collect();
+        let apart = compared(&pairs, &bootstrap(60), 3, 2).unwrap();
+        assert_eq!(apart.samples, found.samples);
+        for one in &apart.differences {
+            let place = COMPARED.iter().position(|name| *name == one.name).unwrap();
+            let difference = |sides: &[Figures; 3]| Some(sides[other][place]? - sides[0][place]?);
+            near(difference(&found.whole).unwrap(), one.difference);
+            for (draws, wanted) in [
+                (&found.over_samples, one.over_samples),
+                (&found.over_pairs, one.over_pairs),
+            ] {
+                let own = interval(draws.iter().map(difference), 0.95);
+                assert_eq!(own.is_some(), wanted.is_some(), "{one:?}");
+                for (own, wanted) in own.iter().zip(&wanted) {
+                    near(own.0, wanted.0);
+                    near(own.1, wanted.1);
+                }
+            }
+        }
+    }
+    // Of one seed there are no draws of seeds.
+    let alone = drawn(&seeds[..1], &bootstrap(5), 3, 1).unwrap();
+    assert_eq!((alone.over_samples.len(), alone.over_pairs.len()), (5, 0));
+    assert!(drawn::<3>(&[], &bootstrap(5), 3, 1).is_err());
+}
+
+#[test]
 fn only_common_samples_count_and_none_is_an_error() {
     let all = lesion_predictions();
     let some = all.slice(0, 200);
