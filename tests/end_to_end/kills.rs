@@ -50,7 +50,7 @@ fn results(project: &Project) -> Results {
 }
 
 /// The n-th number of a fixed sequence that looks random.
-fn draw(at: usize) -> u64 {
+pub fn draw(at: usize) -> u64 {
     let mut state = at as u64 ^ 0x9e37_79b9_7f4a_7c15;
     for _ in 0..3 {
         state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

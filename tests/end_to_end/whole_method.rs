@@ -28,7 +28,7 @@ pub fn small() -> Vec<String> {
 }
 
 /// A project with the repository's pipelines and the demo's photos.
-fn demo() -> Project {
+pub fn demo() -> Project {
     let project = empty();
     let pipelines = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../pipelines"));
     copy(pipelines, &project.at("pipelines"));
@@ -100,7 +100,7 @@ fn what_runs_again_is_what_a_change_can_reach() {
 
     // One parameter of one stage: it, and what reads its model.
     let prior = run(&project, &["--set", "prior=0.25"]);
-    let behind = ["after", "attention", "retrained", "scores"];
+    let behind = ["after", "attention", "finer-attention", "retrained", "scores"];
     assert_eq!(prior.computed(), behind);
 
     // Five labels as found: nothing that learned from doctors' labels, and no picture, is looked
@@ -118,11 +118,12 @@ fn what_runs_again_is_what_a_change_can_reach() {
             "audit",
             "dirty",
             "plain",
+            "plain-labels",
             "plain-predictions",
             "plain-scores"
         ]
     );
-    for stage in ["as-found-known", "dirty"] {
+    for stage in ["as-found-known", "dirty", "plain-labels"] {
         assert_eq!(row_counts(&relabelled, stage), (5, 853), "{stage}");
     }
     // Another model says something else of every photo.
@@ -153,7 +154,15 @@ fn what_runs_again_is_what_a_change_can_reach() {
         assert_eq!(before[model], after[model], "{model}");
     }
     // Whether these run hangs on what the models say of the ten.
-    let perhaps = ["attention", "pseudo", "strong", "test-detections", "unlabelled"];
+    let perhaps = [
+        "attention",
+        "finer-attention",
+        "learned-labels",
+        "pseudo",
+        "strong",
+        "test-detections",
+        "unlabelled",
+    ];
     let mut ran = more.computed();
     ran.retain(|stage| !perhaps.contains(&stage.as_str()));
     assert_eq!(
@@ -175,9 +184,12 @@ fn what_runs_again_is_what_a_change_can_reach() {
             "foreground",
             "foreground-sheet",
             "known",
+            "known-folds",
+            "learnable",
             "not-learned",
             "photos",
             "plain",
+            "plain-labels",
             "plain-predictions",
             "plain-scores",
             "predictions",
@@ -189,6 +201,7 @@ fn what_runs_again_is_what_a_change_can_reach() {
             "test-foreground",
             "test-photos",
             "truth",
+            "valid-fold",
             "wrong-labels-sheet",
         ]
     );
@@ -207,15 +220,13 @@ fn what_runs_again_is_what_a_change_can_reach() {
             "heatmaps",
             "regressor",
             "train-fold",
-            "valid-fold",
         ]
     );
 }
 
-/// The rows of a variant's artifact by their columns' names.
-fn rows(project: &Project, artifact: &str) -> Vec<BTreeMap<String, String>> {
-    let named = format!("unseen-melanoma:{artifact}");
-    project.done(&["export", &named, "--to", "exported.csv"]);
+/// The rows of an artifact, such as `unseen-melanoma:test.table`, by their columns' names.
+pub fn rows(project: &Project, artifact: &str) -> Vec<BTreeMap<String, String>> {
+    project.done(&["export", artifact, "--to", "exported.csv"]);
     let text = project.read("exported.csv");
     let mut lines = text.lines().map(|line| line.split(',').map(str::to_string));
     let names: Vec<String> = lines.next().unwrap().collect();
@@ -246,13 +257,14 @@ fn of_a_class_that_is_left_out_nothing_is_learned_and_the_scores_say_whether_the
 
     let left_out = run(&["--variant", "unseen-melanoma"]);
     assert_eq!(left_out.number("failed"), 0);
-    let truth = rows(&project, "truth.labels");
+    let rows = |artifact: &str| rows(&project, &format!("unseen-melanoma:{artifact}"));
+    let truth = rows("truth.labels");
     let melanomas: Vec<&BTreeMap<String, String>> =
         truth.iter().filter(|row| row["label"] == "melanoma").collect();
     assert_eq!(melanomas.len(), 236);
     let melanomas: BTreeSet<&str> = melanomas.iter().map(|row| row["sample_id"].as_str()).collect();
     for learned in ["dirty", "clean", "boxes", "strong", "clean-valid", "full-true"] {
-        let rows = rows(&project, &format!("{learned}.table"));
+        let rows = rows(&format!("{learned}.table"));
         assert!(rows.len() > 10, "{learned}");
         assert!(rows.iter().all(|row| row["label"] != "melanoma"), "{learned}");
         assert!(
@@ -261,11 +273,11 @@ fn of_a_class_that_is_left_out_nothing_is_learned_and_the_scores_say_whether_the
             "{learned}"
         );
     }
-    assert_eq!(rows(&project, "retrained.classes").len(), 5);
+    assert_eq!(rows("retrained.classes").len(), 5);
 
-    let test = rows(&project, "test.table");
+    let test = rows("test.table");
     let unseen = test.iter().filter(|row| row["label"] == "melanoma").count();
-    let metrics = rows(&project, "scores.metrics");
+    let metrics = rows("scores.metrics");
     let figure = |name: &str| -> f64 {
         let found = metrics
             .iter()
@@ -276,7 +288,7 @@ fn of_a_class_that_is_left_out_nothing_is_learned_and_the_scores_say_whether_the
     };
     assert!(unseen > 10);
     assert_eq!(figure("samples-of-unseen-classes"), unseen as f64);
-    let points = rows(&project, "scores.operating-points");
+    let points = rows("scores.operating-points");
     for by in ["probability", "energy"] {
         assert!((0.0..=1.0).contains(&figure(&format!("unseen-auroc-by-{by}"))));
         let point = points.iter().find(|point| point["by"] == by).unwrap();

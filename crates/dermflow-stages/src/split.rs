@@ -45,7 +45,8 @@ pub struct Split;
 #[schemars(rename = "Split")]
 pub struct SplitParameters {
     /// The folds and their shares: `{train: 0.7, valid: 0.15, test: 0.15}`. They add up to 1, or to
-    /// less where `folds` take the rest.
+    /// less where `folds` take the rest. A fold whose share is 0 has what `previous` puts there, with
+    /// its groups, and nothing else.
     #[serde(default)]
     shares: BTreeMap<String, f64>,
     /// How many folds of equal share for cross-validation, `fold-1` and so on, take what `shares`
@@ -185,11 +186,8 @@ outputs:
         let mut problems = Vec::new();
         let total: f64 = parameters.shares.values().sum();
         for (name, share) in &parameters.shares {
-            if !(*share > 0.0 && *share <= 1.0) {
-                problems.push(Problem::new(
-                    format!("shares.{name}"),
-                    "must lie above 0 and be 1 at most",
-                ));
+            if !(0.0..=1.0).contains(share) {
+                problems.push(Problem::new(format!("shares.{name}"), "must lie between 0 and 1"));
             }
             if name.trim().is_empty() {
                 problems.push(Problem::new("shares", "a fold needs a name"));

@@ -136,6 +136,34 @@ fn previous_folds_stay_and_the_others_fill_what_is_lacking() {
 }
 
 #[test]
+fn a_fold_without_a_share_has_the_groups_that_previous_folds_put_there_and_no_other() {
+    let all = rows(400, 4, 0);
+    // The first of each four samples of a group has a fold.
+    let some: Vec<Row> = all.iter().step_by(4).take(40).cloned().collect();
+    let before = folds(&some, "{shares: {train: 0.5, valid: 0.5}}");
+    let keys: Vec<&str> = before.keys().map(String::as_str).collect();
+    let names: StringArray = before.values().map(|fold| Some(fold.as_str())).collect();
+    let previous = batch(&keys, [("fold", Arc::new(names) as ArrayRef)]);
+    let group_of: BTreeMap<&str, &Option<String>> =
+        all.iter().map(|(key, group, _)| (key.as_str(), group)).collect();
+    let wanted = before.iter().filter(|(_, fold)| *fold == "valid");
+    let wanted: BTreeSet<&Option<String>> = wanted.map(|(key, _)| group_of[key.as_str()]).collect();
+    assert!(wanted.len() > 5 && wanted.len() < 35);
+    for exact in [true, false] {
+        let yaml = format!("{{shares: {{train: 1, valid: 0}}, exact: {exact}}}");
+        let parameters: SplitParameters = serde_yaml::from_str(&yaml).unwrap();
+        assert_eq!(Split::check(&parameters), []);
+        let mut context = MemoryContext::default();
+        context.add_table("samples", table(&all));
+        context.add_table("previous", previous.clone());
+        Split::run(&parameters, &mut context).unwrap();
+        for (key, fold) in by_key(&all, &context.output("splits")) {
+            assert_eq!(fold == "valid", wanted.contains(group_of[key.as_str()]), "{key}");
+        }
+    }
+}
+
+#[test]
 fn previous_folds_that_split_a_group_or_have_other_names_are_refused() {
     let all = rows(4, 2, 0);
     let run = |folds: [&str; 2]| {

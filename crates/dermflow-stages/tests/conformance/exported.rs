@@ -24,7 +24,8 @@ fn numbered(architecture: Architecture) -> Model {
     model
 }
 
-fn run(kind: &str, with: &str, context: &mut MemoryContext) -> Result<(), StageError> {
+/// Runs one stage of this kind.
+pub fn run(kind: &str, with: &str, context: &mut MemoryContext) -> Result<(), StageError> {
     let kind = dermflow_stages::registry().get(kind).unwrap().clone();
     let parameters = kind.parse(&serde_yaml::from_str(with).unwrap()).unwrap();
     kind.run(&parameters, context)
