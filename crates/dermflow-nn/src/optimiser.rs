@@ -43,7 +43,8 @@ pub struct OptimiserSettings {
     #[schemars(range(min = 1e-6, max = 1e6))]
     pub clip: Option<f64>,
     /// Over how many batches the gradient is averaged before the weights are changed once: a
-    /// larger batch in the memory of a smaller one, batch norm aside.
+    /// larger batch in the memory of a smaller one, but for batch norm, class weights and the number
+    /// of lesions, which are each batch's own.
     #[schemars(range(min = 1, max = 1024))]
     pub accumulate: u32,
     /// How many stages of the network, counted from the picture, are left as they are.

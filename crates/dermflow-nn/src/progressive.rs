@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// let paper: Progressive = serde_json::from_str(r#"{"paper": "s"}"#)?;
 /// let ramp = paper.ramp();
-/// assert_eq!(ramp.at_epoch(0, 8).image_size, 128);
-/// assert_eq!(ramp.at_epoch(7, 8).image_size, 300);
+/// assert_eq!(ramp.at_epoch(0, 8, 300).image_size, 128);
+/// assert_eq!(ramp.at_epoch(7, 8, 300).image_size, 300);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -96,45 +96,48 @@ pub struct Ramp {
     #[serde(default = "four")]
     #[schemars(range(min = 1, max = 100))]
     pub stages: u32,
-    /// The side of the square picture, in pixels; parts of a pixel are cut off.
-    pub image_size: FromTo,
-    /// The magnitude of RandAugment.
-    #[serde(default)]
-    pub magnitude: FromTo,
+    /// The side of the square picture, in pixels; parts of a pixel are cut off. Left out, it grows
+    /// from half the side of the network's pictures to the whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<FromTo>,
+    /// The magnitude of RandAugment. Left out, it stays as it is without progressive learning, as
+    /// does everything below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub magnitude: Option<FromTo>,
     /// The share of features dropped before the classifier.
-    #[serde(default)]
-    pub dropout: FromTo,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<FromTo>,
     /// The parameter of mixup's beta distribution; 0 turns it off.
-    #[serde(default)]
-    pub mixup: FromTo,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mixup: Option<FromTo>,
     /// The parameter of cutmix's beta distribution; 0 turns it off.
-    #[serde(default)]
-    pub cutmix: FromTo,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cutmix: Option<FromTo>,
 }
 
 fn four() -> u32 {
     4
 }
 
-/// What holds in one stage.
+/// What holds in one stage; none is what holds without progressive learning.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Regularisation {
     /// The side of the square picture, in pixels.
     pub image_size: usize,
     /// The magnitude of RandAugment.
-    pub magnitude: f64,
+    pub magnitude: Option<f64>,
     /// The share of features dropped before the classifier.
-    pub dropout: f64,
+    pub dropout: Option<f64>,
     /// The parameter of mixup's beta distribution; 0 turns it off.
-    pub mixup: f64,
+    pub mixup: Option<f64>,
     /// The parameter of cutmix's beta distribution; 0 turns it off.
-    pub cutmix: f64,
+    pub cutmix: Option<f64>,
 }
 
 impl Progressive {
     /// The schedule, its name resolved.
     pub fn ramp(&self) -> Ramp {
-        let ft = |from: f64, to: f64| FromTo { from, to };
+        let ft = |from: f64, to: f64| Some(FromTo { from, to });
         match *self {
             Progressive::Custom(ramp) => ramp,
             Progressive::Paper(model) => {
@@ -161,18 +164,17 @@ impl Progressive {
                     ReleasedModel::M => (384.0, 15.0, 0.2, 0.3),
                     ReleasedModel::L => (384.0, 20.0, 0.5, 0.4),
                 };
-                let magnitude = match magnitude {
-                    // The B models use AutoAugment, which has no magnitude.
-                    0.0 => ft(0.0, 0.0),
-                    most => ft(5.0, most),
-                };
+                // The B models use AutoAugment, which has no magnitude, and mix nothing: there it is
+                // left to whoever trains.
+                let is_b = magnitude == 0.0;
+                let grows = |from: f64, to: f64| ft(from, to).filter(|_| !is_b);
                 Ramp {
                     stages: 4,
                     image_size: ft(128.0 + (size - 128.0) / 4.0, size),
-                    magnitude,
-                    dropout: FromTo::constant(dropout),
-                    mixup: ft(0.0, mixing),
-                    cutmix: ft(0.0, mixing),
+                    magnitude: grows(5.0, magnitude),
+                    dropout: Some(FromTo::constant(dropout)),
+                    mixup: grows(0.0, mixing),
+                    cutmix: grows(0.0, mixing),
                 }
             }
         }
@@ -188,30 +190,38 @@ impl Ramp {
         stage.min(u128::from(stages - 1)) as u32
     }
 
-    /// What holds in an epoch (from 0) of `epochs`.
-    pub fn at_epoch(&self, epoch: u64, epochs: u64) -> Regularisation {
-        self.at_stage(self.stage_of(epoch, epochs))
+    /// What holds in an epoch (from 0) of `epochs`, for a network whose pictures have this side.
+    pub fn at_epoch(&self, epoch: u64, epochs: u64, side: usize) -> Regularisation {
+        self.at_stage(self.stage_of(epoch, epochs), side)
     }
 
     /// What holds in a stage, counted from 0; one stage alone is the last one.
-    pub fn at_stage(&self, stage: u32) -> Regularisation {
+    pub fn at_stage(&self, stage: u32, side: usize) -> Regularisation {
         let share = match self.stages {
             0 | 1 => 1.0,
             stages => f64::from(stage.min(stages - 1)) / f64::from(stages - 1),
         };
         Regularisation {
             // A hair more, so that a size that is whole in decimal is not cut to the one below.
-            image_size: (self.image_size.at(share) + 1e-6).max(1.0) as usize,
-            magnitude: self.magnitude.at(share),
-            dropout: self.dropout.at(share),
-            mixup: self.mixup.at(share),
-            cutmix: self.cutmix.at(share),
+            image_size: (self.sizes(side).at(share) + 1e-6).max(1.0) as usize,
+            magnitude: self.magnitude.map(|magnitude| magnitude.at(share)),
+            dropout: self.dropout.map(|dropout| dropout.at(share)),
+            mixup: self.mixup.map(|mixup| mixup.at(share)),
+            cutmix: self.cutmix.map(|cutmix| cutmix.at(share)),
         }
     }
 
-    /// The largest image of any stage, in pixels.
-    pub fn largest_image(&self) -> usize {
-        self.image_size.from.max(self.image_size.to).max(1.0) as usize
+    /// The largest image of any stage, in pixels, for a network whose pictures have this side.
+    pub fn largest_image(&self, side: usize) -> usize {
+        let FromTo { from, to } = self.sizes(side);
+        from.max(to).max(1.0) as usize
+    }
+
+    fn sizes(&self, side: usize) -> FromTo {
+        self.image_size.unwrap_or(FromTo {
+            from: (side as f64 / 2.0).max(8.0).min(side as f64),
+            to: side as f64,
+        })
     }
 
     /// Whether every number is in its range.
@@ -232,7 +242,10 @@ impl Ramp {
             ("mixup", self.mixup, 0.0, 10.0),
             ("cutmix", self.cutmix, 0.0, 10.0),
         ] {
-            for value in [quantity.from, quantity.to] {
+            for value in quantity
+                .into_iter()
+                .flat_map(|quantity| [quantity.from, quantity.to])
+            {
                 if !(least..=most).contains(&value) {
                     return Err(format!(
                         "`{field}` is {value}; it must lie between {least} and {most}"
@@ -253,7 +266,7 @@ mod tests {
         let ramp = progressive.ramp();
         ramp.check().unwrap();
         (0..ramp.stages)
-            .map(|stage| ramp.at_stage(stage).image_size)
+            .map(|stage| ramp.at_stage(stage, 96).image_size)
             .collect()
     }
 
@@ -261,10 +274,11 @@ mod tests {
     fn the_paper_grows_from_the_smallest_to_the_largest() {
         assert_eq!(sizes(r#"{"paper": "s"}"#), [128, 185, 242, 300]);
         let ramp = Progressive::Paper(PaperModel::L).ramp();
-        let (first, last) = (ramp.at_stage(0), ramp.at_stage(3));
-        assert_eq!((first.magnitude, last.magnitude), (5.0, 25.0));
-        assert_eq!((first.dropout, last.dropout), (0.1, 0.5));
-        assert_eq!((first.mixup, last.mixup, last.cutmix), (0.0, 0.5, 0.0));
+        let (first, last) = (ramp.at_stage(0, 380), ramp.at_stage(3, 380));
+        assert_eq!((first.magnitude, last.magnitude), (Some(5.0), Some(25.0)));
+        assert_eq!((first.dropout, last.dropout), (Some(0.1), Some(0.5)));
+        assert_eq!((first.mixup, last.mixup), (Some(0.0), Some(0.5)));
+        assert_eq!(last.cutmix, Some(0.0));
     }
 
     #[test]
@@ -272,10 +286,27 @@ mod tests {
         assert_eq!(sizes(r#"{"released-code": "s"}"#), [171, 214, 257, 300]);
         assert_eq!(sizes(r#"{"released-code": "b0"}"#), [144, 160, 176, 192]);
         let ramp = Progressive::ReleasedCode(ReleasedModel::M).ramp();
-        let (first, last) = (ramp.at_stage(0), ramp.at_stage(3));
-        assert_eq!((first.dropout, last.dropout), (0.3, 0.3));
-        assert_eq!((first.magnitude, last.magnitude), (5.0, 15.0));
-        assert_eq!((first.cutmix, last.cutmix, last.mixup), (0.0, 0.2, 0.2));
+        let (first, last) = (ramp.at_stage(0, 384), ramp.at_stage(3, 384));
+        assert_eq!((first.dropout, last.dropout), (Some(0.3), Some(0.3)));
+        assert_eq!((first.magnitude, last.magnitude), (Some(5.0), Some(15.0)));
+        assert_eq!((first.cutmix, last.cutmix), (Some(0.0), Some(0.2)));
+        assert_eq!(last.mixup, Some(0.2));
+    }
+
+    #[test]
+    fn what_is_not_named_is_left_alone_and_sizes_follow_the_network() {
+        let b0 = Progressive::ReleasedCode(ReleasedModel::B0)
+            .ramp()
+            .at_stage(3, 192);
+        assert_eq!((b0.magnitude, b0.mixup, b0.cutmix), (None, None, None));
+        let progressive: Progressive =
+            serde_json::from_str(r#"{"custom": {"magnitude": {"from": 5, "to": 9}}}"#).unwrap();
+        let ramp = progressive.ramp();
+        let stages = [0, 1, 2, 3].map(|stage| ramp.at_stage(stage, 160));
+        assert_eq!(stages.map(|stage| stage.image_size), [80, 106, 133, 160]);
+        assert_eq!((stages[3].magnitude, stages[3].dropout), (Some(9.0), None));
+        assert_eq!(ramp.largest_image(160), 160);
+        assert_eq!(ramp.at_stage(0, 6).image_size, 6);
     }
 
     #[test]
@@ -294,7 +325,7 @@ mod tests {
         let json = r#"{"custom": {"stages": 1, "image-size": {"from": 64, "to": 96}}}"#;
         assert_eq!(sizes(json), [96]);
         let ramp = Ramp {
-            dropout: FromTo::constant(1.5),
+            dropout: Some(FromTo::constant(1.5)),
             ..Progressive::Paper(PaperModel::S).ramp()
         };
         assert!(ramp.check().unwrap_err().contains("dropout"));

@@ -87,6 +87,17 @@ impl Sampler {
         self.keys.is_empty()
     }
 
+    /// How many samples of each of so many classes an epoch has, where `class` tells a sample's.
+    pub fn of_classes(&self, classes: usize, class: impl Fn(usize) -> usize) -> Vec<u64> {
+        let mut counts = vec![0; classes];
+        for (members, quota) in &self.classes {
+            for sample in members.iter().cycle().take(*quota) {
+                counts[class(*sample)] += 1;
+            }
+        }
+        counts
+    }
+
     /// The samples of an epoch in order, as indices into the keys. Where a class comes more
     /// often than it has samples, each of its samples comes again before any comes a third
     /// time; where less often, other ones come in other epochs.
@@ -208,6 +219,9 @@ mod tests {
     fn balanced_epochs_show_all_of_a_small_class_and_change_the_choice_of_a_large_one() {
         let classes: Vec<u32> = (0..60).map(|at| u32::from(at < 10)).collect();
         let sampler = Sampler::new(5, &keys(60), Some((&classes, ClassSampling::Balanced))).unwrap();
+        assert_eq!(sampler.of_classes(2, |sample| classes[sample] as usize), [30, 30]);
+        let all = Sampler::new(5, &keys(60), None).unwrap();
+        assert_eq!(all.of_classes(2, |sample| classes[sample] as usize), [50, 10]);
         let mut seen = vec![0; 60];
         for epoch in 0..20 {
             let counts = counts(&sampler.epoch(epoch), 60);

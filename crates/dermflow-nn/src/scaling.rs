@@ -38,6 +38,12 @@ use choice::choose;
 use costing::Costing;
 pub use grid::{Growth, Range, RatioGrid, Row};
 
+/// No candidate has smaller pictures, since nothing trains on them.
+const LEAST_SIZE: u32 = 8;
+
+/// No candidate has larger pictures, since nothing trains on them.
+const MOST_SIZE: u32 = 4096;
+
 /// No search has more candidates.
 pub const MAX_CANDIDATES: usize = 1_000_000;
 
@@ -71,8 +77,10 @@ pub struct Search {
     pub size_multiple: u32,
     /// Where candidates come from.
     pub growth: Growth,
-    /// How the baseline's family rounds channels and layers.
-    pub rule: ScalingRule,
+    /// How the baseline's family rounds channels and layers. Left out, as EfficientNet does;
+    /// who knows the baseline's family says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<ScalingRule>,
     /// Images in a batch, for the memory of training.
     #[schemars(range(min = 1, max = 65536))]
     pub batch: u32,
@@ -90,7 +98,7 @@ impl Default for Search {
             size: 224,
             size_multiple: 8,
             growth: Growth::default(),
-            rule: ScalingRule::default(),
+            rule: None,
             batch: 16,
             training: TrainingSetup::default(),
             share_of_most: 0.95,
@@ -245,7 +253,7 @@ pub fn search_watched(
         return Err(ScalingError::NothingFits(Box::new(cheapest), *limits));
     };
     let Candidate { width, depth, .. } = candidates[chosen];
-    let architecture = baseline.scaled(width, depth, search.rule);
+    let architecture = baseline.scaled(width, depth, search.rule());
     let mut architecture = architecture.map_err(|error| ScalingError::Baseline(error.to_string()))?;
     if (width, depth) != (1.0, 1.0) {
         architecture.name = format!("{} width {width:.4} depth {depth:.4}", baseline.name);
@@ -290,8 +298,8 @@ impl Search {
                 "at least one must be set, or the largest candidate always wins",
             );
         }
-        if !(8..=4096).contains(&self.size) {
-            return fault("size", "must lie between 8 and 4096");
+        if !(LEAST_SIZE..=MOST_SIZE).contains(&self.size) {
+            return fault("size", &format!("must lie between {LEAST_SIZE} and {MOST_SIZE}"));
         }
         if !(1..=256).contains(&self.size_multiple) {
             return fault("size-multiple", "must lie between 1 and 256");
@@ -311,6 +319,10 @@ impl Search {
         }
     }
 
+    fn rule(&self) -> ScalingRule {
+        self.rule.unwrap_or_default()
+    }
+
     /// A factor of the baseline's image size, or a table's size as it is.
     fn rounded(&self, size: grid::Size) -> u32 {
         match size {
@@ -319,7 +331,7 @@ impl Search {
                 let multiple = f64::from(self.size_multiple);
                 let asked = f64::from(self.size) * factor;
                 let rounded = (asked / multiple).round().max(1.0) * multiple;
-                rounded.min(16_384.0) as u32
+                rounded.clamp(LEAST_SIZE.into(), MOST_SIZE.into()) as u32
             }
         }
     }

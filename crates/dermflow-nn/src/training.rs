@@ -26,7 +26,7 @@ mod step;
 mod tests;
 mod trained;
 
-pub use control::{Control, Event, Start};
+pub use control::{BATCHES_HELD, Control, Event, PREFETCH_AHEAD, PREFETCH_THREADS, Start};
 pub use error::TrainingError;
 pub use history::HistoryRow;
 pub use objective::{Batches, Better, Evaluation, Objective, ObjectiveError, Outcome, Score, StepContext};

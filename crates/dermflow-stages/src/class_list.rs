@@ -196,7 +196,10 @@ impl ClassList {
             .index(label)
             .ok_or_else(|| (format!("its label `{label}` is none of the classes"), OTHER_MODEL))?;
         let sum: f64 = list.iter().map(|share| f64::from(*share)).sum();
+        // Compared with anything, NaN would pass as near enough below.
+        let not_a_number = probability.is_nan().then_some(&probability);
         let bad = list.iter().find(|share| !(0.0..=1.0).contains(*share));
+        let bad = bad.or(not_a_number);
         if bad.is_some() || (sum - 1.0).abs() > 0.01 {
             let message = match bad {
                 Some(bad) => format!("{bad} is no probability, which lies from 0 to 1"),
@@ -278,6 +281,7 @@ mod tests {
             ("c", 0.75, &[0.25, 0.75], "`c`"),
             ("a", 1.0, &[1.0], "1 probabilities"),
             ("a", f32::NAN, &[f32::NAN, 0.5], "NaN"),
+            ("a", f32::NAN, &[0.5, 0.5], "NaN is no probability"),
             ("a", 0.5, &[0.5, 0.2], "sum to"),
         ] {
             let (refusal, _) = list.fit(label, probability, probabilities).unwrap_err();

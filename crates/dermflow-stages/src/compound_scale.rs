@@ -37,7 +37,8 @@ pub struct CompoundScaleParameters {
     classes: u32,
     /// What the network may cost at most; at least one limit must be set.
     limits: Limits,
-    /// Which candidates are looked at, how costs are counted, and by which rule one is chosen.
+    /// Which candidates are looked at, how costs are counted, and by which rule one is chosen. Without
+    /// a `rule`, channels and layers are rounded as the published baseline's family does.
     #[serde(default)]
     search: Search,
 }
@@ -54,7 +55,7 @@ fn ten() -> u32 {
 impl StageKind for CompoundScale {
     type Parameters = CompoundScaleParameters;
     const NAME: &'static str = "compound-scale";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const ABOUT: &'static str = "Scales depth, width and image size of a network together, as far as limits on its cost allow, by grid search.";
     const EXAMPLE: &'static str = "\
 name: compound-scale-example
@@ -114,7 +115,7 @@ outputs:
 
     fn check(parameters: &CompoundScaleParameters) -> Vec<Problem> {
         let mut problems = Vec::new();
-        if let Err(error) = parameters.baseline.classifier(parameters.classes) {
+        if let Err(error) = parameters.baseline.of_classes(parameters.classes) {
             problems.push(Problem::new("baseline", error.to_string()));
         }
         if let Err(error) = parameters.search.check(&parameters.limits) {
@@ -131,20 +132,16 @@ outputs:
     }
 
     fn run(parameters: &CompoundScaleParameters, context: &mut dyn StageContext) -> Result<(), StageError> {
-        let baseline = parameters.baseline.classifier(parameters.classes);
+        let baseline = parameters.baseline.of_classes(parameters.classes);
         let baseline = baseline.map_err(|error| StageError::new(error.to_string()))?;
         let threads = context.threads();
         let mut go_on = |done: usize, all: usize| {
             context.progress(done as u64, Some(all as u64));
             !context.cancelled()
         };
-        let found = search_watched(
-            &baseline,
-            &parameters.search,
-            &parameters.limits,
-            threads,
-            &mut go_on,
-        );
+        let mut search = parameters.search.clone();
+        search.rule = search.rule.or(parameters.baseline.scaling_rule());
+        let found = search_watched(&baseline, &search, &parameters.limits, threads, &mut go_on);
         let scaled = found.map_err(|error| match error {
             ScalingError::Stopped => StageError::cancelled(),
             other => StageError::new(other.to_string()),

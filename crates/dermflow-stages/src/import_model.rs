@@ -104,7 +104,8 @@ outputs:
     }
 
     fn check(parameters: &ImportModelParameters) -> Vec<Problem> {
-        parameters.network().err().into_iter().collect()
+        let network = parameters.network().err().into_iter();
+        network.chain(parameters.channels.check()).collect()
     }
 
     fn sources(parameters: &ImportModelParameters) -> Vec<Source> {
@@ -130,7 +131,7 @@ outputs:
         ));
         if !report.fresh.is_empty() {
             context.log(&format!(
-                "drawn anew, since the file has another shape of it: {}",
+                "drawn anew, since the file has them for other classes or another task: {}",
                 report.fresh.join(", ")
             ));
         }

@@ -22,3 +22,6 @@ pub mod run;
 pub mod train_classifier;
 pub mod train_regressor;
 pub mod wired_architecture;
+
+#[cfg(test)]
+mod refused_trainings;

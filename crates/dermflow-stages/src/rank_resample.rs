@@ -64,14 +64,13 @@ enum Order {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Short {
-    /// All other classes are taken less of, so that the shares stay those of the training set.
+    /// All other classes are taken less of, so that the shares stay those of the training set. A
+    /// class of which there is nothing is left out where so few are taken that its share comes to
+    /// no whole sample.
     #[default]
     Shrink,
     /// It stays short, and the shares differ.
     Leave,
-    /// Its samples are taken again, in order, until there are enough: such a sample has several
-    /// rows.
-    Repeat,
 }
 
 impl StageKind for RankResample {

@@ -168,7 +168,7 @@ impl RegressorTrainParameters {
 impl StageKind for RegressorTrain {
     type Parameters = RegressorTrainParameters;
     const NAME: &'static str = "regressor-train";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
     const ABOUT: &'static str = "Trains a network that finds lesions, on heat maps drawn from boxes.";
     const EXAMPLE: &'static str = "\
 name: regressor-train-example
@@ -243,6 +243,7 @@ outputs:
     fn check(parameters: &RegressorTrainParameters) -> Vec<Problem> {
         let mut problems: Vec<Problem> = parameters.network(2).err().into_iter().collect();
         problems.extend(parameters.batches.check());
+        problems.extend(parameters.channels.check());
         if parameters.batches.sampling != dermflow_nn::sampling::ClassSampling::Proportional {
             problems.push(Problem::new(
                 "batches.sampling",

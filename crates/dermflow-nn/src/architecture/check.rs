@@ -165,10 +165,11 @@ fn check_regressor(architecture: &Architecture, regressor: &Regressor, faults: &
     for (index, (step, layer)) in regressor.neck.iter().zip(architecture.neck()).enumerate() {
         let at = place(&format!("neck[{index}]"));
         faults.within(format!("{at}.channels"), step.channels, MAX_CHANNELS);
-        if step.lateral && layer.lateral.is_none() {
+        // The grid is that of the block with the same stride: odd sizes don't double to themselves.
+        if layer.grid.is_none() {
             let stride = stride >> (index + 1);
-            let fault = format!("no stage of the backbone has stride {stride}; set it to false");
-            faults.add(format!("{at}.lateral"), fault);
+            let fault = format!("doubles to stride {stride}, which no stage of the backbone has");
+            faults.add(at, fault);
         }
     }
 }

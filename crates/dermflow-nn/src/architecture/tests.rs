@@ -332,7 +332,13 @@ fn a_regressor_must_fit_its_backbone() {
     let mut without = with(4).unwrap();
     without.backbone.stages[0].stride = 2;
     without.backbone.stages[1].stride = 1;
-    assert_eq!(faults(&without), ["task.regressor.neck[3].lateral"]);
+    assert_eq!(faults(&without), ["task.regressor.neck[3]"]);
+    let Task::Regressor(regressor) = &mut without.task else {
+        panic!("a regressor");
+    };
+    // Without features to join there is no grid to double to, either.
+    regressor.neck[3].lateral = false;
+    assert_eq!(faults(&without), ["task.regressor.neck[3]"]);
 }
 
 #[test]

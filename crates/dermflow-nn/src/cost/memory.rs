@@ -62,7 +62,7 @@ impl Default for TrainingSetup {
         TrainingSetup {
             optimiser_numbers: 2,
             average: true,
-            batches: 2,
+            batches: crate::training::BATCHES_HELD as u32,
             threads: 2,
         }
     }

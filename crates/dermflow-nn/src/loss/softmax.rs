@@ -42,6 +42,9 @@ pub struct SoftmaxLoss {
     class_weights: Vec<f32>,
     /// What is added to each class's output; empty for nothing.
     adjustment: Vec<f32>,
+    /// The share of the smoothing that each class gets where outputs are adjusted: as much as the
+    /// adjustment gives it, so that outputs without it are smoothed evenly. Empty for even shares.
+    spread: Vec<f64>,
 }
 
 impl SoftmaxLoss {
@@ -67,19 +70,24 @@ impl SoftmaxLoss {
             let message = format!("`class-weights` has β = {beta}; it must lie between 0 and 0.999999");
             return Err(LossError::new(message));
         }
+        let adjustment = adjustment(document.logit_adjustment, counts);
         Ok(SoftmaxLoss {
             smoothing: document.smoothing,
             focal: document.focal,
             class_weights: document.class_weights.of(counts),
-            adjustment: adjustment(document.logit_adjustment, counts),
+            spread: spread(&adjustment),
+            adjustment,
         })
     }
 
     /// The loss of a batch: `logits` is samples × classes.
     ///
-    /// It is the mean over samples of −Σ w(c) q(c) (1 − p(c))^focal ln p(c), with q the smoothed
-    /// label; a mean by class weights where there are some, as in PyTorch's `CrossEntropyLoss`. A
-    /// batch whose labels all have no mass has no loss.
+    /// It is the mean over samples of −Σ q(c) (1 − p(c))^focal ln p(c), with q the label by class
+    /// weight, smoothed; a mean by class weights where there are some, as in PyTorch's
+    /// `CrossEntropyLoss`. A batch whose labels all have no mass has no loss.
+    ///
+    /// Smoothing spreads what a sample weighs. PyTorch gives each class its own weight in that, too:
+    /// then rare classes gain so much from every sample that a network learns to name them always.
     ///
     /// # Errors
     /// Where the logits' shape isn't that of the targets, or their classes aren't those of
@@ -128,12 +136,18 @@ impl SoftmaxLoss {
         let scale = if total > 0.0 { 1.0 / total } else { 0.0 };
         let mut coefficients = Vec::with_capacity(targets.samples() * classes);
         for sample in 0..targets.samples() {
-            let row = targets.row(sample);
-            let mass: f64 = row.iter().map(|&p| f64::from(p)).sum();
-            let spread = self.smoothing * mass / classes as f64;
-            coefficients.extend(weights().zip(row).map(|(weight, &probability)| {
-                let smoothed = (1.0 - self.smoothing) * f64::from(probability) + spread;
-                (scale * weight * smoothed) as f32
+            let weighted = || {
+                weights()
+                    .zip(targets.row(sample))
+                    .map(|(weight, &p)| weight * f64::from(p))
+            };
+            let mass: f64 = weighted().sum();
+            coefficients.extend(weighted().enumerate().map(|(class, own)| {
+                let spread = match self.spread.get(class) {
+                    Some(share) => self.smoothing * mass * share,
+                    None => self.smoothing * mass / classes as f64,
+                };
+                (scale * ((1.0 - self.smoothing) * own + spread)) as f32
             }));
         }
         coefficients
@@ -153,8 +167,20 @@ fn adjustment(strength: f64, counts: &[u64]) -> Vec<f32> {
         .collect()
 }
 
+/// Shares in proportion to what an adjustment multiplies likelihoods by.
+fn spread(adjustment: &[f32]) -> Vec<f64> {
+    let total: f64 = adjustment.iter().map(|&added| f64::from(added).exp()).sum();
+    adjustment
+        .iter()
+        .map(|&added| f64::from(added).exp() / total)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use dfdx::tensor::Trace;
+    use dfdx::tensor_ops::Backward;
+
     use super::super::gradient_check::{check, logits};
     use super::*;
 
@@ -185,10 +211,13 @@ mod tests {
             let all: f64 = exponentials.iter().sum();
             for class in 0..classes {
                 let p = exponentials[class] / all;
-                let q = f64::from(targets.row(sample)[class]);
-                total += weights[class] * q;
-                let q = (1.0 - smoothing) * q + smoothing / classes as f64;
-                sum -= weights[class] * q * (1.0 - p).powf(focal) * p.ln();
+                let own = |class: usize| weights[class] * f64::from(targets.row(sample)[class]);
+                total += own(class);
+                let mass: f64 = (0..classes).map(own).sum();
+                let priors: f64 = shift.iter().map(|shift| shift.exp()).sum();
+                let share = shift[class].exp() / priors;
+                let q = (1.0 - smoothing) * own(class) + smoothing * mass * share;
+                sum -= q * (1.0 - p).powf(focal) * p.ln();
             }
         }
         sum / total
@@ -236,6 +265,37 @@ mod tests {
                 (got - expected).abs() < 1e-5 * expected.abs(),
                 "{document}: {got} {expected}"
             );
+        }
+    }
+
+    /// What outputs without an adjustment, alike for all samples, a network would end with: the ones
+    /// with the least loss, by steps down the gradient.
+    fn fitted(loss: &SoftmaxLoss, targets: &SoftTargets) -> Vec<f32> {
+        let (samples, classes) = (targets.samples(), targets.classes());
+        let mut outputs = vec![0.0f32; classes];
+        for _ in 0..4000 {
+            let rows = Cpu::default().tensor_from_vec(outputs.repeat(samples), (samples, classes));
+            let gradients = loss.of(rows.leaky_trace(), targets).unwrap().backward();
+            let gradient = gradients.get(&rows).as_vec();
+            for (place, step) in gradient.iter().enumerate() {
+                outputs[place % classes] -= step;
+            }
+        }
+        outputs
+    }
+
+    /// Of 40 samples that all look alike, 39 of one class and one of another, none of a third.
+    #[test]
+    fn smoothing_makes_no_rare_or_absent_class_the_likeliest() {
+        let counts = [39, 1, 0];
+        let labels: Vec<usize> = (0..40).map(|sample| usize::from(sample == 39)).collect();
+        let targets = SoftTargets::one_hot(&labels, 3).unwrap();
+        for weighing in [r#""class-weights": "balanced""#, r#""logit-adjustment": 1.0"#] {
+            let smoothed = loss(&format!(r#"{{"smoothing": 0.1, {weighing}}}"#), &counts);
+            let outputs = fitted(&smoothed, &targets);
+            // Both corrections make the two classes even; the third was never seen.
+            assert!((outputs[0] - outputs[1]).abs() < 0.05, "{weighing}: {outputs:?}");
+            assert!(outputs[2] < outputs[0] - 1.0, "{weighing}: {outputs:?}");
         }
     }
 

@@ -80,8 +80,9 @@ pub(super) fn forward(
     let mut blocks = Vec::new();
     let mut first_block = 0;
     for (index, block) in plan.blocks.iter().enumerate() {
+        // A part that is not trained is what it will be in use: no block of it is skipped.
         let keep = draws
-            .filter(|_| block.drop > 0.0)
+            .filter(|_| block.drop > 0.0 && block.stage >= frozen_stages)
             .map(|draws| draws.depth(index, block.drop, grid.count));
         let (next, saved) = run.block(block, grid, &out, keep);
         grid = saved.out_grid();

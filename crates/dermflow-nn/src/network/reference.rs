@@ -294,7 +294,8 @@ impl Reference<'_> {
                 out = self.norm(last, Unit::Project(index), manner);
             }
             if block.skip {
-                if let Some(draws) = manner.draws.filter(|_| block.drop > 0.0) {
+                let drawn = block.drop > 0.0 && block.stage + 1 >= manner.frozen_stages;
+                if let Some(draws) = manner.draws.filter(|_| drawn) {
                     let keep = draws.depth(index, block.drop, out.count);
                     let len = out.values.len() / out.count;
                     out.values

@@ -43,7 +43,7 @@ impl Costing<'_> {
         let mut distinct: Vec<Distinct> = Vec::new();
         let mut placed: Vec<(Point, u32, usize)> = Vec::with_capacity(points.len());
         for point in points {
-            let rule = self.search.rule;
+            let rule = self.search.rule();
             let Ok(architecture) = self.baseline.scaled_unchecked(point.width, point.depth, rule) else {
                 continue;
             };
@@ -139,7 +139,7 @@ impl Costing<'_> {
     /// The same candidate with the costs that were not worked out.
     pub(super) fn in_full(&self, mut candidate: Candidate) -> Candidate {
         let Candidate { width, depth, .. } = candidate;
-        if let Ok(architecture) = self.baseline.scaled(width, depth, self.search.rule) {
+        if let Ok(architecture) = self.baseline.scaled(width, depth, self.search.rule()) {
             candidate.costs.training_memory = Some(self.memory(&architecture, candidate.size));
         }
         candidate

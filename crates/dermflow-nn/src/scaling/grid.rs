@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_CANDIDATES, ScalingError};
+use super::{LEAST_SIZE, MAX_CANDIDATES, MOST_SIZE, ScalingError};
 
 /// Where candidates come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -209,10 +209,11 @@ fn table(rows: &[Row]) -> Result<Vec<Point>, ScalingError> {
     }
     for (index, row) in rows.iter().enumerate() {
         let factors = [row.depth, row.width];
-        if !factors.iter().all(|factor| (0.01..=100.0).contains(factor)) || !(1..=16_384).contains(&row.size)
+        if !factors.iter().all(|factor| (0.01..=100.0).contains(factor))
+            || !(LEAST_SIZE..=MOST_SIZE).contains(&row.size)
         {
             return fault(format!(
-                "row {index}: factors must lie between 0.01 and 100, size between 1 and 16384"
+                "row {index}: factors must lie between 0.01 and 100, size between {LEAST_SIZE} and {MOST_SIZE}"
             ));
         }
     }

@@ -48,6 +48,46 @@ fn the_published_networks_are_found_from_the_published_coefficients() {
     }
 }
 
+/// The same for the families that round otherwise, each by its own rule.
+#[test]
+fn other_families_grow_by_their_own_rules() {
+    for (first, last) in [
+        (Published::EfficientNetV2B0, Published::EfficientNetV2B3),
+        (Published::EfficientNetLite0, Published::EfficientNetLite4),
+    ] {
+        let expected = last.document(Flavour::default(), 1000);
+        let coefficients = last.coefficients();
+        let settings = Search {
+            growth: Growth::Table(vec![Row {
+                depth: coefficients.depth,
+                width: coefficients.width,
+                size: coefficients.evaluation_size,
+            }]),
+            rule: Some(first.scaling_rule()),
+            ..Search::default()
+        };
+        let limits = Limits {
+            parameters: Some(parameters(&expected)),
+            ..Limits::default()
+        };
+        let baseline = first.document(Flavour::default(), 1000);
+        let found = search(&baseline, &settings, &limits).unwrap();
+        assert_eq!(found.best().costs.parameters, parameters(&expected));
+        assert_eq!(found.architecture.backbone.stages, expected.backbone.stages);
+        // By EfficientNet's own rule it would be another network.
+        let otherwise = Search {
+            rule: None,
+            ..settings
+        };
+        let unlimited = Limits {
+            parameters: Some(u64::MAX),
+            ..Limits::default()
+        };
+        let other = search(&baseline, &otherwise, &unlimited).unwrap();
+        assert_ne!(other.best().costs.parameters, parameters(&expected));
+    }
+}
+
 /// The usual ratios with fewer exponents.
 fn coarse() -> Search {
     let phi = Range {
@@ -191,7 +231,7 @@ fn costs_are_those_of_each_candidate_by_itself_and_left_out_only_beyond_a_limit(
     let (mut exact, mut left_out) = (0, 0);
     for candidate in &found.candidates {
         let own = baseline
-            .scaled(candidate.width, candidate.depth, settings.rule)
+            .scaled(candidate.width, candidate.depth, settings.rule())
             .unwrap();
         let size = candidate.size;
         let costs = candidate.costs;

@@ -17,6 +17,17 @@ pub struct Start {
     pub seed: u64,
 }
 
+/// The most threads that make batches ahead of a training: one makes a batch in a fraction of a step's
+/// time, and each holds memory.
+pub const PREFETCH_THREADS: usize = 3;
+
+/// How many finished batches each of them holds beside the one that it makes.
+pub const PREFETCH_AHEAD: usize = 1;
+
+/// The most batches that are in memory at once with these: those made ahead or in the making, and the
+/// one that is learned from.
+pub const BATCHES_HELD: usize = PREFETCH_THREADS * (PREFETCH_AHEAD + 1) + 1;
+
 /// What a training may do besides training; nothing here changes its result.
 pub struct Control<'a> {
     /// A folder for checkpoints of this training alone; without it nothing is saved.
@@ -49,7 +60,7 @@ impl Default for Control<'_> {
             time_budget: None,
             checkpoint_every: Duration::from_secs(600),
             prefetch_threads: 1,
-            prefetch_ahead: 2,
+            prefetch_ahead: PREFETCH_AHEAD,
         }
     }
 }

@@ -233,6 +233,13 @@ where
     fn evaluate(&mut self) -> Result<Vec<f64>, TrainingError> {
         let (parameters, statistics) = self.state.evaluated();
         let epoch = self.state.progress.epoch;
+        let numbers = [parameters.decayed.values(), parameters.plain.values(), statistics];
+        if !numbers.into_iter().flatten().all(|number| number.is_finite()) {
+            return Err(TrainingError::Objective(format!(
+                "after epoch {} weights or running statistics are infinite or not numbers; lower the learning rate",
+                epoch + 1
+            )));
+        }
         let evaluation = Evaluation {
             epoch,
             cancelled: &*self.control.cancelled,

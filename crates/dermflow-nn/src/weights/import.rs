@@ -39,7 +39,7 @@ pub struct ImportReport {
 /// Reads a safetensors file with timm's, torchvision's or this crate's names into a network.
 ///
 /// Counts of batches are ignored. A last layer for another number of classes is drawn anew from
-/// `seed`, as are all layers after the backbone where the file has none of the network's (a
+/// `seed`, as are all layers after the backbone where the file has the other task's in their place (a
 /// classifier's file for a regressor, or the other way round); the report names both.
 ///
 /// # Errors
@@ -64,7 +64,7 @@ pub(crate) fn import_from(
         .iter()
         .map(|spec| (names.name(spec), spec))
         .collect();
-    let other_task = seed.is_some() && is_of_another_task(file, &layout, &wanted);
+    let other_task = seed.is_some() && is_of_another_task(file, &layout, &wanted, convention);
     let mut plan = Plan::of(convention);
     let mut known: BTreeSet<String> = BTreeSet::new();
     for (name, spec) in wanted {
@@ -74,7 +74,7 @@ pub(crate) fn import_from(
         known.insert(name);
     }
     for name in file.tensors.keys().filter(|name| !known.contains(*name)) {
-        if other_task && belongs_to_a_task(name, convention, &layout) {
+        if other_task && belongs_to_the_other_task(name, convention, &layout) {
             plan.report.left_out.push(name.clone());
         } else {
             plan.mismatch.extra.push(name.clone());
@@ -96,23 +96,34 @@ fn is_of_the_task(layout: &Layout, spec: &TensorSpec) -> bool {
     spec.stage > layout.architecture().backbone.stages.len()
 }
 
-/// Whether the file has a task's tensors, and none of this network's task's.
-fn is_of_another_task(file: &TensorFile, layout: &Layout, wanted: &[(String, &TensorSpec)]) -> bool {
+/// Whether the file has the other task's tensors, and none of this network's task's.
+fn is_of_another_task(
+    file: &TensorFile,
+    layout: &Layout,
+    wanted: &[(String, &TensorSpec)],
+    convention: Convention,
+) -> bool {
     let mut own = wanted.iter().filter(|(_, spec)| is_of_the_task(layout, spec));
+    let mut names = file.tensors.keys();
     !own.any(|(name, _)| file.tensors.contains_key(name))
+        && names.any(|name| belongs_to_the_other_task(name, convention, layout))
 }
 
-/// Whether a name is one that some task's tensors have in this convention.
-fn belongs_to_a_task(name: &str, convention: Convention, layout: &Layout) -> bool {
+/// Whether a name is one that the tensors of the task that this network doesn't have are called by in
+/// this convention.
+fn belongs_to_the_other_task(name: &str, convention: Convention, layout: &Layout) -> bool {
+    if layout.architecture().classifier().is_some() {
+        return ["neck.", "heat.", "size."]
+            .iter()
+            .any(|prefix| name.starts_with(prefix));
+    }
     let head = format!("features.{}.", layout.architecture().backbone.stages.len() + 1);
-    let classifier: &[&str] = match convention {
+    let prefixes: &[&str] = match convention {
         Convention::Timm => &["conv_head.", "bn2.", "classifier."],
         Convention::Torchvision => &[&head, "classifier."],
         Convention::Native => &["head.", "classifier."],
     };
-    let regressor = ["neck.", "heat.", "size."];
-    let mut prefixes = classifier.iter().chain(&regressor);
-    prefixes.any(|prefix| name.starts_with(prefix))
+    prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// What is to be done with each tensor, decided before any number is read.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use dermflow_core::Problem;
+use dermflow_core::{Problem, StageError};
 use dermflow_nn::loss::SoftTargets;
 use dermflow_nn::progressive::Progressive;
 use dermflow_nn::sampling::{ClassSampling, Sampler};
@@ -32,8 +32,8 @@ pub struct BatchSettings {
     /// Random changes of the pictures.
     pub augmentation: Augmentation,
     /// Image size, RandAugment's magnitude, dropout and mixing that grow over the training
-    /// (`method.md` C3). Where it is given, its sizes are the network's during training, and
-    /// its magnitude and mixing replace those of `augmentation`.
+    /// (`method.md` C3). What it names replaces what `augmentation` and the network say; its sizes
+    /// are the network's during training, and must not go beyond the size that it is used at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progressive: Option<Progressive>,
 }
@@ -71,6 +71,25 @@ impl BatchSettings {
         problems
     }
 
+    /// That no picture of a training is larger than those that the network is for.
+    ///
+    /// # Errors
+    /// Tells both sides.
+    pub fn check_side(&self, side: usize) -> Result<(), StageError> {
+        let largest = self
+            .progressive
+            .as_ref()
+            .map_or(side, |progressive| progressive.ramp().largest_image(side));
+        match largest > side {
+            true => Err(StageError::new(format!(
+                "`batches.progressive` goes up to pictures of {largest} pixels, and the network is for {side}: \
+                 what it learns there it would never be used for"
+            ))
+            .with_help("leave `image-size` out, which then ends at the network's own side, or give a larger side")),
+            false => Ok(()),
+        }
+    }
+
     /// What holds in an epoch (from 0) of `epochs`, where the network's side is `side` pixels
     /// without progressive learning.
     pub fn at(&self, epoch: u64, epochs: u64, side: usize) -> EpochSettings {
@@ -81,26 +100,30 @@ impl BatchSettings {
                 augmentation: self.augmentation.clone(),
             };
         };
-        let holds = progressive.ramp().at_epoch(epoch, epochs);
+        let holds = progressive.ramp().at_epoch(epoch, epochs, side);
         let mut augmentation = self.augmentation.clone();
-        if holds.magnitude > 0.0 || augmentation.rand_augment.is_some() {
+        if let Some(magnitude) = holds.magnitude
+            && (magnitude > 0.0 || augmentation.rand_augment.is_some())
+        {
             let own = augmentation.rand_augment.take().unwrap_or_default();
             augmentation.rand_augment = Some(RandAugment {
-                magnitude: holds.magnitude,
+                magnitude,
                 // Published ramps go beyond the strong end of timm's scale.
-                limit: own.limit.max(holds.magnitude),
+                limit: own.limit.max(magnitude),
                 ..own
             });
         }
-        let own = augmentation.mix.take().unwrap_or_default();
-        augmentation.mix = (holds.mixup > 0.0 || holds.cutmix > 0.0).then_some(Mix {
-            mixup: holds.mixup,
-            cutmix: holds.cutmix,
-            ..own
-        });
+        if holds.mixup.is_some() || holds.cutmix.is_some() {
+            let own = augmentation.mix.take().unwrap_or_default();
+            let (mixup, cutmix) = (
+                holds.mixup.unwrap_or(own.mixup),
+                holds.cutmix.unwrap_or(own.cutmix),
+            );
+            augmentation.mix = (mixup > 0.0 || cutmix > 0.0).then_some(Mix { mixup, cutmix, ..own });
+        }
         EpochSettings {
             side: holds.image_size,
-            dropout: Some(holds.dropout),
+            dropout: holds.dropout,
             augmentation,
         }
     }
@@ -350,5 +373,26 @@ mod tests {
         assert_eq!((added(0), added(7)), (55, 220));
         assert_eq!(settings.at(0, 8, 96).augmentation.mix, None);
         assert_eq!(settings.at(7, 8, 96).augmentation.mix.unwrap().mixup, 0.2);
+        assert!(settings.check_side(380).is_ok());
+        let refused = settings.check_side(224).unwrap_err().to_string();
+        assert!(refused.contains("380") && refused.contains("224"), "{refused}");
+    }
+
+    #[test]
+    fn progressive_learning_leaves_alone_what_it_does_not_name() {
+        let settings: BatchSettings = serde_json::from_str(
+            r#"{
+                "progressive": {"custom": {"cutmix": {"from": 0, "to": 1}}},
+                "augmentation": {"rand-augment": {"magnitude": 7}, "mix": {"mixup": 0.8}}
+            }"#,
+        )
+        .unwrap();
+        let (first, last) = (settings.at(0, 4, 96), settings.at(3, 4, 96));
+        assert_eq!((first.side, last.side), (48, 96));
+        assert_eq!(last.dropout, None);
+        assert_eq!(last.augmentation.rand_augment.clone().unwrap().magnitude, 7.0);
+        let mixes = [first, last].map(|holds| holds.augmentation.mix.unwrap());
+        assert_eq!(mixes.clone().map(|mix| mix.mixup), [0.8, 0.8]);
+        assert_eq!(mixes.map(|mix| mix.cutmix), [0.0, 1.0]);
     }
 }

@@ -60,12 +60,13 @@ impl Classes {
     }
 }
 
-/// Samples and their labels, in order of ids.
+/// Samples and their labels, each sample once, in order of ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Labelled(Vec<([u8; 32], String)>);
 
 impl Labelled {
-    /// Reads column `label` of the table at `port`.
+    /// Reads column `label` of the table at `port`. A sample with several rows of one label counts
+    /// once.
     ///
     /// # Errors
     /// Where a sample has two different labels, or one is missing or empty, with the sample.

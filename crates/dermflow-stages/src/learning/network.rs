@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use dermflow_core::{Problem, StageContext, StageError};
 use dermflow_nn::Parameters;
-use dermflow_nn::architecture::{Architecture, InvalidArchitecture, Named, Published};
+use dermflow_nn::architecture::{Architecture, InvalidArchitecture, Named, Published, ScalingRule};
 use dermflow_nn::layout::{Group, Layout, Unit, Weights};
 use dermflow_nn::model_file::Model;
 use dermflow_nn::network::Network;
@@ -48,6 +48,31 @@ impl NetworkChoice {
     /// # Errors
     /// Where it can't be built, or the document is not a classifier's.
     pub fn classifier(&self, classes: u32) -> Result<Architecture, InvalidArchitecture> {
+        let architecture = self.of_classes(classes)?;
+        match architecture.classifier() {
+            Some(_) => Ok(architecture),
+            None => Err(InvalidArchitecture {
+                problems: vec![(
+                    "task".to_string(),
+                    "is a regressor's, and a classifier's is asked for".to_string(),
+                )],
+            }),
+        }
+    }
+
+    /// How the network's family rounds when it is scaled, where it is a published one.
+    pub fn scaling_rule(&self) -> Option<ScalingRule> {
+        match self {
+            NetworkChoice::Published(named) => Some(named.name.scaling_rule()),
+            NetworkChoice::Document(_) => None,
+        }
+    }
+
+    /// The network of so many classes, whatever its task.
+    ///
+    /// # Errors
+    /// Where it can't be built.
+    pub fn of_classes(&self, classes: u32) -> Result<Architecture, InvalidArchitecture> {
         match self {
             NetworkChoice::Published(named) => named.classifier(classes),
             NetworkChoice::Document(document) => {
@@ -124,6 +149,21 @@ pub fn model(context: &dyn StageContext, port: &str) -> Result<Model, StageError
     Model::load(&context.model(port)?).map_err(|error| StageError::new(format!("`{port}`: {error}")))
 }
 
+/// That something is left to be trained.
+///
+/// # Errors
+/// Where all of the network is frozen.
+pub fn check_frozen(network: &Network, frozen_stages: usize) -> Result<(), StageError> {
+    let stages = network.layout().stages();
+    match frozen_stages < stages {
+        true => Ok(()),
+        false => Err(StageError::new(format!(
+            "`training.optimiser.frozen-stages` is {frozen_stages}, and the network has {stages} stages, stem and \
+             last layers among them: nothing would be trained"
+        ))),
+    }
+}
+
 /// A network of fresh weights drawn from `seed`.
 ///
 /// # Errors
@@ -138,24 +178,42 @@ pub fn fresh(architecture: &Architecture, classes: Classes, seed: u64) -> Result
     })
 }
 
-/// A network for `classes` that goes on from a model. Where the model has the same classes, in
-/// whatever order, its order is kept and so are all weights; else the layers whose shape or
+/// Which classes a network that goes on from a model shall tell apart.
+pub enum WantedClasses {
+    /// These.
+    Exactly(Classes),
+    /// These at least, as they occur in the data: a model that knows them and others goes on
+    /// knowing all.
+    AtLeast(Classes),
+}
+
+/// A network for the wanted classes that goes on from a model. Where the model has the same classes,
+/// in whatever order, its order is kept and so are all weights; else the layers whose shape or
 /// meaning hangs on the classes are drawn from `seed`, which is told.
 ///
 /// # Errors
 /// Where the network can't be built for so many classes.
 pub fn continued(
     model: Model,
-    classes: Classes,
+    wanted: WantedClasses,
     seed: u64,
     context: &dyn StageContext,
 ) -> Result<Started, StageError> {
     let Model { description, weights } = model;
-    let mut same = description.classes.clone();
-    let mut wanted = classes.names().to_vec();
-    same.sort();
-    wanted.sort();
-    if same == wanted {
+    let (classes, others) = match wanted {
+        WantedClasses::Exactly(classes) => (classes, false),
+        WantedClasses::AtLeast(classes) => (classes, true),
+    };
+    let known = |name: &String| description.classes.contains(name);
+    let more = description.classes.len() > classes.len();
+    if classes.names().iter().all(known) && (others || !more) {
+        if more {
+            context.log(&format!(
+                "`init` tells {} classes apart, of which the labels have {}: it goes on telling all",
+                description.classes.len(),
+                classes.len()
+            ));
+        }
         let network =
             Network::new(&description.architecture).map_err(|error| StageError::new(error.to_string()))?;
         return Ok(Started {

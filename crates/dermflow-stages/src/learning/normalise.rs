@@ -2,6 +2,7 @@
 //!
 //! Must not know of pictures' sizes or of networks.
 
+use dermflow_core::Problem;
 use dermflow_nn::model_file::Preprocessing;
 use dermflow_vision::picture::Picture;
 use schemars::JsonSchema;
@@ -24,6 +25,23 @@ impl Default for Channels {
             mean: imagenet.mean,
             deviation: imagenet.deviation,
         }
+    }
+}
+
+impl Channels {
+    /// What is wrong with its numbers.
+    pub fn check(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if !self.mean.iter().all(|mean| mean.is_finite()) {
+            problems.push(Problem::new("channels.mean", "each must be a finite number"));
+        }
+        if !self.deviation.iter().all(|one| *one > 0.0 && one.is_finite()) {
+            problems.push(Problem::new(
+                "channels.deviation",
+                "each must be a number above 0",
+            ));
+        }
+        problems
     }
 }
 

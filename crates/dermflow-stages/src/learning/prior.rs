@@ -6,9 +6,10 @@
 #[cfg(test)]
 mod tests;
 
+use dermflow_core::{SampleId, StageContext, StageError};
 use dermflow_vision::augment::{Augmented, Dice, MEAN_COLOUR, colour, warp};
 use dermflow_vision::boxes::PixelBox;
-use dermflow_vision::heatmap::Heatmap;
+use dermflow_vision::heatmap::{Heatmap, grid};
 use dermflow_vision::picture::Picture;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -112,13 +113,47 @@ pub struct Prior {
 }
 
 impl Prior {
+    /// Reads the maps of `samples`, in order of ids, whose pictures are among `pictures`, from the
+    /// table `foreground`.
+    ///
+    /// # Errors
+    /// Where maps are to be shown and no sample has one, or one doesn't fit its picture.
+    pub fn gather(
+        settings: &ForegroundPrior,
+        samples: &[[u8; 32]],
+        pictures: &Grids,
+        context: &mut dyn StageContext,
+    ) -> Result<Prior, StageError> {
+        let known = |id: &[u8]| samples.binary_search_by(|own| own[..].cmp(id)).is_ok();
+        let maps = Grids::gather(context, "foreground", "heat", 1, known, |_| {})?;
+        same_cells(&maps, pictures)?;
+        context.metric("training samples with a foreground map", maps.len() as f64);
+        let (all, without) = (samples.len(), samples.len().saturating_sub(maps.len()));
+        if settings.probability > 0.0 && maps.len() == 0 {
+            let message = format!("none of the {all} training samples has a map in `foreground`");
+            return Err(StageError::new(message).with_help(
+                "wire what `regressor-infer` made of the same pictures, or set `foreground.probability` to 0",
+            ));
+        }
+        if settings.probability > 0.0 && without > 0 {
+            context.log(&format!(
+                "{without} of {all} training samples have no map in `foreground`"
+            ));
+        }
+        Ok(Prior {
+            settings: settings.clone(),
+            maps,
+            seed: context.seed(),
+        })
+    }
+
     /// The map to show a sample with in this turn of it, if it is to be shown so.
     ///
     /// # Errors
     /// Where the map can't be read back.
     pub fn draw(&self, id: &[u8], epoch: u64, visit: Visit) -> Result<Option<Heatmap>, String> {
         let mut dice = visit.dice(self.seed, epoch, id, b"foreground");
-        if !dice.chance(self.settings.probability) || self.maps.len() == 0 {
+        if !dice.chance(self.settings.probability) {
             return Ok(None);
         }
         let index = match self.settings.map {
@@ -156,6 +191,35 @@ impl Prior {
             None => augmented.picture,
         })
     }
+}
+
+/// Whether maps have the cells of their pictures at [`STRIDE`]: those of pictures of another size
+/// would stand for other places. A map without a picture fits.
+///
+/// # Errors
+/// Where one has not, with its sample.
+pub fn same_cells(maps: &Grids, pictures: &Grids) -> Result<(), StageError> {
+    for map in 0..maps.len() {
+        let id = maps.id(map);
+        let Some(picture) = pictures.find(id) else {
+            continue;
+        };
+        let ([width, height], found) = (pictures.size(picture), maps.size(map));
+        let wanted = grid(width, height, STRIDE);
+        if found != wanted {
+            let message = format!(
+                "the foreground map of sample {} has {} × {} cells; its picture of {width} × {height} pixels has {} × {} \
+                 at stride {STRIDE}",
+                SampleId::from_bytes(*id),
+                found[0],
+                found[1],
+                wanted[0],
+                wanted[1]
+            );
+            return Err(StageError::new(message).with_help("wire the pictures that the maps were made of"));
+        }
+    }
+    Ok(())
 }
 
 impl ForegroundPrior {

@@ -13,8 +13,8 @@ use dermflow_core::{
 };
 use dermflow_nn::model_file::Model;
 use dermflow_nn::training::{
-    Batches, Control, Event, HistoryRow, Objective, Snapshot, Start, Trained, TrainingError,
-    TrainingSettings, train,
+    Batches, Control, Event, HistoryRow, Objective, PREFETCH_AHEAD, PREFETCH_THREADS, Snapshot, Start,
+    Trained, TrainingError, TrainingSettings, train,
 };
 use dermflow_vision::placement::ResizeMode;
 use schemars::JsonSchema;
@@ -66,8 +66,8 @@ where
             events: Box::new(|event| tell(&event, &scores, context)),
             time_budget: None,
             checkpoint_every: Duration::from_secs(60),
-            prefetch_threads: threads,
-            prefetch_ahead: 2,
+            prefetch_threads: threads.min(PREFETCH_THREADS),
+            prefetch_ahead: PREFETCH_AHEAD,
         };
         train(settings, start, objective, source, control).map_err(|error| failure(error, &name))
     })?;

@@ -22,7 +22,9 @@ use super::classes::{Classes, Labelled};
 use super::classifier::{ClassifierObjective, Measured};
 use super::classifier_ports::{SCORES, write_classes};
 use super::folds::Use;
-use super::network::{Started, continued, fresh, model, provenance, told, weights};
+use super::network::{
+    Started, WantedClasses, check_frozen, continued, fresh, model, provenance, told, weights,
+};
 use super::normalise::Normalise;
 use super::order::Orders;
 use super::pictures::Grids;
@@ -68,17 +70,7 @@ impl ClassifierTrainParameters {
         {
             problems.push(Problem::new("classes", error.message));
         }
-        if !self
-            .channels
-            .deviation
-            .iter()
-            .all(|deviation| *deviation > 0.0 && deviation.is_finite())
-        {
-            problems.push(Problem::new(
-                "channels.deviation",
-                "each must be a number above 0",
-            ));
-        }
+        problems.extend(self.channels.check());
         problems
     }
 
@@ -100,7 +92,9 @@ pub fn training_resources(
     side: u32,
 ) -> Resources {
     let progressive = batches.progressive.as_ref();
-    let side = progressive.map_or(side, |progressive| progressive.ramp().largest_image() as u32);
+    let side = progressive.map_or(side, |progressive| {
+        progressive.ramp().largest_image(side as usize) as u32
+    });
     let shape = BatchShape {
         images: batches.size as u32,
         height: side,
@@ -108,8 +102,6 @@ pub fn training_resources(
     };
     let setup = TrainingSetup {
         average: training.average.is_some(),
-        // Each prefetching thread holds finished batches beside the one at work.
-        batches: 8,
         ..TrainingSetup::default()
     };
     let memory = network.map_or(1 << 30, |network| training_memory(network, shape, &setup).total());
@@ -140,6 +132,7 @@ pub fn train(
 ) -> Result<(), StageError> {
     let (parameters, side) = parameters.settled(context)?;
     let parameters = &parameters;
+    parameters.batches.check_side(side as usize)?;
     let data = gather(parameters, context)?;
     let seed = context.seed();
     let mut preprocessing = Preprocessing {
@@ -154,7 +147,11 @@ pub fn train(
             let model = model(context, "init")?;
             preprocessing.mean = model.description.preprocessing.mean;
             preprocessing.deviation = model.description.preprocessing.deviation;
-            continued(model, data.classes.clone(), seed, context)?
+            let wanted = match parameters.classes.is_empty() {
+                true => WantedClasses::AtLeast(data.classes.clone()),
+                false => WantedClasses::Exactly(data.classes.clone()),
+            };
+            continued(model, wanted, seed, context)?
         }
         false => {
             let architecture = parameters.network(data.classes.len() as u32);
@@ -162,6 +159,7 @@ pub fn train(
             fresh(&architecture, data.classes.clone(), seed)?
         }
     };
+    check_frozen(&started.network, parameters.training.optimiser.frozen_stages)?;
     told(&started.network, context);
     let prior = prior.filter(|_| context.has_input("foreground"));
     let Started {
@@ -174,8 +172,10 @@ pub fn train(
     };
     let side = side as usize;
     let source = source(parameters, prior, &data, &classes, &preprocessing, context)?;
-    let mut counts = vec![0u64; classes.len()];
-    source.samples.iter().for_each(|(_, class)| counts[*class] += 1);
+    // Sampling that evens classes out leaves nothing for weights to even out again.
+    let counts = source
+        .sampler
+        .of_classes(classes.len(), |sample| source.samples[sample].1);
     let loss = SoftmaxLoss::new(&parameters.loss, &counts)
         .map_err(|error| StageError::new(format!("`loss`: {error}")))?;
     let objective = ClassifierObjective {
@@ -251,6 +251,7 @@ fn gather(
         false => parameters.classes.clone(),
     };
     let classes = Classes::new(names, 2)?;
+    check_apart(&train, &valid)?;
     let mut placements = Vec::new();
     let wanted = |id: &[u8]| train.label(id).is_some() || valid.label(id).is_some();
     let pictures = Grids::gather(context, "samples", "pixels", 3, wanted, |batch| {
@@ -275,6 +276,23 @@ fn gather(
         valid,
         pictures,
     })
+}
+
+/// That nothing is measured on what is learned from.
+///
+/// # Errors
+/// Tells how many samples are both, and one of them.
+fn check_apart(train: &Labelled, valid: &Labelled) -> Result<(), StageError> {
+    let mut both = valid.iter().filter(|(id, _)| train.label(*id).is_some());
+    let Some((first, _)) = both.next() else {
+        return Ok(());
+    };
+    let count = 1 + both.count();
+    Err(StageError::new(format!(
+        "{count} samples of `validation` are among those that are learned from, {} for one: scores would be too good",
+        SampleId::from_bytes(*first)
+    ))
+    .with_help("take them out of `labels`, with a stage of kind `join` and `how: anti`"))
 }
 
 /// The smallest and the largest `placed_width` and `placed_height` of a batch.
@@ -338,16 +356,7 @@ fn source(
         .collect();
     let of: Vec<u32> = samples.iter().map(|(_, class)| *class as u32).collect();
     let sampler = Sampler::new(context.seed(), &keys, Some((&of, parameters.batches.sampling)));
-    let prior = prior.map(|settings| {
-        let known = |id: &[u8]| keys.binary_search_by(|key| key[..].cmp(id)).is_ok();
-        let maps = Grids::gather(context, "foreground", "heat", 1, known, |_| {})?;
-        context.metric("training samples with a foreground map", maps.len() as f64);
-        Ok::<Prior, StageError>(Prior {
-            settings: settings.clone(),
-            maps,
-            seed: context.seed(),
-        })
-    });
+    let prior = prior.map(|settings| Prior::gather(settings, &keys, &data.pictures, context));
     Ok(PictureBatches {
         settings: parameters.batches.clone(),
         pictures: data.pictures.clone(),

@@ -22,7 +22,9 @@ use super::classes::Classes;
 use super::folds::Use;
 use super::lesion_batches::{LesionBatch, LesionBatches, LesionData};
 use super::lesions::Lesions;
-use super::network::{Started, continued, fresh, model, on_backbone, provenance, told, weights};
+use super::network::{
+    Started, WantedClasses, check_frozen, continued, fresh, model, on_backbone, provenance, told, weights,
+};
 use super::normalise::Normalise;
 use super::order::Orders;
 use super::pictures::Grids;
@@ -166,6 +168,7 @@ pub fn train(
 ) -> Result<(), StageError> {
     let (parameters, side) = parameters.settled(context)?;
     let parameters = &parameters;
+    parameters.batches.check_side(side as usize)?;
     let folds = parameters.folds.read(context, "splits")?;
     let lesions = Arc::new(Lesions::read(context, "heatmaps")?);
     let mut placements = Vec::new();
@@ -204,6 +207,17 @@ pub fn train(
         side,
         context,
     )?;
+    check_frozen(&network, parameters.training.optimiser.frozen_stages)?;
+    let stride = network.architecture().output_stride();
+    if stride != parameters.stride as usize {
+        return Err(StageError::new(format!(
+            "the maps of the network have a cell for every {stride} pixels, and `stride` is {}",
+            parameters.stride
+        ))
+        .with_help(
+            "give `stride` the same as where the model at `init` was trained, and draw heat maps of it",
+        ));
+    }
     told(&network, context);
     context.metric("training samples", samples.len() as f64);
     context.metric("validation samples", valid.len() as f64);
@@ -287,7 +301,7 @@ fn started(
     preprocessing.mean = model.description.preprocessing.mean;
     preprocessing.deviation = model.description.preprocessing.deviation;
     let started = match model.description.architecture.regressor() {
-        Some(_) => continued(model, classes, seed, context)?,
+        Some(_) => continued(model, WantedClasses::Exactly(classes), seed, context)?,
         None => {
             let architecture = architecture(parameters, &classes)?;
             on_backbone(&architecture, &model, classes, seed, context)?

@@ -116,7 +116,8 @@ fn walk(folder: &Path, each: &mut dyn FnMut(Found)) {
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         match is_folder {
             true => walk(&path, each),
-            false if path.is_file() => each(Found::File(path)),
+            // A link to nothing is told when it is opened, as any file that can't be read.
+            false if path.is_file() || !path.exists() => each(Found::File(path)),
             false => {}
         }
     }
@@ -165,5 +166,12 @@ mod tests {
         assert!(refused[1].contains("no files"), "{refused:?}");
         assert!(refused[2].contains("no file fits"), "{refused:?}");
         assert!(refused[3].contains("no pattern"), "{refused:?}");
+        // A link to nothing is a file that can't be opened later; one to a folder is not followed.
+        std::fs::create_dir_all(at("linked")).unwrap();
+        std::os::unix::fs::symlink(at("gone.jpg"), at("linked/lost.jpg")).unwrap();
+        std::os::unix::fs::symlink(at("a"), at("linked/back")).unwrap();
+        assert_eq!(asked(&["linked"]), ["linked/lost.jpg"]);
+        assert_eq!(asked(&["linked/*.jpg"]), ["linked/lost.jpg"]);
+        assert!(asked(&["linked/*.png"])[0].contains("no file fits"));
     }
 }

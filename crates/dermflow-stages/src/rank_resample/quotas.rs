@@ -29,21 +29,40 @@ impl Quota {
     }
 }
 
-/// The largest size up to `size` whose shares are all available.
-fn shrunk(quotas: &[Quota], size: u64) -> u64 {
-    let total: u128 = quotas.iter().map(|quota| u128::from(quota.training)).sum();
+/// What each class gives for the largest size up to `size` at which every share is available, or,
+/// of a class of which nothing is, comes to no whole sample.
+fn shrunk(quotas: &[Quota], size: u64) -> Vec<u64> {
+    let training: Vec<u64> = quotas.iter().map(|quota| quota.training).collect();
+    let total: u128 = training.iter().map(|labels| u128::from(*labels)).sum();
     let bounds = quotas.iter().filter(|quota| quota.training > 0).map(|quota| {
-        let bound = u128::from(quota.available) * total / u128::from(quota.training);
+        let bound = match quota.available {
+            // A share of a whole sample or more is never cut to none.
+            0 => (total - 1) / u128::from(quota.training),
+            available => u128::from(available) * total / u128::from(quota.training),
+        };
         u64::try_from(bound).unwrap_or(u64::MAX)
     });
-    bounds.min().unwrap_or(0).min(size)
+    let most = bounds.min().unwrap_or(0).min(size);
+    // Where every class has samples, the first size fits. Otherwise a smaller size may still give
+    // a class one that it lacks, so that no step can be left out; there are no more of them than
+    // labels in the training set.
+    (0..=most)
+        .rev()
+        .map(|size| apportion(&training, size))
+        .find(|counts| {
+            counts
+                .iter()
+                .zip(quotas)
+                .all(|(count, quota)| *count <= quota.available)
+        })
+        .unwrap_or_else(|| vec![0; quotas.len()])
 }
 
 /// Fills in `wanted` and `taken`.
 ///
 /// # Errors
-/// Where a class of the training set was predicted for no sample and all others would have to
-/// shrink to nothing.
+/// Where a class of the training set has no sample, and all others would have to shrink to nothing
+/// for its share to come to none.
 pub fn fill(quotas: &mut [Quota], size: u64, short: Short) -> Result<(), StageError> {
     let training: Vec<u64> = quotas.iter().map(|quota| quota.training).collect();
     let wanted = apportion(&training, size);
@@ -53,8 +72,11 @@ pub fn fill(quotas: &mut [Quota], size: u64, short: Short) -> Result<(), StageEr
         .for_each(|(quota, wanted)| quota.wanted = *wanted);
     let taken = match short {
         Short::Shrink if quotas.iter().any(Quota::is_short) => {
+            let shrunk = shrunk(quotas, size);
             let empty = |quota: &&Quota| quota.training > 0 && quota.available == 0;
-            if let Some(empty) = quotas.iter().find(empty) {
+            if shrunk.iter().all(|taken| *taken == 0)
+                && let Some(empty) = quotas.iter().find(empty)
+            {
                 let message = format!(
                     "no sample was predicted as class `{}` with enough probability, so shares as in the training set \
                      leave nothing to take",
@@ -64,15 +86,12 @@ pub fn fill(quotas: &mut [Quota], size: u64, short: Short) -> Result<(), StageEr
                     "set `short: leave`, lower `min-probability`, or leave the class out of `training`";
                 return Err(StageError::new(message).with_help(help));
             }
-            apportion(&training, shrunk(quotas, size))
+            shrunk
         }
         _ => wanted,
     };
     for (quota, taken) in quotas.iter_mut().zip(taken) {
-        quota.taken = match short {
-            Short::Repeat if quota.available > 0 => taken,
-            _ => taken.min(quota.available),
-        };
+        quota.taken = taken.min(quota.available);
     }
     Ok(())
 }
@@ -114,23 +133,27 @@ mod tests {
     }
 
     #[test]
-    fn a_short_class_shrinks_the_others_or_stays_short_or_repeats() {
+    fn a_short_class_shrinks_the_others_or_stays_short() {
         let classes = [(50, 1000), (30, 15), (20, 1000), (0, 1000)];
         assert_eq!(taken(&classes, 100, Short::Leave), [50, 15, 20, 0]);
         assert_eq!(taken(&classes, 100, Short::Shrink), [25, 15, 10, 0]);
-        assert_eq!(taken(&classes, 100, Short::Repeat), [50, 30, 20, 0]);
         assert_eq!(taken(&classes, 20, Short::Shrink), [10, 6, 4, 0]);
     }
 
     #[test]
     fn a_class_without_a_sample_is_refused_only_where_all_would_shrink_to_nothing() {
-        let classes = [(1, 10), (1, 0)];
+        let classes = [(2, 0), (1, 10)];
         let mut quotas = classes.map(|(training, available)| quota(training, available));
-        let refusal = fill(&mut quotas, 4, Short::Shrink).unwrap_err();
-        assert!(refusal.message.contains("`1 0`"), "{refusal}");
-        assert_eq!(taken(&classes, 4, Short::Leave), [2, 0]);
-        assert_eq!(taken(&classes, 4, Short::Repeat), [2, 0]);
+        let refusal = fill(&mut quotas, 6, Short::Shrink).unwrap_err();
+        assert!(refusal.message.contains("`2 0`"), "{refusal}");
+        assert_eq!(taken(&classes, 6, Short::Leave), [0, 2]);
         assert_eq!(taken(&[], 4, Short::Shrink), Vec::<u64>::new());
+        // The rare class's share comes to no sample, and the other one is short by one.
+        assert_eq!(taken(&[(1000, 9), (1, 0)], 10, Short::Shrink), [9, 0]);
+        assert_eq!(taken(&[(1000, 9), (1, 0)], u64::MAX, Short::Shrink), [9, 0]);
+        // Beyond it, the rare class's share is nearer to a whole sample than to none.
+        let many = [(99_999, u64::MAX), (1, 0)];
+        assert_eq!(taken(&many, u64::MAX, Short::Shrink), [50_000, 0]);
     }
 
     #[test]
@@ -153,6 +176,34 @@ mod tests {
                 prop_assert!(taken <= available);
                 let exact = *training as f64 * all as f64 / total as f64;
                 prop_assert!((*taken as f64 - exact).abs() < 1.0);
+            }
+        }
+
+        #[test]
+        fn shrinking_gives_the_largest_size_whose_counts_are_there(
+            classes in proptest::collection::vec((1_u64..50, prop_oneof![Just(0_u64), 0..80_u64]), 1..8),
+            size in 1_u64..300,
+        ) {
+            let mut quotas: Vec<Quota> =
+                classes.iter().map(|(training, available)| quota(*training, *available)).collect();
+            let training: Vec<u64> = classes.iter().map(|class| class.0).collect();
+            let total: u64 = training.iter().sum();
+            let are_there = |size: u64, counts: &[u64]| {
+                counts.iter().zip(&classes).all(|(count, (training, available))| {
+                    count <= available && (*available == 0 || training * size <= available * total)
+                })
+            };
+            let mut sizes = (0..=size).rev().map(|size| (size, apportion(&training, size)));
+            let (largest, counts) = sizes.find(|(size, counts)| are_there(*size, counts)).unwrap();
+            // What is asked for may be there though an exact share is a fraction above it.
+            let asked = apportion(&training, size);
+            let whole = asked.iter().zip(&classes).all(|(count, class)| *count <= class.1);
+            match fill(&mut quotas, size, Short::Shrink) {
+                Ok(()) => {
+                    let taken: Vec<u64> = quotas.iter().map(|quota| quota.taken).collect();
+                    prop_assert_eq!(taken, if whole { asked } else { counts });
+                }
+                Err(_) => prop_assert!(largest == 0 && !whole),
             }
         }
     }

@@ -128,16 +128,15 @@ impl Selection<'_> {
         while let Some(ranked) = sorted.next()? {
             rank = if class == Some(ranked.class) { rank + 1 } else { 1 };
             class = Some(ranked.class);
-            let quota = &self.quotas[ranked.class as usize];
-            // More than are available are taken only where a short class repeats.
-            for again in (rank..=quota.taken).step_by(quota.available.max(1) as usize) {
-                self.gathered.push((ranked, again));
-                if self.gathered.len() == GATHERED {
-                    if context.cancelled() {
-                        return Err(StageError::cancelled());
-                    }
-                    self.write()?;
+            if rank > self.quotas[ranked.class as usize].taken {
+                continue;
+            }
+            self.gathered.push((ranked, rank));
+            if self.gathered.len() == GATHERED {
+                if context.cancelled() {
+                    return Err(StageError::cancelled());
                 }
+                self.write()?;
             }
         }
         Ok(())

@@ -16,6 +16,7 @@ use crate::boxes::BoxRows;
 use crate::columns::ids_of;
 use crate::draws::Draws;
 use crate::learning::pictures::Grids;
+use crate::learning::prior::same_cells;
 use crate::regressor_infer::placement;
 
 /// What is known of a sample beside its pixels.
@@ -63,7 +64,8 @@ impl Candidates {
     /// Reads all inputs.
     ///
     /// # Errors
-    /// Where a table is not what its contract says, a box has no area, or no sample is of the fold.
+    /// Where a table is not what its contract says, a box has no area, a map doesn't fit its picture,
+    /// or no sample is of the fold.
     pub fn gather(
         parameters: &TrapSetsParameters,
         context: &dyn StageContext,
@@ -91,6 +93,9 @@ impl Candidates {
             Region::Foreground => Some(Grids::gather(context, "foreground", "heat", 1, wanted, |_| {})?),
             Region::Box | Region::Ellipse => None,
         };
+        if let Some(maps) = &maps {
+            same_cells(maps, &pictures)?;
+        }
         let mut candidates = Candidates {
             pictures,
             about,

@@ -1,8 +1,9 @@
 //! Tests of `trap-sets`, on pictures whose lesions and backgrounds are known.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int64Array, RecordBatch};
 use arrow::datatypes::{Float64Type, Int64Type};
 use dermflow_core::memory::MemoryContext;
 use dermflow_core::{InputTypes, PortType, StageError, StageKind, TableType};
@@ -259,6 +260,32 @@ fn the_draw_hangs_on_the_seed_and_not_on_threads() {
     assert_ne!(of(3, 1), of(4, 1));
 }
 
+/// The samples with a map each of `side` × `side` cells.
+fn with_maps(samples: &RecordBatch, side: i64, codes: &[u8]) -> MemoryContext {
+    let rows = samples.num_rows();
+    let sides = Int64Array::from(vec![side; rows]);
+    let heat = BinaryArray::from_iter_values(vec![codes; rows]);
+    let schema = TableType::of(dermflow_core::Contract::named("Foreground").unwrap()).schema();
+    let columns: Vec<ArrayRef> = vec![
+        samples.column(0).clone(),
+        Arc::new(sides.clone()),
+        Arc::new(sides),
+        Arc::new(heat),
+    ];
+    let mut context = MemoryContext::default();
+    context.add_table("samples", samples.clone());
+    context.add_table("foreground", RecordBatch::try_new(schema, columns).unwrap());
+    context
+}
+
+#[test]
+fn a_foreground_map_of_another_picture_size_is_refused() {
+    let samples = made(12).output("samples");
+    let mut context = with_maps(&samples, 12, &[0; 144]);
+    let refusal = run("{region: foreground}", &mut context).unwrap_err();
+    assert!(refusal.message.contains("12 × 12 cells"), "{refusal}");
+}
+
 #[test]
 fn a_foreground_map_stands_in_for_boxes() {
     let made = made(12);
@@ -273,18 +300,7 @@ fn a_foreground_map_stands_in_for_boxes() {
             }
         })
         .collect();
-    let six = arrow::array::Int64Array::from(vec![6; 12]);
-    let heat: arrow::array::BinaryArray = (0..12).map(|_| Some(codes.clone())).collect();
-    let schema = TableType::of(dermflow_core::Contract::named("Foreground").unwrap()).schema();
-    let columns: Vec<arrow::array::ArrayRef> = vec![
-        samples.column(0).clone(),
-        std::sync::Arc::new(six.clone()),
-        std::sync::Arc::new(six),
-        std::sync::Arc::new(heat),
-    ];
-    let mut context = MemoryContext::default();
-    context.add_table("samples", samples.clone());
-    context.add_table("foreground", RecordBatch::try_new(schema, columns).unwrap());
+    let mut context = with_maps(&samples, 6, &codes);
     run("{region: foreground, fill: black}", &mut context).unwrap();
     let masked = pictures(&context.output("masked"));
     assert_eq!(masked.len(), 12);

@@ -101,9 +101,9 @@ pub enum Operation {
     ShearX,
     /// Slants columns by up to ± 0.3.
     ShearY,
-    /// Moves sideways by up to ± 0.45 of the width.
+    /// Moves sideways by up to ± 0.45 of the width, also beyond magnitude 10.
     TranslateX,
-    /// Moves up or down by up to ± 0.45 of the height.
+    /// Moves up or down by up to ± 0.45 of the height, also beyond magnitude 10.
     TranslateY,
 }
 
@@ -138,12 +138,14 @@ impl Operation {
     /// The map of a geometric operation at a share of its range, for a picture of this size.
     fn geometry(self, share: f64, [width, height]: [f64; 2], dice: &mut Dice) -> Option<Affine> {
         let centre = [width / 2.0, height / 2.0];
+        // Published ramps go up to magnitude 25: no picture may leave its frame for that.
+        let away = 0.45 * share.min(1.0);
         Some(match self {
             Operation::Rotate => Affine::rotate(dice.signed(30.0 * share), centre),
             Operation::ShearX => Affine::around(centre, [[1.0, dice.signed(0.3 * share)], [0.0, 1.0]]),
             Operation::ShearY => Affine::around(centre, [[1.0, 0.0], [dice.signed(0.3 * share), 1.0]]),
-            Operation::TranslateX => Affine::translate([dice.signed(0.45 * share * width), 0.0]),
-            Operation::TranslateY => Affine::translate([0.0, dice.signed(0.45 * share * height)]),
+            Operation::TranslateX => Affine::translate([dice.signed(away * width), 0.0]),
+            Operation::TranslateY => Affine::translate([0.0, dice.signed(away * height)]),
             _ => return None,
         })
     }

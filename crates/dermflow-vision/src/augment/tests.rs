@@ -286,6 +286,31 @@ fn a_turn_of_a_quarter_is_clockwise() {
 }
 
 #[test]
+fn no_operation_moves_a_picture_out_of_its_frame_at_the_greatest_magnitude() {
+    let picture = Picture::filled(32, 32, MARK);
+    for operation in Operation::ALL {
+        let plan = Augmentation {
+            fill: [0, 0, 255],
+            rand_augment: Some(RandAugment {
+                magnitude: 30.0,
+                limit: 30.0,
+                spread: 0.0,
+                probability: 1.0,
+                operations: 1,
+                of: vec![operation],
+            }),
+            ..Augmentation::default()
+        };
+        for epoch in 0..8 {
+            let changed = plan.apply(&picture, [32, 32], &mut Dice::new(3, epoch, b""));
+            let filled = changed.picture.pixels().chunks_exact(3);
+            let filled = filled.filter(|pixel| *pixel == [0, 0, 255]).count();
+            assert!(filled < 32 * 32 * 3 / 4, "{operation:?}: {filled}");
+        }
+    }
+}
+
+#[test]
 fn every_operation_changes_something_and_at_magnitude_zero_nothing() {
     let picture = colourful(32, 32);
     for operation in Operation::ALL {

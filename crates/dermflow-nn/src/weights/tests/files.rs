@@ -11,7 +11,8 @@ use safetensors::tensor::Dtype;
 
 use super::{filled, small, small_regressor};
 use crate::architecture::{Flavour, Published};
-use crate::layout::{Layout, Weights};
+use crate::layout::{Layout, Unit, Weights};
+use crate::weights::convention::Names;
 use crate::weights::tensor_file::TensorFile;
 use crate::weights::{Convention, Mismatch, WeightsError, export, import};
 
@@ -218,6 +219,22 @@ fn every_name_that_is_wrong_is_listed_at_once() {
         "has I64",
     ] {
         assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn a_file_without_its_last_layers_is_no_file_of_another_task() {
+    for convention in Convention::ALL {
+        let weights = filled(layout(7).architecture());
+        let names = Names::of(weights.layout(), convention);
+        let last: Vec<String> = (weights.layout().tensors().iter())
+            .filter(|spec| matches!(spec.unit, Unit::Head | Unit::Classifier))
+            .map(|spec| names.name(spec))
+            .collect();
+        let mut all = tensors(&weights, convention);
+        all.retain(|made| !last.contains(&made.name));
+        let found = mismatch(&file_of(all), layout(7));
+        assert_eq!(found.missing, last, "{convention}");
     }
 }
 

@@ -117,6 +117,69 @@ fn prior_of(count: u8, settings: ForegroundPrior, seed: u64) -> (Prior, Vec<[u8;
     (prior, ids)
 }
 
+/// What is gathered of three pictures of `side` pixels, of which the first `maps` have a map of one
+/// cell, and the context that was told of it.
+fn gathered(maps: usize, side: usize, probability: f64) -> (Result<Prior, StageError>, MemoryContext) {
+    let keys = ["a", "b", "c"];
+    let sides =
+        |side: usize, rows: usize| -> ArrayRef { Arc::new(Int64Array::from(vec![side as i64; rows])) };
+    let bytes = |length: usize, rows: usize| -> ArrayRef {
+        Arc::new(BinaryArray::from_iter_values(vec![vec![0_u8; length]; rows]))
+    };
+    let pictures = [
+        ("width", sides(side, 3)),
+        ("height", sides(side, 3)),
+        ("pixels", bytes(3 * side * side, 3)),
+    ];
+    let foreground = [
+        ("width", sides(1, maps)),
+        ("height", sides(1, maps)),
+        ("heat", bytes(1, maps)),
+    ];
+    let mut context = MemoryContext::default();
+    context.add_table("samples", batch(&keys, pictures));
+    context.add_table("foreground", batch(&keys[..maps], foreground));
+    let pictures = Grids::gather(&context, "samples", "pixels", 3, |_| true, |_| {}).unwrap();
+    let mut ids = keys.map(|key| *SampleId::of_key(key).as_bytes());
+    ids.sort_unstable();
+    let settings = ForegroundPrior {
+        probability,
+        ..ForegroundPrior::default()
+    };
+    let prior = Prior::gather(&settings, &ids, &pictures, &mut context);
+    (prior, context)
+}
+
+#[test]
+fn samples_without_a_map_are_told_and_refused_where_all_lack_one_that_is_to_be_shown() {
+    let told = |maps: usize, probability: f64| {
+        let (prior, context) = gathered(maps, 8, probability);
+        let lines = context.lines.lock().unwrap().clone();
+        (
+            prior.map(|prior| prior.maps.len()).map_err(|error| error.message),
+            lines,
+        )
+    };
+    assert_eq!(told(3, 0.5), (Ok(3), vec![]));
+    let (two, lines) = told(2, 0.5);
+    assert_eq!((two, lines.len()), (Ok(2), 1));
+    assert!(lines[0].contains("1 of 3"), "{lines:?}");
+    let refusal = told(0, 0.5).0.unwrap_err();
+    assert!(refusal.contains("none of the 3"), "{refusal}");
+    assert_eq!(told(0, 0.0), (Ok(0), vec![]));
+}
+
+#[test]
+fn a_map_of_another_picture_size_is_refused() {
+    let refusal = gathered(3, 16, 0.5).0.err().unwrap().message;
+    assert!(
+        refusal.contains("1 × 1 cells") && refusal.contains("has 2 × 2"),
+        "{refusal}"
+    );
+    // A last cell may reach beyond the picture.
+    assert!(gathered(3, 5, 0.5).0.is_ok());
+}
+
 /// Whose map a picture is shown with in an epoch, when it came so often before.
 fn drawn(prior: &Prior, id: &[u8; 32], epoch: u64, times_before: u32) -> Option<u8> {
     let visit = Visit {
