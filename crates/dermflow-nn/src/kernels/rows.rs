@@ -79,6 +79,139 @@ unsafe fn each_vector<L: Lanes>(channels: usize, body: &mut impl Vectors) {
     }
 }
 
+/// Adjacent places of a line.
+#[derive(Clone, Copy)]
+struct Run {
+    line: usize,
+    first: usize,
+    end: usize,
+}
+
+/// Places of a run at most: few, so that what they have lies close together in memory and is read
+/// in its order; more than one, so that constants are not loaded for every place.
+const TOGETHER: usize = 8;
+
+/// The work of a kernel on sixteen (or the last few) channels of a run.
+trait Runs {
+    /// `WHOLE` says that `count` is sixteen.
+    ///
+    /// # Safety
+    /// As for [`Lanes`]; the run lies in the extent, and `channel + count` is at most the number of
+    /// channels.
+    unsafe fn run<L: Lanes, const WHOLE: bool>(&mut self, run: Run, channel: usize, count: usize);
+}
+
+/// Calls `body` for all channels of all places.
+///
+/// # Safety
+/// As for [`Lanes`].
+#[inline(always)]
+unsafe fn each_run<L: Lanes>(extent: Extent, body: &mut impl Runs) {
+    let whole = extent.channels / WIDTH * WIDTH;
+    for line in 0..extent.lines {
+        for first in (0..extent.steps).step_by(TOGETHER) {
+            let end = (first + TOGETHER).min(extent.steps);
+            let run = Run { line, first, end };
+            // SAFETY: as the caller vouches.
+            unsafe {
+                for channel in (0..whole).step_by(WIDTH) {
+                    body.run::<L, true>(run, channel, WIDTH);
+                }
+                if whole < extent.channels {
+                    body.run::<L, false>(run, whole, extent.channels - whole);
+                }
+            }
+        }
+    }
+}
+
+/// The work of a kernel on sixteen (or the last few) channels of a run, with two sums over places.
+trait Sums {
+    /// Adds the run's to the sums.
+    ///
+    /// # Safety
+    /// As for [`Runs::run`].
+    unsafe fn run<L: Lanes, const WHOLE: bool>(
+        &mut self,
+        run: Run,
+        channel: usize,
+        count: usize,
+        sums: &mut [L; 2],
+    );
+
+    /// Takes the sums of a block of places.
+    ///
+    /// # Safety
+    /// As for [`Runs::run`].
+    unsafe fn take<L: Lanes, const WHOLE: bool>(&mut self, sums: [L; 2], channel: usize, count: usize);
+}
+
+/// Where sums over places end and new ones begin.
+#[derive(Clone, Copy)]
+struct Blocks {
+    /// Places after which a line is cut.
+    most: usize,
+    /// Places from which on a sum ends with its line, or with the part of one.
+    least: usize,
+}
+
+/// Channels whose sums are held at once, in vectors.
+const HELD: usize = 16;
+
+/// Calls `body` for all channels of all places.
+///
+/// # Safety
+/// As for [`Lanes`].
+#[inline(always)]
+unsafe fn each_sum<L: Lanes>(extent: Extent, blocks: Blocks, body: &mut impl Sums) {
+    let Extent {
+        lines,
+        steps,
+        channels,
+    } = extent;
+    for start in (0..channels).step_by(HELD * WIDTH) {
+        let end = (start + HELD * WIDTH).min(channels);
+        let whole = (end - start) / WIDTH;
+        let rest = end - start - whole * WIDTH;
+        // SAFETY: as the caller vouches.
+        unsafe {
+            let zero = [L::splat(0.0); 2];
+            let mut sums = [zero; HELD];
+            let mut places = 0;
+            for line in 0..lines {
+                for block in (0..steps).step_by(blocks.most) {
+                    let block_end = steps.min(block.saturating_add(blocks.most));
+                    for first in (block..block_end).step_by(TOGETHER) {
+                        let run = Run {
+                            line,
+                            first,
+                            end: (first + TOGETHER).min(block_end),
+                        };
+                        for (vector, sums) in sums[..whole].iter_mut().enumerate() {
+                            body.run::<L, true>(run, start + vector * WIDTH, WIDTH, sums);
+                        }
+                        if rest > 0 {
+                            body.run::<L, false>(run, start + whole * WIDTH, rest, &mut sums[whole]);
+                        }
+                    }
+                    places += block_end - block;
+                    if places >= blocks.least || (line + 1 == lines && block_end == steps) {
+                        for (vector, sums) in sums[..whole].iter_mut().enumerate() {
+                            body.take::<L, true>(*sums, start + vector * WIDTH, WIDTH);
+                            *sums = zero;
+                        }
+                        if rest > 0 {
+                            body.take::<L, false>(sums[whole], start + whole * WIDTH, rest);
+                            sums[whole] = zero;
+                        }
+                        places = 0;
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// The constants of a norm for some channels.
 #[derive(Clone, Copy)]
 struct AffineLanes<L> {

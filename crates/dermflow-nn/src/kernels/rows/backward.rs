@@ -5,7 +5,7 @@
 
 use super::super::activation::{Activate, Nonlinearity, with_activation};
 use super::super::lanes::{Kernel, Lanes};
-use super::{Affine, AffineLanes, Extent, Vectors, add_to, each_vector, load, store};
+use super::{Affine, AffineLanes, Blocks, Extent, Run, Runs, Sums, add_to, each_run, each_sum, load, store};
 
 /// Places whose sums are kept in float32 before they are added to float64.
 const BLOCK: usize = 512;
@@ -28,50 +28,59 @@ pub(crate) struct ActivationBack<'a> {
 
 impl ActivationBack<'_> {
     #[inline(always)]
-    unsafe fn with<L: Lanes, A: Activate, const WHOLE: bool>(&mut self, channel: usize, count: usize) {
-        let Extent {
-            lines,
-            steps,
-            channels,
-        } = self.extent;
-        let (first, second) = self.sums.split_at_mut(channels);
+    unsafe fn with<L: Lanes, A: Activate, const WHOLE: bool>(
+        &mut self,
+        run: Run,
+        channel: usize,
+        count: usize,
+        sums: &mut [L; 2],
+    ) {
+        let Extent { steps, channels, .. } = self.extent;
         // SAFETY: the slices hold the extent, checked by `run`.
         unsafe {
             let affine = AffineLanes::<L>::load::<WHOLE>(&self.affine, channel, count);
             let factor = L::splat(self.factor);
-            let (mut sum, mut product) = (L::splat(0.0), L::splat(0.0));
-            let mut block = 0;
-            for line in 0..lines {
-                for step in 0..steps {
-                    let at = (line * steps + step) * channels + channel;
-                    let distance = load::<L, WHOLE>(self.y.as_ptr().add(at), count) - affine.mean;
-                    let (value, slope) = A::value_and_slope(distance.times_plus(affine.gain, affine.shift));
-                    let gradient = self.gradient.as_mut_ptr().add(at);
-                    let dz = load::<L, WHOLE>(gradient, count) * factor * slope;
-                    store::<L, WHOLE>(dz, gradient, count);
-                    if let Some((to, to_line)) = &mut self.value {
-                        let to = to.as_mut_ptr().add(line * *to_line + step * channels + channel);
-                        store::<L, WHOLE>(value, to, count);
-                    }
-                    sum = sum + dz;
-                    product = dz.times_plus(distance, product);
+            let [mut sum, mut product] = *sums;
+            for step in run.first..run.end {
+                let at = (run.line * steps + step) * channels + channel;
+                let distance = load::<L, WHOLE>(self.y.as_ptr().add(at), count) - affine.mean;
+                let (value, slope) = A::value_and_slope(distance.times_plus(affine.gain, affine.shift));
+                let gradient = self.gradient.as_mut_ptr().add(at);
+                let dz = load::<L, WHOLE>(gradient, count) * factor * slope;
+                store::<L, WHOLE>(dz, gradient, count);
+                if let Some((to, to_line)) = &mut self.value {
+                    let to = to
+                        .as_mut_ptr()
+                        .add(run.line * *to_line + step * channels + channel);
+                    store::<L, WHOLE>(value, to, count);
                 }
-                block += steps;
-                if block >= BLOCK || line + 1 == lines {
-                    add_to(sum, &mut first[channel..channel + count]);
-                    add_to(product, &mut second[channel..channel + count]);
-                    (sum, product, block) = (L::splat(0.0), L::splat(0.0), 0);
-                }
+                sum = sum + dz;
+                product = dz.times_plus(distance, product);
             }
+            *sums = [sum, product];
         }
     }
 }
 
-impl Vectors for ActivationBack<'_> {
+impl Sums for ActivationBack<'_> {
     #[inline(always)]
-    unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, channel: usize, count: usize) {
+    unsafe fn run<L: Lanes, const WHOLE: bool>(
+        &mut self,
+        run: Run,
+        channel: usize,
+        count: usize,
+        sums: &mut [L; 2],
+    ) {
         // SAFETY: as the caller vouches.
-        unsafe { with_activation!(self.nonlinearity, A => self.with::<L, A, WHOLE>(channel, count)) }
+        unsafe {
+            with_activation!(self.nonlinearity, A => self.with::<L, A, WHOLE>(run, channel, count, sums))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn take<L: Lanes, const WHOLE: bool>(&mut self, sums: [L; 2], channel: usize, count: usize) {
+        // SAFETY: as the caller vouches.
+        unsafe { add_both(sums, self.sums, channel, count) }
     }
 }
 
@@ -93,8 +102,12 @@ impl Kernel for ActivationBack<'_> {
         );
         assert_eq!(self.sums.len(), 2 * channels);
         assert!(self.affine.holds(channels));
+        let blocks = Blocks {
+            most: usize::MAX,
+            least: BLOCK,
+        };
         // SAFETY: checked above.
-        unsafe { each_vector::<L>(channels, &mut self) }
+        unsafe { each_sum::<L>(self.extent, blocks, &mut self) }
     }
 }
 
@@ -112,35 +125,53 @@ pub(crate) struct SqueezeSums<'a> {
 
 impl SqueezeSums<'_> {
     #[inline(always)]
-    unsafe fn with<L: Lanes, A: Activate, const WHOLE: bool>(&mut self, channel: usize, count: usize) {
+    unsafe fn with<L: Lanes, A: Activate, const WHOLE: bool>(
+        &mut self,
+        run: Run,
+        channel: usize,
+        count: usize,
+        sums: &mut [L; 2],
+    ) {
         let channels = self.gate_gradient.len();
-        let places = self.y.len() / channels;
         // SAFETY: the slices are equally long, checked by `run`.
         unsafe {
             let affine = AffineLanes::<L>::load::<WHOLE>(&self.affine, channel, count);
-            let mut all = L::splat(0.0);
-            for start in (0..places).step_by(128) {
-                let mut sum = L::splat(0.0);
-                for place in start..(start + 128).min(places) {
-                    let at = place * channels + channel;
-                    let y = load::<L, WHOLE>(self.y.as_ptr().add(at), count);
-                    let (value, slope) = A::value_and_slope(affine.apply(y));
-                    store::<L, WHOLE>(value, self.value.as_mut_ptr().add(at), count);
-                    store::<L, WHOLE>(slope, self.slope.as_mut_ptr().add(at), count);
-                    sum = value.times_plus(load::<L, WHOLE>(self.gradient.as_ptr().add(at), count), sum);
-                }
-                all = all + sum;
+            let mut sum = sums[0];
+            for place in run.first..run.end {
+                let at = place * channels + channel;
+                let y = load::<L, WHOLE>(self.y.as_ptr().add(at), count);
+                let (value, slope) = A::value_and_slope(affine.apply(y));
+                store::<L, WHOLE>(value, self.value.as_mut_ptr().add(at), count);
+                store::<L, WHOLE>(slope, self.slope.as_mut_ptr().add(at), count);
+                sum = value.times_plus(load::<L, WHOLE>(self.gradient.as_ptr().add(at), count), sum);
             }
-            store::<L, WHOLE>(all, self.gate_gradient.as_mut_ptr().add(channel), count);
+            sums[0] = sum;
         }
     }
 }
 
-impl Vectors for SqueezeSums<'_> {
+impl Sums for SqueezeSums<'_> {
     #[inline(always)]
-    unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, channel: usize, count: usize) {
+    unsafe fn run<L: Lanes, const WHOLE: bool>(
+        &mut self,
+        run: Run,
+        channel: usize,
+        count: usize,
+        sums: &mut [L; 2],
+    ) {
         // SAFETY: as the caller vouches.
-        unsafe { with_activation!(self.nonlinearity, A => self.with::<L, A, WHOLE>(channel, count)) }
+        unsafe {
+            with_activation!(self.nonlinearity, A => self.with::<L, A, WHOLE>(run, channel, count, sums))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn take<L: Lanes, const WHOLE: bool>(&mut self, sums: [L; 2], channel: usize, count: usize) {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            let all = self.gate_gradient.as_mut_ptr().add(channel);
+            store::<L, WHOLE>(load::<L, WHOLE>(all, count) + sums[0], all, count);
+        }
     }
 }
 
@@ -149,11 +180,16 @@ impl Kernel for SqueezeSums<'_> {
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(mut self) {
-        let len = self.y.len();
+        let (len, channels) = (self.y.len(), self.gate_gradient.len());
         assert!(self.gradient.len() == len && self.value.len() == len && self.slope.len() == len);
-        assert!(self.affine.holds(self.gate_gradient.len()));
+        assert!(self.affine.holds(channels));
+        self.gate_gradient.fill(0.0);
+        let blocks = Blocks {
+            most: 128,
+            least: 128,
+        };
         // SAFETY: checked above.
-        unsafe { each_vector::<L>(self.gate_gradient.len(), &mut self) }
+        unsafe { each_sum::<L>(Extent::flat(len / channels, channels), blocks, &mut self) }
     }
 }
 
@@ -171,35 +207,42 @@ pub(crate) struct SqueezeBack<'a> {
     pub(crate) sums: &'a mut [f64],
 }
 
-impl Vectors for SqueezeBack<'_> {
+impl Sums for SqueezeBack<'_> {
     #[inline(always)]
-    unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, channel: usize, count: usize) {
+    unsafe fn run<L: Lanes, const WHOLE: bool>(
+        &mut self,
+        run: Run,
+        channel: usize,
+        count: usize,
+        sums: &mut [L; 2],
+    ) {
         let channels = self.gate.len();
-        let places = self.y.len() / channels;
-        let (first, second) = self.sums.split_at_mut(channels);
         // SAFETY: the slices are equally long, checked by `run`.
         unsafe {
             let mean = load::<L, WHOLE>(self.mean.as_ptr().add(channel), count);
             let gate = load::<L, WHOLE>(self.gate.as_ptr().add(channel), count);
             let pooled = load::<L, WHOLE>(self.pooled.as_ptr().add(channel), count);
-            for start in (0..places).step_by(BLOCK) {
-                let (mut sum, mut product) = (L::splat(0.0), L::splat(0.0));
-                for place in start..(start + BLOCK).min(places) {
-                    let at = place * channels + channel;
-                    let gradient = self.gradient.as_mut_ptr().add(at);
-                    let slope = load::<L, WHOLE>(self.slope.as_ptr().add(at), count);
-                    let dz = load::<L, WHOLE>(gradient, count).times_plus(gate, pooled) * slope;
-                    store::<L, WHOLE>(dz, gradient, count);
-                    let value = self.value.as_mut_ptr().add(at);
-                    store::<L, WHOLE>(load::<L, WHOLE>(value, count) * gate, value, count);
-                    let distance = load::<L, WHOLE>(self.y.as_ptr().add(at), count) - mean;
-                    sum = sum + dz;
-                    product = dz.times_plus(distance, product);
-                }
-                add_to(sum, &mut first[channel..channel + count]);
-                add_to(product, &mut second[channel..channel + count]);
+            let [mut sum, mut product] = *sums;
+            for place in run.first..run.end {
+                let at = place * channels + channel;
+                let gradient = self.gradient.as_mut_ptr().add(at);
+                let slope = load::<L, WHOLE>(self.slope.as_ptr().add(at), count);
+                let dz = load::<L, WHOLE>(gradient, count).times_plus(gate, pooled) * slope;
+                store::<L, WHOLE>(dz, gradient, count);
+                let value = self.value.as_mut_ptr().add(at);
+                store::<L, WHOLE>(load::<L, WHOLE>(value, count) * gate, value, count);
+                let distance = load::<L, WHOLE>(self.y.as_ptr().add(at), count) - mean;
+                sum = sum + dz;
+                product = dz.times_plus(distance, product);
             }
+            *sums = [sum, product];
         }
+    }
+
+    #[inline(always)]
+    unsafe fn take<L: Lanes, const WHOLE: bool>(&mut self, sums: [L; 2], channel: usize, count: usize) {
+        // SAFETY: as the caller vouches.
+        unsafe { add_both(sums, self.sums, channel, count) }
     }
 }
 
@@ -212,8 +255,26 @@ impl Kernel for SqueezeBack<'_> {
         assert!(self.slope.len() == len && self.value.len() == len && self.gradient.len() == len);
         assert!(self.mean.len() >= channels && self.pooled.len() >= channels);
         assert_eq!(self.sums.len(), 2 * channels);
+        let blocks = Blocks {
+            most: BLOCK,
+            least: BLOCK,
+        };
         // SAFETY: checked above.
-        unsafe { each_vector::<L>(channels, &mut self) }
+        unsafe { each_sum::<L>(Extent::flat(len / channels, channels), blocks, &mut self) }
+    }
+}
+
+/// Adds two sums of some channels to those of all: the first ones, and behind them the second ones.
+///
+/// # Safety
+/// As for [`Lanes`].
+#[inline(always)]
+unsafe fn add_both<L: Lanes>([first, second]: [L; 2], to: &mut [f64], channel: usize, count: usize) {
+    let channels = to.len() / 2;
+    // SAFETY: as the caller vouches.
+    unsafe {
+        add_to(first, &mut to[channel..channel + count]);
+        add_to(second, &mut to[channels + channel..channels + channel + count]);
     }
 }
 
@@ -236,29 +297,23 @@ pub(crate) struct NormBack<'a> {
     pub(crate) to_step: usize,
 }
 
-impl Vectors for NormBack<'_> {
+impl Runs for NormBack<'_> {
     #[inline(always)]
-    unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, channel: usize, count: usize) {
-        let Extent {
-            lines,
-            steps,
-            channels,
-        } = self.extent;
+    unsafe fn run<L: Lanes, const WHOLE: bool>(&mut self, run: Run, channel: usize, count: usize) {
+        let channels = self.extent.channels;
         // SAFETY: the slices hold the extent, checked by `run`.
         unsafe {
             let mean = load::<L, WHOLE>(self.mean.as_ptr().add(channel), count);
             let gain = load::<L, WHOLE>(self.gain.as_ptr().add(channel), count);
             let slant = load::<L, WHOLE>(self.slant.as_ptr().add(channel), count);
             let offset = load::<L, WHOLE>(self.offset.as_ptr().add(channel), count);
-            for line in 0..lines {
-                let from = line * self.from_line + channel;
-                let to = self.to.as_mut_ptr().add(line * self.to_line + channel);
-                for step in 0..steps {
-                    let dz = load::<L, WHOLE>(self.dz.as_ptr().add(from + step * channels), count);
-                    let y = load::<L, WHOLE>(self.y.as_ptr().add(from + step * channels), count);
-                    let value = dz.times_plus(gain, (y - mean).times_plus(slant, offset));
-                    store::<L, WHOLE>(value, to.add(step * self.to_step), count);
-                }
+            let from = run.line * self.from_line + channel;
+            let to = self.to.as_mut_ptr().add(run.line * self.to_line + channel);
+            for step in run.first..run.end {
+                let dz = load::<L, WHOLE>(self.dz.as_ptr().add(from + step * channels), count);
+                let y = load::<L, WHOLE>(self.y.as_ptr().add(from + step * channels), count);
+                let value = dz.times_plus(gain, (y - mean).times_plus(slant, offset));
+                store::<L, WHOLE>(value, to.add(step * self.to_step), count);
             }
         }
     }
@@ -284,6 +339,6 @@ impl Kernel for NormBack<'_> {
             assert!(constants.len() >= channels);
         }
         // SAFETY: checked above.
-        unsafe { each_vector::<L>(channels, &mut self) }
+        unsafe { each_run::<L>(self.extent, &mut self) }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::activation::{Activate, Nonlinearity, with_activation};
 use super::super::lanes::{Kernel, Lanes};
-use super::{Affine, AffineLanes, Extent, Vectors, each_vector, load, store};
+use super::{Affine, AffineLanes, Extent, Run, Runs, Vectors, each_run, each_vector, load, store};
 
 /// `to = act(norm(from))`.
 pub(crate) struct NormActivate<'a> {
@@ -17,32 +17,31 @@ pub(crate) struct NormActivate<'a> {
 
 impl NormActivate<'_> {
     #[inline(always)]
-    unsafe fn with<L: Lanes, A: Activate, const WHOLE: bool>(&mut self, channel: usize, count: usize) {
-        let Extent {
-            lines,
-            steps,
-            channels,
-        } = self.extent;
+    unsafe fn with<L: Lanes, A: Activate, const WHOLE: bool>(
+        &mut self,
+        run: Run,
+        channel: usize,
+        count: usize,
+    ) {
+        let channels = self.extent.channels;
         // SAFETY: the slices hold the extent, checked by `run`.
         unsafe {
             let affine = AffineLanes::<L>::load::<WHOLE>(&self.affine, channel, count);
-            for line in 0..lines {
-                let from = self.from.as_ptr().add(line * self.from_line + channel);
-                let to = self.to.as_mut_ptr().add(line * self.to_line + channel);
-                for step in 0..steps {
-                    let y = load::<L, WHOLE>(from.add(step * channels), count);
-                    store::<L, WHOLE>(A::value(affine.apply(y)), to.add(step * channels), count);
-                }
+            let from = self.from.as_ptr().add(run.line * self.from_line + channel);
+            let to = self.to.as_mut_ptr().add(run.line * self.to_line + channel);
+            for step in run.first..run.end {
+                let y = load::<L, WHOLE>(from.add(step * channels), count);
+                store::<L, WHOLE>(A::value(affine.apply(y)), to.add(step * channels), count);
             }
         }
     }
 }
 
-impl Vectors for NormActivate<'_> {
+impl Runs for NormActivate<'_> {
     #[inline(always)]
-    unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, channel: usize, count: usize) {
+    unsafe fn run<L: Lanes, const WHOLE: bool>(&mut self, run: Run, channel: usize, count: usize) {
         // SAFETY: as the caller vouches.
-        unsafe { with_activation!(self.nonlinearity, A => self.with::<L, A, WHOLE>(channel, count)) }
+        unsafe { with_activation!(self.nonlinearity, A => self.with::<L, A, WHOLE>(run, channel, count)) }
     }
 }
 
@@ -55,7 +54,7 @@ impl Kernel for NormActivate<'_> {
         assert!(self.extent.fits(self.to.len(), self.to_line));
         assert!(self.affine.holds(self.extent.channels));
         // SAFETY: checked above.
-        unsafe { each_vector::<L>(self.extent.channels, &mut self) }
+        unsafe { each_run::<L>(self.extent, &mut self) }
     }
 }
 
@@ -72,13 +71,17 @@ pub(crate) struct Merge<'a> {
 
 impl Merge<'_> {
     #[inline(always)]
-    unsafe fn with<L: Lanes, A: Activate, const WHOLE: bool>(&mut self, channel: usize, count: usize) {
-        let places = self.to.len() / self.channels;
+    unsafe fn with<L: Lanes, A: Activate, const WHOLE: bool>(
+        &mut self,
+        run: Run,
+        channel: usize,
+        count: usize,
+    ) {
         // SAFETY: the slices are equally long, checked by `run`.
         unsafe {
             let affine = AffineLanes::<L>::load::<WHOLE>(&self.affine, channel, count);
             let keep = L::splat(self.keep);
-            for place in 0..places {
+            for place in run.first..run.end {
                 let at = place * self.channels + channel;
                 let y = load::<L, WHOLE>(self.from.as_ptr().add(at), count);
                 let value = A::value(affine.apply(y));
@@ -94,11 +97,11 @@ impl Merge<'_> {
     }
 }
 
-impl Vectors for Merge<'_> {
+impl Runs for Merge<'_> {
     #[inline(always)]
-    unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, channel: usize, count: usize) {
+    unsafe fn run<L: Lanes, const WHOLE: bool>(&mut self, run: Run, channel: usize, count: usize) {
         // SAFETY: as the caller vouches.
-        unsafe { with_activation!(self.nonlinearity, A => self.with::<L, A, WHOLE>(channel, count)) }
+        unsafe { with_activation!(self.nonlinearity, A => self.with::<L, A, WHOLE>(run, channel, count)) }
     }
 }
 
@@ -113,8 +116,9 @@ impl Kernel for Merge<'_> {
                 .is_none_or(|shortcut| shortcut.len() == self.to.len())
         );
         assert!(self.affine.holds(self.channels));
+        let extent = Extent::flat(self.to.len() / self.channels, self.channels);
         // SAFETY: checked above.
-        unsafe { each_vector::<L>(self.channels, &mut self) }
+        unsafe { each_run::<L>(extent, &mut self) }
     }
 }
 
