@@ -62,7 +62,7 @@ impl Case {
 }
 
 fn cases() -> Vec<Case> {
-    [(1, 1), (3, 16), (7, 24), (530, 40), (600, 3)]
+    [(1, 1), (3, 16), (7, 24), (530, 40), (600, 3), (19, 300)]
         .map(|(places, channels)| Case::new(places, channels))
         .into()
 }
