@@ -64,7 +64,7 @@ pub(crate) use convolve::tile_rows;
 pub use error::NetworkError;
 pub(crate) use gated::images_together;
 use inference::Loading;
-pub(crate) use inference::segments;
+pub(crate) use inference::{GIVEN_UP, segments};
 pub use inference::{Grids, Inference};
 pub use layer::{Layer, Part};
 

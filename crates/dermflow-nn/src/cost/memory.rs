@@ -11,13 +11,16 @@ mod convolution;
 mod cuts;
 mod forward;
 mod inference;
+mod loading;
 mod replay;
+#[cfg(test)]
+mod tests;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::Architecture;
-use crate::layout::{Group, walk};
+use crate::layout::walk;
 use forward::Forward;
 use replay::Replay;
 
@@ -80,12 +83,21 @@ pub struct Memory {
     pub images: u64,
     /// All that lies between layers, and room for pieces of a layer.
     pub activations: u64,
+    /// For inference of few or small images, what it takes more while weights are laid out anew,
+    /// before there are images: those that were loaded are then there in part beside those laid out.
+    pub loading: u64,
 }
 
 impl Memory {
     /// All of it.
     pub fn total(&self) -> u64 {
-        let parts = [self.weights, self.training, self.images, self.activations];
+        let parts = [
+            self.weights,
+            self.training,
+            self.images,
+            self.activations,
+            self.loading,
+        ];
         parts.into_iter().fold(0, u64::saturating_add)
     }
 }
@@ -94,13 +106,19 @@ impl Memory {
 ///
 /// The document's numbers must be in range (see [`Architecture::check`]).
 pub fn training_memory(architecture: &Architecture, batch: BatchShape, setup: &TrainingSetup) -> Memory {
-    let mut replay = Replay::new(setup.threads);
-    let mut pixels = Forward::new(architecture, batch);
+    let mut network = Forward::new(architecture, batch);
+    let pool = training_pool(&mut network, setup.threads);
+    beside(architecture, &network, setup, pool)
+}
+
+/// Bytes that the pool comes to own.
+fn training_pool(network: &mut Forward, threads: u32) -> u64 {
+    let mut replay = Replay::new(threads);
     // The second step finds what the first has given back.
     for _ in 0..2 {
-        pixels.step(&mut replay);
+        network.step(&mut replay);
     }
-    beside(architecture, &pixels, setup, replay.most_bytes())
+    replay.most_bytes()
 }
 
 /// What training takes at the very least: all that a step keeps for its way back is held at once.
@@ -123,7 +141,8 @@ pub fn training_memory_at_least(
 
 /// The activations with all that lies outside of their pool.
 fn beside(architecture: &Architecture, pixels: &Forward, setup: &TrainingSetup, activations: u64) -> Memory {
-    let [parameters, statistics] = numbers(architecture);
+    let [decayed, plain, statistics] = numbers(architecture);
+    let parameters = decayed + plain;
     let own = u64::from(setup.optimiser_numbers) + 1;
     let average = if setup.average { parameters + statistics } else { 0 };
     let batches = u64::from(setup.batches);
@@ -131,36 +150,53 @@ fn beside(architecture: &Architecture, pixels: &Forward, setup: &TrainingSetup, 
         weights: (parameters + statistics) * NUMBER,
         training: (parameters.saturating_mul(own) + average) * NUMBER,
         images: batches.saturating_mul(pixels.image_numbers()) * NUMBER,
-        activations: activations.saturating_add(pixels.output_bytes()),
+        // Outputs and their gradients.
+        activations: activations.saturating_add(pixels.output_bytes().saturating_mul(2)),
+        loading: 0,
     }
 }
 
-/// The most memory that inference takes, the program itself not counted. Weights are there once,
-/// as the kernels read them: those that were loaded are given up while they are laid out anew. There is no map then.
+/// The most memory that inference takes, the program itself not counted, with its weights laid out by
+/// [`Network::inference_of`](crate::network::Network::inference_of): then they are there once, as the
+/// kernels read them, for those that were loaded are given up on the way. There is no map then.
 ///
 /// The document's numbers must be in range (see [`Architecture::check`]).
 pub fn inference_memory(architecture: &Architecture, batch: BatchShape, threads: u32) -> Memory {
     let architecture = &architecture.clone().with_map(false);
-    let [parameters, statistics] = numbers(architecture);
-    let mut replay = Replay::new(threads);
-    let folded = inference::load(architecture, &mut replay);
-    for _ in 0..2 {
-        inference::run(architecture, batch, threads, &mut replay);
-    }
+    let [_, plain, statistics] = numbers(architecture);
+    let (loaded, pool) = inference_pool(architecture, batch, threads);
     let pixels = Forward::new(architecture, batch);
+    let running = Memory {
+        weights: (loaded.panels + loaded.biases + statistics) * NUMBER,
+        images: pixels.image_numbers().saturating_mul(NUMBER),
+        activations: (pool - loaded.panels * NUMBER).saturating_add(pixels.output_bytes()),
+        ..Memory::default()
+    };
+    let loading = loaded
+        .most
+        .saturating_add(plain + statistics)
+        .saturating_mul(NUMBER);
     Memory {
-        weights: (folded.max(parameters) + statistics) * NUMBER,
-        training: 0,
-        images: pixels.image_numbers() * NUMBER,
-        activations: (replay.most_bytes() - folded * NUMBER).saturating_add(pixels.output_bytes()),
+        loading: loading.saturating_sub(running.total()),
+        ..running
     }
 }
 
-/// How many parameters and running statistics.
-fn numbers(architecture: &Architecture) -> [u64; 2] {
-    let mut numbers = [0_u64; 2];
+/// What laying the weights out takes, and the bytes that the pool, with them in it, comes to own.
+fn inference_pool(architecture: &Architecture, batch: BatchShape, threads: u32) -> (loading::Loaded, u64) {
+    let mut replay = Replay::new(threads);
+    let loaded = loading::load(architecture, &mut replay);
+    for _ in 0..2 {
+        inference::run(architecture, batch, threads, &mut replay);
+    }
+    (loaded, replay.most_bytes())
+}
+
+/// How many numbers there are in each group: decayed and plain parameters, and running statistics.
+fn numbers(architecture: &Architecture) -> [u64; 3] {
+    let mut numbers = [0_u64; 3];
     walk(architecture, &mut |entry| {
-        let at = usize::from(entry.slot.group() == Group::Statistics);
+        let at = entry.slot.group() as usize;
         numbers[at] = numbers[at].saturating_add(entry.len());
     });
     numbers

@@ -69,7 +69,7 @@ pub(super) struct Loading<'a> {
 }
 
 /// Weights are given up when so many numbers are not needed any longer: 4 MiB.
-const GIVEN_UP: usize = 1 << 20;
+pub(crate) const GIVEN_UP: usize = 1 << 20;
 
 impl Loading<'_> {
     /// Gives up what lies behind the first `needed` weights.

@@ -106,7 +106,7 @@ impl<'a> Forward<'a> {
         }
     }
 
-    /// Outputs and their gradients, which lie outside of the pool.
+    /// Outputs, which lie outside of the pool.
     pub(super) fn output_bytes(&self) -> u64 {
         let channels = u64::from(self.architecture.classes());
         let numbers = match &self.architecture.task {
@@ -116,7 +116,7 @@ impl<'a> Forward<'a> {
                 places.saturating_mul(channels + 2)
             }
         };
-        numbers.saturating_mul(2 * super::NUMBER)
+        numbers.saturating_mul(super::NUMBER)
     }
 
     pub(super) fn stem_convolution(&self) -> Convolution {

@@ -1,99 +1,21 @@
-//! Inference: weights laid out once, then groups of images through segments of steps.
+//! Inference: groups of images through segments of steps, when the weights are laid out.
 
 use super::BatchShape;
 use super::convolution::{Convolution, Grid, Kind};
 use super::cuts::{idle_threads, pieces_of};
 use super::forward::Forward;
+use super::loading::{of_block, weights};
 use super::replay::{Held, Replay};
 use crate::architecture::{Architecture, Block, BlockKind, Task};
-use crate::kernels::winograd;
+use crate::kernels::lanes::WIDTH;
+use crate::kernels::{panels, winograd};
 use crate::network::segments::{Extent, groups, segments};
 
-/// Lays the weights out, and gives how many numbers that takes.
-pub(super) fn load(architecture: &Architecture, replay: &mut Replay) -> u64 {
-    let before = replay.most_bytes();
-    let batch = BatchShape {
-        images: 1,
-        height: 1,
-        width: 1,
-    };
-    let network = Forward::new(architecture, batch);
-    let mut layers = vec![network.stem_convolution()];
-    for block in &network.blocks {
-        layers.extend(of_block(block));
-    }
-    match &architecture.task {
-        Task::Classifier(classifier) => {
-            let head = classifier.head_channels as usize;
-            layers.push(Convolution::pointwise(architecture.backbone.channels(), head));
-            layers.push(Convolution::pointwise(head, classifier.classes as usize));
-        }
-        Task::Regressor(_) => {
-            for layer in &network.neck {
-                layers.push(Convolution::of_step(layer));
-                layers.extend(
-                    layer
-                        .lateral
-                        .map(|channels| Convolution::pointwise(channels, layer.outputs)),
-                );
-            }
-            layers.extend(network.heads().into_iter().flatten());
-        }
-    }
-    // Nothing is given back before the network is dropped.
-    for layer in layers {
-        for _ in 0..pieces(&layer) {
-            replay.take(weights(&layer) / pieces(&layer));
-        }
-    }
-    (replay.most_bytes() - before) / super::NUMBER
-}
-
-/// Numbers of a layer's weights as kernels read them.
-fn weights(of: &Convolution) -> u64 {
-    match of.kind {
-        Kind::Depthwise => of.weights(),
-        Kind::Dense if of.by_winograd() => winograd::numbers(of.inputs as usize, of.outputs as usize) as u64,
-        Kind::Dense | Kind::Transposed => of.panels(),
-    }
-}
-
-/// In how many buffers they lie.
-fn pieces(of: &Convolution) -> u64 {
-    match of.kind {
-        Kind::Dense if of.by_winograd() => 16,
-        Kind::Transposed => 4,
-        Kind::Dense | Kind::Depthwise => 1,
-    }
-}
-
-fn of_block(block: &Block) -> Vec<Convolution> {
-    let mut layers = Vec::new();
-    match block.kind {
-        BlockKind::Fused => layers.push(Convolution::fused(block)),
-        BlockKind::Inverted => {
-            if block.expands() {
-                layers.push(Convolution::pointwise(block.inputs, block.expanded));
-            }
-            layers.push(Convolution::depthwise(block));
-        }
-    }
-    if let Some(squeeze) = block.squeeze {
-        layers.push(Convolution::pointwise(block.expanded, squeeze));
-        layers.push(Convolution::pointwise(squeeze, block.expanded));
-    }
-    if block.projects() {
-        layers.push(Convolution::pointwise(block.expanded, block.outputs));
-    }
-    layers
-}
-
 /// A step that a group of images goes through.
-struct Step {
+pub(super) struct Step {
     from: Grid,
     to: Grid,
     outputs: u64,
-    weights: u64,
     kept: bool,
     kind: StepKind,
 }
@@ -116,19 +38,16 @@ pub(super) fn run(architecture: &Architecture, batch: BatchShape, threads: u32, 
     for segment in segments(&extents, images, threads as usize) {
         let last = &steps[segment.steps.end - 1];
         let next = replay.take(last.to.places().saturating_mul(last.outputs));
-        let group = Group {
-            images: u64::from(batch.images).div_ceil(segment.groups as u64),
-            threads: idle_threads(threads, segment.groups as u64),
-        };
-        let inside = steps[segment.steps.clone()].iter();
-        let inside = inside.map(|step| step.scratch(group)).max();
-        // Buffers between the segment's steps: those of two are held at once.
-        let between = steps[segment.steps.start..segment.steps.end - 1].iter();
-        let between = between
-            .map(|step| group.images * step.to.of_image() * step.outputs)
-            .max();
-        let lengths = between.into_iter().chain(inside);
-        replay.pieces(segment.groups as u64, &lengths.collect::<Vec<_>>());
+        let mut group = Group::new(replay, batch.images, segment.groups, threads);
+        let mut held = Vec::new();
+        for step in &steps[segment.steps.clone()] {
+            let next = match std::ptr::eq(step, last) {
+                true => Vec::new(),
+                false => group.take(group.images * step.to.of_image() * step.outputs),
+            };
+            group.run(step);
+            group.give(std::mem::replace(&mut held, next));
+        }
         let before = out.replace(next);
         match segment.steps.start.checked_sub(1) {
             Some(step) if steps[step].kept => joined.extend(before),
@@ -139,12 +58,11 @@ pub(super) fn run(architecture: &Architecture, batch: BatchShape, threads: u32, 
     replay.give_all(out.into_iter().chain(joined));
 }
 
-fn steps(network: &Forward) -> Vec<Step> {
+pub(super) fn steps(network: &Forward) -> Vec<Step> {
     let step = |from, to, outputs: usize, kept, kind: StepKind| Step {
         from,
         to,
         outputs: outputs as u64,
-        weights: kind.weights(),
         kept,
         kind,
     };
@@ -183,96 +101,156 @@ fn steps(network: &Forward) -> Vec<Step> {
     all
 }
 
-impl StepKind {
-    fn weights(&self) -> u64 {
-        match self {
-            StepKind::Convolution(own) => weights(own),
-            StepKind::Block(block) => of_block(block).iter().map(weights).sum(),
-            StepKind::Neck(up, lateral) => weights(up) + lateral.as_ref().map_or(0, weights),
+impl Step {
+    /// Its layers, as they are laid out.
+    pub(super) fn layers(&self) -> Vec<Convolution> {
+        match &self.kind {
+            StepKind::Convolution(own) => vec![*own],
+            StepKind::Block(block) => of_block(block),
+            StepKind::Neck(up, lateral) => [*up].into_iter().chain(*lateral).collect(),
         }
     }
-}
 
-impl Step {
     fn extent(&self) -> Extent {
         let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         Extent {
             places: number(self.to.of_image()),
-            weights: number(self.weights),
+            weights: number(self.layers().iter().map(weights).sum()),
             kept: self.kept,
         }
     }
-
-    /// What is held inside of the step for a group of images, together: the largest counts.
-    fn scratch(&self, group: Group) -> u64 {
-        match &self.kind {
-            StepKind::Convolution(of) => group.bordered(of, self.from, self.to),
-            StepKind::Block(block) => self.of_block(block, group),
-            StepKind::Neck(up, lateral) => {
-                let places = group.images * self.to.of_image();
-                let side = lateral.map_or(0, |_| places * self.outputs);
-                let (doubled, from) = match up.kind {
-                    Kind::Transposed => (0, self.from),
-                    Kind::Dense | Kind::Depthwise => (places * up.inputs, self.to),
-                };
-                side + doubled + group.bordered(up, from, self.to)
-            }
-        }
-    }
-
-    fn of_block(&self, block: &Block, group: Group) -> u64 {
-        let fused = || group.bordered(&Convolution::fused(block), self.from, self.to);
-        let expanded = block.expanded as u64;
-        let border = self.to.bordered(block.kernel as u64, block.stride as u64);
-        let inner = group.images * self.to.of_image() * expanded;
-        match block.kind {
-            BlockKind::Fused if !block.projects() => fused(),
-            BlockKind::Fused => inner + fused(),
-            BlockKind::Inverted if block.expands() => {
-                let places = group.images * self.from.of_image();
-                let products = places * block.inputs as u64 * expanded;
-                let pieces = pieces_of(products, group.threads).min(expanded.div_ceil(PANEL));
-                // A piece's channels lie by themselves before they are laid to the others.
-                let apart = if pieces > 1 { inner } else { 0 };
-                // Each piece has a panel's channels in a grid at a time.
-                inner + apart + pieces * group.images * border * PANEL.min(expanded)
-            }
-            BlockKind::Inverted => inner + border * expanded,
-        }
-    }
 }
 
-/// Images that go through a segment together.
-#[derive(Clone, Copy)]
-struct Group {
+/// Images that go through a segment together, and as many groups more as there are threads for.
+struct Group<'a> {
+    replay: &'a mut Replay,
     images: u64,
-    /// Threads for them.
+    /// Groups at once.
+    groups: usize,
+    /// Threads for each.
     threads: u64,
 }
 
-impl Group {
-    /// The input of a convolution with a border, of one image, and what its pieces are transformed
-    /// into.
-    fn bordered(&self, of: &Convolution, from: Grid, to: Grid) -> u64 {
+impl<'a> Group<'a> {
+    fn new(replay: &'a mut Replay, images: u32, groups: usize, threads: u32) -> Group<'a> {
+        Group {
+            replay,
+            images: u64::from(images).div_ceil(groups as u64),
+            groups: groups.min(threads.max(1) as usize),
+            threads: idle_threads(threads, groups as u64),
+        }
+    }
+
+    /// For each group at work.
+    fn take(&mut self, numbers: u64) -> Vec<Held> {
+        (0..self.groups).map(|_| self.replay.take(numbers)).collect()
+    }
+
+    fn give(&mut self, held: Vec<Held>) {
+        self.replay.give_all(held);
+    }
+
+    /// For a moment, together.
+    fn touch(&mut self, lengths: &[u64]) {
+        let held: Vec<Held> = lengths.iter().flat_map(|&numbers| self.take(numbers)).collect();
+        self.give(held);
+    }
+
+    fn run(&mut self, step: &Step) {
+        match &step.kind {
+            StepKind::Convolution(of) => self.convolution(of, step.from, step.to),
+            StepKind::Block(block) => self.block(block, step.from, step.to),
+            StepKind::Neck(up, lateral) => {
+                let places = self.images * step.to.of_image();
+                let side = lateral.map(|_| self.take(places * step.outputs));
+                match up.kind {
+                    Kind::Transposed => self.convolution(up, step.from, step.to),
+                    Kind::Dense | Kind::Depthwise => {
+                        let doubled = self.take(places * up.inputs);
+                        self.convolution(up, step.to, step.to);
+                        self.give(doubled);
+                    }
+                }
+                self.give(side.unwrap_or_default());
+            }
+        }
+    }
+
+    /// One image after another: with a border, and what its pieces are transformed into.
+    fn convolution(&mut self, of: &Convolution, from: Grid, to: Grid) {
         match of.kind {
-            _ if of.is_pointwise() => 0,
+            _ if of.is_pointwise() => {}
             Kind::Dense if of.by_winograd() => {
                 let pieces = pieces_of(to.of_image() * of.weights(), self.threads);
                 let (lines, columns) = to.size_in_tiles();
                 let lines = lines.div_ceil(usize::try_from(pieces).unwrap_or(usize::MAX));
                 let (inputs, outputs) = (of.inputs as usize, of.outputs as usize);
                 let band = winograd::band_numbers((lines, columns), inputs, outputs);
-                let tiles: u64 = band.iter().map(|numbers| *numbers as u64).sum();
-                to.bordered(4, 1) * of.inputs + pieces * tiles
+                let (lines, columns) = to.size_in_tiles();
+                let border = (2 * lines as u64 + 2) * (2 * columns as u64 + 2);
+                let mut lengths = vec![border * of.inputs];
+                for _ in 0..pieces {
+                    lengths.extend(band.map(|numbers| numbers as u64));
+                }
+                self.touch(&lengths);
             }
-            Kind::Transposed => from.bordered(3, 1) * of.inputs,
-            Kind::Dense | Kind::Depthwise => to.bordered(of.kernel, of.stride) * of.inputs,
+            Kind::Transposed => self.touch(&[from.bordered(3, 1) * of.inputs]),
+            Kind::Dense | Kind::Depthwise => self.touch(&[to.bordered(of.kernel, of.stride) * of.inputs]),
         }
+    }
+
+    fn block(&mut self, block: &Block, from: Grid, to: Grid) {
+        let expanded = block.expanded as u64;
+        let inside = match block.projects() {
+            true => self.take(self.images * to.of_image() * expanded),
+            false => Vec::new(),
+        };
+        match block.kind {
+            BlockKind::Fused => self.convolution(&Convolution::fused(block), from, to),
+            BlockKind::Inverted => {
+                let means = self.take(block.squeeze.map_or(0, |_| self.images * expanded));
+                match block.expands() {
+                    true => self.expanded(block, from, to),
+                    false => {
+                        let border = to.bordered(block.kernel as u64, block.stride as u64);
+                        self.touch(&[border * expanded]);
+                    }
+                }
+                if let Some(squeeze) = block.squeeze {
+                    let narrow = self.images * squeeze as u64;
+                    self.touch(&[narrow, self.images * expanded, narrow]);
+                }
+                self.give(means);
+            }
+        }
+        self.give(inside);
+    }
+
+    /// An expansion and the depthwise convolution behind it, a panel's channels at a time.
+    fn expanded(&mut self, block: &Block, from: Grid, to: Grid) {
+        let expanded = block.expanded as u64;
+        let panels = panels::cut(block.expanded, MOST_VECTORS).map(|panel| panel.vectors * WIDTH);
+        let panels: Vec<u64> = panels.map(|columns| (columns as u64).min(expanded)).collect();
+        let products = self.images * from.of_image() * block.inputs as u64 * expanded;
+        let pieces = pieces_of(products, self.threads).min(panels.len() as u64);
+        let border = to.bordered(block.kernel as u64, block.stride as u64);
+        let widest = panels.iter().max().copied().unwrap_or(0);
+        let mut lengths = Vec::new();
+        if pieces > 1 {
+            // A piece's channels lie by themselves before they are laid to the others.
+            let columns = expanded.div_ceil(pieces);
+            let means = block.squeeze.map_or(0, |_| self.images * columns);
+            for _ in 0..pieces {
+                lengths.extend([self.images * to.of_image() * columns, means]);
+            }
+        }
+        lengths.extend((0..pieces).map(|_| self.images * border * widest));
+        self.touch(&lengths);
     }
 }
 
-/// Columns of most panels of a matrix.
-const PANEL: u64 = 48;
+/// Vectors of the widest panel.
+const MOST_VECTORS: usize = 4;
 
 /// What stands on the backbone.
 fn top(replay: &mut Replay, network: &Forward, threads: u32) {
@@ -289,13 +267,12 @@ fn top(replay: &mut Replay, network: &Forward, threads: u32) {
         }
         Task::Regressor(regressor) => {
             let grid = network.image.strided(network.architecture.output_stride());
-            let inside = grid.of_image() * u64::from(regressor.head_channels);
             let [[hidden, _], _] = network.heads();
-            let one = Group {
-                images: 1,
-                threads: idle_threads(threads, grid.images),
-            };
-            replay.pieces(grid.images, &[inside, one.bordered(&hidden, grid, grid)]);
+            let images = u32::try_from(grid.images).unwrap_or(u32::MAX);
+            let mut one = Group::new(replay, images, images as usize, threads);
+            let inside = one.take(grid.of_image() * u64::from(regressor.head_channels));
+            one.convolution(&hidden, grid, grid);
+            one.give(inside);
         }
     }
 }
