@@ -32,7 +32,7 @@ fn networks() -> Vec<(&'static str, Architecture)> {
         ("v2-b0", classifier(Named::plain(Published::EfficientNetV2B0))),
         ("b0", classifier(Named::plain(Published::EfficientNetB0))),
         ("lite0", classifier(Named::plain(Published::EfficientNetLite0))),
-        ("narrow v2-b0", classifier(demo.clone())),
+        ("narrow v2-b0", classifier(demo)),
         ("narrow v2-s", classifier(narrow(Published::EfficientNetV2S))),
         ("regressor", demo.regressor(Regressor::suggested(4)).unwrap()),
         ("bilinear", demo.regressor(bilinear).unwrap()),
