@@ -244,6 +244,12 @@ outputs:
         let mut problems: Vec<Problem> = parameters.network(2).err().into_iter().collect();
         problems.extend(parameters.batches.check());
         problems.extend(parameters.channels.check());
+        // The side of a network that is wired in is not known yet.
+        if let Some(side) = parameters.side
+            && let Err(error) = parameters.batches.check_side(side as usize)
+        {
+            problems.push(Problem::new("batches.progressive", error.message));
+        }
         if parameters.batches.sampling != dermflow_nn::sampling::ClassSampling::Proportional {
             problems.push(Problem::new(
                 "batches.sampling",

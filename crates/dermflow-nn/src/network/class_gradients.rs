@@ -64,6 +64,7 @@ impl Network {
                 chosen[image * linear.outputs + class] = 1.0;
             }
         }
+        // There are both: the stem, at least, is below what counts as trained.
         let (grid, features) = saved.bottom().ok_or(NetworkError::NoLayer)?;
         let gradients = back_to(inner, &parameters, saved, chosen).ok_or(NetworkError::NoLayer)?;
         Ok(ClassGradients {

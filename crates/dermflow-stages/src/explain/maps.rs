@@ -35,7 +35,7 @@ impl Explainer {
     /// The classifier wired to `model`.
     ///
     /// # Errors
-    /// Where it can't be read, or has no such stage.
+    /// Where it can't be read or built.
     pub fn read(parameters: &ExplainParameters, context: &dyn StageContext) -> Result<Explainer, StageError> {
         let model = model(context, "model")?;
         let gradients = match parameters.method {
@@ -44,12 +44,6 @@ impl Explainer {
                 let architecture = &model.description.architecture;
                 let stages = architecture.backbone.stages.len();
                 let stage = parameters.stage.map_or(stages, |stage| stage as usize);
-                if !(1..=stages).contains(&stage) {
-                    return Err(StageError::new(format!(
-                        "`stage` is {stage}, and the network wired to `model` has {stages} stages of blocks, counted \
-                         from 1"
-                    )));
-                }
                 let network =
                     Network::new(architecture).map_err(|error| StageError::new(error.to_string()))?;
                 Some(GradCam {

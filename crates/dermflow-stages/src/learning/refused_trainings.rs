@@ -104,13 +104,14 @@ fn a_training_of_nothing_is_refused() {
 
 #[test]
 fn pictures_do_not_grow_beyond_the_size_that_a_network_is_for() {
-    let photos = Photos::new();
     let batches = "batches: {progressive: {custom: {image-size: {from: 32, to: 64}}}}";
     let with = format!("{{architecture: {NARROW}, side: 32, {batches}, training: {{epochs: 1}}}}");
-    let error = run("classifier-train", &with, &mut photos.labelled(photos.labels())).unwrap_err();
+    let problems = checked("classifier-train", &with);
+    assert_eq!(problems[0].parameter, "batches.progressive");
+    let message = &problems[0].message;
     assert!(
-        error.message.contains("64 pixels") && error.message.contains("for 32"),
-        "{error}"
+        message.contains("64 pixels") && message.contains("for 32"),
+        "{message}"
     );
 }
 

@@ -71,6 +71,12 @@ impl ClassifierTrainParameters {
             problems.push(Problem::new("classes", error.message));
         }
         problems.extend(self.channels.check());
+        // The side of a network that is wired in is not known yet.
+        if let Some(side) = self.side
+            && let Err(error) = self.batches.check_side(side as usize)
+        {
+            problems.push(Problem::new("batches.progressive", error.message));
+        }
         problems
     }
 

@@ -249,7 +249,8 @@ impl<'a> Group<'a> {
     }
 }
 
-/// Vectors of the widest panel.
+/// Vectors of the widest panel of any instruction set: costs don't hang on the machine that works them
+/// out.
 const MOST_VECTORS: usize = 4;
 
 /// What stands on the backbone.
