@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes logits that timm's networks give, for tests that run without PyTorch.
+"""Writes logits that timm's and torchvision's networks give, for tests that run without PyTorch.
 
     golden_logits.py > crates/dermflow-nn/testdata/logits.tsv
 
@@ -8,11 +8,14 @@ only logits are stored. Columns: our name, our flavour, mode (running or batch s
 of two images in float64.
 """
 
+import functools
 import math
 
 import numpy as np
 import timm
 import torch
+import torchvision
+from torchvision.models import efficientnet
 
 from networks import narrow
 
@@ -40,8 +43,20 @@ def number(name, shape):
     if len(shape) == 1:
         return 0.5 * numbers
     # A power of two that keeps numbers alive from layer to layer, so that the product is exact.
-    louder = 0 if ".se." in name else 1
+    louder = 0 if ".se." in name or ".fc" in name else 1
     return numbers * 2.0 ** (math.floor(math.log2(24 / math.prod(shape[1:])) / 2) + louder)
+
+
+def narrow_torchvision(name, **more):
+    """The same by torchvision; of EfficientNetV2 it knows the published widths alone."""
+    blocks, last = efficientnet._efficientnet_conf(name, **more)
+    make = efficientnet._efficientnet
+    return make(blocks, 0.0, last, None, False, stochastic_depth_prob=0.0, num_classes=7, norm_layer=norm(name))
+
+
+def norm(name):
+    """As torchvision's own builders choose it."""
+    return functools.partial(torch.nn.BatchNorm2d, eps=1e-3) if "v2" in name else None
 
 
 def cases():
@@ -51,9 +66,11 @@ def cases():
     yield "efficientnetv2-b0", "tensorflow", narrow("efficientnetv2_base", "tf_efficientnetv2_b0", **same)
     yield "efficientnetv2-s", "timm", narrow("efficientnetv2_s", "efficientnetv2_s")
     yield "efficientnet-lite0", "tensorflow", narrow("efficientnet_lite", "tf_efficientnet_lite0", **same)
+    yield "efficientnet-b0", "torchvision", narrow_torchvision("efficientnet_b0", width_mult=0.25, depth_mult=0.3)
+    yield "efficientnetv2-s", "torchvision", narrow_torchvision("efficientnet_v2_s")
 
 
-print(f"# timm {timm.__version__}, torch {torch.__version__}")
+print(f"# timm {timm.__version__}, torchvision {torchvision.__version__}, torch {torch.__version__}")
 images = torch.tensor(4.0 * uniform("images", math.prod(SHAPE)).reshape(SHAPE[0], SHAPE[2], SHAPE[3], SHAPE[1]))
 images = images.permute(0, 3, 1, 2)
 for name, flavour, model in cases():

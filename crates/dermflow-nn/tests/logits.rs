@@ -1,4 +1,4 @@
-//! Logits beside timm's, from weights that a formula gives; timm's are stored, as
+//! Logits beside timm's and torchvision's, from weights that a formula gives; theirs are stored, as
 //! `benches/peers/golden_logits.py` writes them.
 
 use std::borrow::Cow;
@@ -41,7 +41,8 @@ impl Formula {
     fn new(name: &str, shape: &[usize]) -> Formula {
         let vector = shape.len() == 1;
         let fan: usize = shape.iter().skip(1).product();
-        let louder = if name.contains(".se.") { 0.0 } else { 1.0 };
+        let gates = name.contains(".se.") || name.contains(".fc");
+        let louder = if gates { 0.0 } else { 1.0 };
         let factor = ((24.0 / fan as f64).log2() / 2.0).floor() + louder;
         let number = |number: f32| {
             if name.ends_with("running_var") || (vector && name.ends_with("weight")) {
@@ -75,30 +76,34 @@ impl View for Formula {
     }
 }
 
-/// A quarter of the width, a third of the depth, seven classes, and nothing that is drawn.
+/// A quarter of the width, a third of the depth, seven classes, and nothing that is drawn. Of
+/// EfficientNetV2 torchvision knows the published widths alone.
 fn architecture(name: &str, flavour: &str) -> Architecture {
     let name = Published::ALL
         .into_iter()
         .find(|published| published.name() == name);
     let flavour = match flavour {
         "timm" => Flavour::Timm,
+        "torchvision" => Flavour::Torchvision,
         _ => Flavour::Tensorflow,
     };
+    let name = name.unwrap();
+    let whole = flavour == Flavour::Torchvision && name == Published::EfficientNetV2S;
+    let (width, depth) = if whole { (1.0, 1.0) } else { (0.25, 0.3) };
     let named = Named {
-        name: name.unwrap(),
         flavour,
-        width: 0.25,
-        depth: 0.3,
+        width,
+        depth,
+        stochastic_depth: Some(0.0),
+        ..Named::plain(name)
     };
-    let mut architecture = named.classifier(7).unwrap();
-    architecture.backbone.stochastic_depth = 0.0;
-    architecture
+    named.classifier(7).unwrap()
 }
 
-/// The formula's weights, through a file with timm's names.
-fn weights(architecture: &Architecture) -> Weights {
+/// The formula's weights, through a file with their names.
+fn weights(architecture: &Architecture, convention: Convention) -> Weights {
     let layout = Arc::new(Layout::of(architecture).unwrap());
-    let names = export(&Weights::neutral(Arc::clone(&layout)), Convention::Timm).unwrap();
+    let names = export(&Weights::neutral(Arc::clone(&layout)), convention).unwrap();
     let names = SafeTensors::deserialize(&names).unwrap();
     let tensors = names.iter().filter(|(_, view)| view.dtype() == Dtype::F32);
     let tensors = tensors.map(|(name, view)| (name.to_owned(), Formula::new(name, view.shape())));
@@ -106,7 +111,7 @@ fn weights(architecture: &Architecture) -> Weights {
     import(&file, layout, 0).unwrap().weights
 }
 
-fn logits(architecture: &Architecture, of_batch: bool) -> Vec<f32> {
+fn logits(architecture: &Architecture, convention: Convention, of_batch: bool) -> Vec<f32> {
     let pixels: Vec<f32> = uniform("images")
         .map(|number| 4.0 * number)
         .take(COUNT * HEIGHT * WIDTH * 3)
@@ -118,7 +123,7 @@ fn logits(architecture: &Architecture, of_batch: bool) -> Vec<f32> {
         width: WIDTH,
     };
     let network = Network::new(architecture).unwrap();
-    let [decayed, plain, mut statistics] = weights(architecture).into_buffers();
+    let [decayed, plain, mut statistics] = weights(architecture, convention).into_buffers();
     let parameters = Parameters::new(decayed, plain);
     if !of_batch {
         return network
@@ -149,7 +154,7 @@ fn difference(found: &[f32], expected: &[f64]) -> f64 {
 }
 
 #[test]
-fn logits_are_timms_with_running_and_with_batch_statistics() {
+fn logits_are_timms_and_torchvisions_with_running_and_with_batch_statistics() {
     let lines = include_str!("../testdata/logits.tsv")
         .lines()
         .filter(|line| !line.starts_with('#'));
@@ -158,7 +163,11 @@ fn logits_are_timms_with_running_and_with_batch_statistics() {
         let fields: Vec<&str> = line.split('\t').collect();
         let expected: Vec<f64> = fields[3..].iter().map(|field| field.parse().unwrap()).collect();
         let architecture = architecture(fields[0], fields[1]);
-        let found = logits(&architecture, fields[2] == "batch");
+        let convention = match fields[1] {
+            "torchvision" => Convention::Torchvision,
+            _ => Convention::Timm,
+        };
+        let found = logits(&architecture, convention, fields[2] == "batch");
         let worst = difference(&found, &expected);
         println!("{} {} {}: {worst:.1e}", fields[0], fields[1], fields[2]);
         assert!(
@@ -170,5 +179,5 @@ fn logits_are_timms_with_running_and_with_batch_statistics() {
         );
         compared += 1;
     }
-    assert_eq!(compared, 10);
+    assert_eq!(compared, 14);
 }

@@ -89,6 +89,16 @@ pub struct Named {
     #[serde(default = "one")]
     #[schemars(range(min = 0.05, max = 8.0))]
     pub depth: f64,
+    /// The share of features that a training step of a classifier drops before its last layer;
+    /// left out, the published one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 0.99))]
+    pub dropout: Option<f64>,
+    /// The share of training steps in which the last block is skipped, for an image; for blocks before
+    /// it the share falls to zero. Left out, the published one, 0.2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 0.99))]
+    pub stochastic_depth: Option<f64>,
 }
 
 /// What makes a network of a family out of its first.
@@ -320,13 +330,15 @@ impl Named {
             flavour: Flavour::default(),
             width: 1.0,
             depth: 1.0,
+            dropout: None,
+            stochastic_depth: None,
         }
     }
 
     /// A classifier of so many classes.
     ///
     /// # Errors
-    /// Where a multiplier or the number of classes is out of range.
+    /// Where a multiplier, a share or the number of classes is out of range.
     pub fn classifier(self, classes: u32) -> Result<Architecture, InvalidArchitecture> {
         let Coefficients { width, depth, .. } = self.name.coefficients();
         let base = self.name.base(self.flavour, classes);
@@ -334,14 +346,28 @@ impl Named {
         if (self.width, self.depth) != (1.0, 1.0) {
             scaled.name = format!("{} width {} depth {}", self.name.name(), self.width, self.depth);
         }
+        if let Some(share) = self.stochastic_depth {
+            scaled.backbone.stochastic_depth = share;
+        }
+        if let (Some(share), Task::Classifier(classifier)) = (self.dropout, &mut scaled.task) {
+            classifier.dropout = share;
+        }
+        scaled.check()?;
         Ok(scaled)
     }
 
     /// A regressor on its backbone. The regressor's own widths stay.
     ///
     /// # Errors
-    /// Where a multiplier is out of range, or the regressor doesn't fit the backbone.
+    /// Where a multiplier or a share is out of range, the regressor doesn't fit the backbone, or
+    /// features shall be dropped, for which a regressor has no place.
     pub fn regressor(self, regressor: Regressor) -> Result<Architecture, InvalidArchitecture> {
+        if self.dropout.is_some() {
+            let fault = "is for classifiers; a regressor has `stochastic-depth` alone".to_owned();
+            return Err(InvalidArchitecture {
+                problems: vec![("dropout".to_owned(), fault)],
+            });
+        }
         let mut architecture = self.classifier(regressor.classes)?;
         architecture.name += " regressor";
         architecture.task = Task::Regressor(regressor);

@@ -173,6 +173,35 @@ fn squeeze_is_a_share_of_the_blocks_input() {
 }
 
 #[test]
+fn shares_that_a_step_drops_can_be_asked_for_with_a_name() {
+    let named: Named =
+        serde_json::from_str(r#"{"name": "efficientnet-b3", "dropout": 0.1, "stochastic-depth": 0.05}"#)
+            .unwrap();
+    let asked = named.classifier(7).unwrap();
+    let mut published = Published::EfficientNetB3.document(Flavour::default(), 7);
+    assert_eq!(asked.classifier().unwrap().dropout, 0.1);
+    assert_eq!(asked.backbone.stochastic_depth, 0.05);
+    published.backbone.stochastic_depth = 0.05;
+    assert_eq!(asked.backbone, published.backbone);
+    let refused = named.regressor(Regressor::suggested(2)).unwrap_err();
+    assert_eq!(refused.problems[0].0, "dropout");
+    let mut named = Named {
+        dropout: None,
+        ..named
+    };
+    let regressor = named.regressor(Regressor::suggested(2)).unwrap();
+    assert_eq!(regressor.backbone.stochastic_depth, 0.05);
+    named.stochastic_depth = Some(1.0);
+    let refused = named.classifier(2).unwrap_err();
+    assert_eq!(refused.problems[0].0, "backbone.stochastic-depth");
+    let plain = serde_json::to_string(&Named::plain(Published::EfficientNetB3)).unwrap();
+    assert!(
+        !plain.contains("dropout") && !plain.contains("stochastic"),
+        "{plain}"
+    );
+}
+
+#[test]
 fn stochastic_depth_grows_with_depth_and_only_where_there_is_a_shortcut() {
     let blocks = Published::EfficientNetV2B0
         .document(Flavour::default(), 1000)

@@ -18,12 +18,14 @@ pub(crate) struct Panels {
     panels: Vec<Panel>,
 }
 
-/// Adjacent panels of a matrix: the right side of one product.
+/// Adjacent panels of a matrix, or of some of its rows: the right side of one product.
 #[derive(Clone, Copy)]
 pub(crate) struct Right<'a> {
     of: &'a Panels,
     first: usize,
     end: usize,
+    first_row: usize,
+    depth: usize,
 }
 
 /// One panel: where it starts, and how wide it is, both in vectors.
@@ -140,15 +142,17 @@ impl Panels {
             of: self,
             first: 0,
             end: self.panels.len(),
+            first_row: 0,
+            depth: self.depth,
         }
     }
 
     /// Each panel by itself, for products that give some columns at a time.
     pub(crate) fn each(&self) -> impl Iterator<Item = Right<'_>> {
         (0..self.panels.len()).map(|first| Right {
-            of: self,
             first,
             end: first + 1,
+            ..self.all()
         })
     }
 
@@ -159,9 +163,20 @@ impl Panels {
 }
 
 impl<'a> Right<'a> {
+    /// The same panels of one of several matrices that lie below each other, each of `depth` rows.
+    pub(crate) fn matrix(self, index: usize, depth: usize) -> Right<'a> {
+        let first_row = index * depth;
+        assert!(first_row + depth <= self.of.depth);
+        Right {
+            first_row,
+            depth,
+            ..self
+        }
+    }
+
     /// Rows of the matrix.
     pub(crate) fn depth(&self) -> usize {
-        self.of.depth
+        self.depth
     }
 
     /// Which columns of the matrix these are.
@@ -177,9 +192,15 @@ impl<'a> Right<'a> {
     /// Every panel with its numbers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Panel, &'a [f32])> {
         let Panels { values, depth, .. } = self.of;
+        let Right {
+            first_row,
+            depth: rows,
+            ..
+        } = *self;
         self.of.panels[self.first..self.end].iter().map(move |&panel| {
-            let start = panel.start * WIDTH * depth;
-            (panel, &values[start..start + panel.vectors * WIDTH * depth])
+            let width = panel.vectors * WIDTH;
+            let start = panel.start * WIDTH * depth + first_row * width;
+            (panel, &values[start..start + rows * width])
         })
     }
 }
@@ -232,5 +253,9 @@ mod tests {
             end = right.columns().end;
         }
         assert_eq!((rows.all().columns(), end), (0..37, 37));
+        let below = rows.all().matrix(6, 10);
+        assert_eq!((below.depth(), below.columns()), (10, 0..37));
+        let (all, below) = (rows.all().iter().next().unwrap(), below.iter().next().unwrap());
+        assert_eq!((all.0, &all.1[60 * 48..]), below);
     }
 }

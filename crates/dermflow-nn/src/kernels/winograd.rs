@@ -1,16 +1,17 @@
-//! [`Filters`]: 3×3 convolutions of stride 1 by Winograd's minimal filtering, F(2×2, 3×3).
+//! [`Filters`]: 3×3 convolutions of stride 1 by Winograd's minimal filtering, F(4×4, 3×3).
 //!
-//! Four adjacent places of the result need 16 products for each pair of channels in place of 36:
-//! tiles of 4×4 places of the input and the windows are transformed, multiplied number by number
-//! (16 matrix products over all tiles), and transformed back (Lavin and Gray 2016, "Fast
-//! algorithms for convolutional neural networks", arXiv:1509.09308). The transforms only add; a
-//! result's error is about twice that of plain sums. The way back, [`Adjoint`], makes as many.
+//! 16 adjacent places of the result need 36 products for each pair of channels in place of 144:
+//! tiles of 6×6 places of the input and the windows are transformed, multiplied number by number
+//! (36 matrix products over all tiles), and transformed back (Lavin and Gray 2016, "Fast
+//! algorithms for convolutional neural networks", arXiv:1509.09308). The way back, [`Adjoint`],
+//! makes as many.
 //!
 //! Tiles go in bands, and columns in panels, whose numbers stay in a second cache. Must not know
 //! of norms or batches.
 #![allow(unsafe_code)]
 
 mod back;
+mod lines;
 #[cfg(test)]
 mod tests;
 mod transform;
@@ -24,11 +25,15 @@ use super::lanes::InstructionSet;
 use super::panels::Panels;
 use super::product::{End, Finishing, Product};
 pub(crate) use back::{Adjoint, Image, scratch_numbers};
+use lines::{SIDE, WINDOW};
 use transform::{TilesIn, TilesOut};
 use windows::WindowsIn;
 
+/// Lines and columns of the result that a tile has; pieces of a grid begin at a multiple of it.
+pub(crate) const PLACES: usize = lines::PLACES;
+
 /// Products for each tile.
-const PRODUCTS: usize = 16;
+pub(crate) const PRODUCTS: usize = lines::SIDE * lines::SIDE;
 
 /// Tiles of a band, about.
 const BAND: usize = 48;
@@ -47,8 +52,19 @@ pub(crate) fn numbers(inputs: usize, outputs: usize) -> usize {
 /// Numbers of the transformed tiles of a band, of a grid of so many lines and columns of tiles: of
 /// the input, and of a panel's worth of the output.
 pub(crate) fn band_numbers((lines, columns): (usize, usize), inputs: usize, outputs: usize) -> [usize; 2] {
-    let tiles = PRODUCTS * band(lines, columns, BAND) * columns;
-    [tiles * inputs, tiles * outputs.min(64)]
+    let tiles = band(lines, columns, BAND) * columns;
+    [inputs, outputs.min(64)].map(|channels| PRODUCTS * apart(tiles * channels))
+}
+
+/// Lines and columns of tiles of a result of `size`.
+pub(crate) fn tiles(size: (usize, usize)) -> (usize, usize) {
+    (size.0.div_ceil(PLACES), size.1.div_ceil(PLACES))
+}
+
+/// How far apart matrices of so many numbers begin that are written and read together: an odd number
+/// of cache lines, so that they don't fall on the same places of a cache.
+fn apart(numbers: usize) -> usize {
+    super::lanes::WIDTH * (numbers.div_ceil(super::lanes::WIDTH) | 1)
 }
 
 /// Lines of tiles in a band of about so many tiles.
@@ -57,20 +73,12 @@ fn band(lines: usize, columns: usize, tiles: usize) -> usize {
     lines.div_ceil(bands)
 }
 
-/// Transformed windows as the right sides of the 16 products.
+/// Transformed windows as the right sides of the [`PRODUCTS`] products, one below the other.
 pub(crate) struct Filters {
-    products: Vec<Panels>,
+    products: Panels,
 }
 
-/// Rows of the matrix G that transforms a line of a window.
-const WINDOW: [[f64; 3]; 4] = [
-    [1.0, 0.0, 0.0],
-    [0.5, 0.5, 0.5],
-    [0.5, -0.5, 0.5],
-    [0.0, 0.0, 1.0],
-];
-
-/// Weights `[outputs, 3, 3, inputs]` as 16 matrices `[outputs, inputs]`.
+/// Weights `[outputs, 3, 3, inputs]` as `[outputs, 6, 6, inputs]`.
 fn transformed(pool: &Arc<Pool>, set: InstructionSet, weight: &[f32], inputs: usize) -> Buffer {
     let mut windows = pool.take(weight.len() / 9 * PRODUCTS);
     set.run(WindowsIn {
@@ -91,13 +99,7 @@ impl Filters {
     ) -> Filters {
         let inputs = weight.len() / (9 * outputs);
         let windows = transformed(pool, set, weight, inputs);
-        let products = windows.chunks_exact(inputs * outputs).map(|matrix| {
-            let of = |output: usize| &matrix[output * inputs..(output + 1) * inputs];
-            Panels::from_columns(pool, set, inputs, outputs, of, None)
-        });
-        Filters {
-            products: products.collect(),
-        }
+        Self::of_transformed(pool, set, &windows, outputs)
     }
 
     /// From weights `[outputs, 3, 3, inputs]`, those of each output times its `gain`, in float64: for
@@ -105,11 +107,12 @@ impl Filters {
     pub(crate) fn new(pool: &Arc<Pool>, set: InstructionSet, weight: &[f32], gain: &[f32]) -> Filters {
         let outputs = gain.len();
         let inputs = weight.len() / (9 * outputs.max(1));
-        let mut turned = pool.take(outputs * inputs);
-        let products = (0..PRODUCTS).map(|product| {
-            let (row, column) = (WINDOW[product / 4], WINDOW[product % 4]);
-            for (output, to) in turned.chunks_exact_mut(inputs.max(1)).enumerate() {
-                let window = &weight[output * 9 * inputs..(output + 1) * 9 * inputs];
+        let mut windows = pool.take(PRODUCTS * outputs * inputs);
+        let of_outputs = windows.chunks_exact_mut((PRODUCTS * inputs).max(1));
+        for (output, to) in of_outputs.enumerate() {
+            let window = &weight[output * 9 * inputs..(output + 1) * 9 * inputs];
+            for (product, to) in to.chunks_exact_mut(inputs).enumerate() {
+                let (row, column) = (WINDOW[product / SIDE], WINDOW[product % SIDE]);
                 for (input, to) in to.iter_mut().enumerate() {
                     let mut sum = 0.0;
                     for (i, row) in row.iter().enumerate() {
@@ -120,27 +123,32 @@ impl Filters {
                     *to = (sum * f64::from(gain[output])) as f32;
                 }
             }
-            let of = |output: usize| &turned[output * inputs..(output + 1) * inputs];
-            Panels::from_columns(pool, set, inputs, outputs, of, None)
-        });
+        }
+        Self::of_transformed(pool, set, &windows, outputs)
+    }
+
+    /// From weights `[outputs, 6, 6, inputs]`.
+    fn of_transformed(pool: &Arc<Pool>, set: InstructionSet, windows: &[f32], outputs: usize) -> Filters {
+        let depth = windows.len() / outputs.max(1);
+        let of = |output: usize| &windows[output * depth..(output + 1) * depth];
         Filters {
-            products: products.collect(),
+            products: Panels::from_columns(pool, set, depth, outputs, of, None),
         }
     }
 
     fn inputs(&self) -> usize {
-        self.products[0].depth()
+        self.products.depth() / PRODUCTS
     }
 
     /// How many numbers they hold.
     pub(crate) fn numbers(&self) -> usize {
-        self.products.iter().map(Panels::numbers).sum()
+        self.products.numbers()
     }
 
     /// The grid that tiles are read from, for a result of `size`; the window reaches `before`
     /// (above, left) of a place.
     pub(crate) fn bordered(size: (usize, usize), before: (usize, usize)) -> Bordered {
-        let extent = |side: usize| side.next_multiple_of(2) + 2;
+        let extent = |side: usize| side.next_multiple_of(PLACES) + 2;
         Bordered::new((extent(size.0), extent(size.1)), before, size)
     }
 
@@ -155,38 +163,36 @@ impl Filters {
         finishing: Finishing<'_>,
     ) {
         let inputs = self.inputs();
-        let outputs = self.products[0].columns();
-        let (lines, columns) = (size.0.div_ceil(2), size.1.div_ceil(2));
-        let pitch = (2 * columns + 2) * inputs;
+        let outputs = self.products.columns();
+        let (lines, columns) = tiles(size);
+        let pitch = (PLACES * columns + 2) * inputs;
         let band = band(lines, columns, BAND);
         let [of_input, of_output] = band_numbers((lines, columns), inputs, outputs);
-        let (mut tiles, mut sums) = (pool.take(of_input), pool.take(of_output));
+        let (mut read, mut sums) = (pool.take(of_input), pool.take(of_output));
         for first in (0..lines).step_by(band.max(1)) {
             let band = band.min(lines - first);
             let count = band * columns;
-            let tiles = &mut tiles[..PRODUCTS * count * inputs];
+            let read_apart = apart(count * inputs);
+            let read = &mut read[..PRODUCTS * read_apart];
             set.run(TilesIn {
-                grid: &grid[2 * first * pitch..],
+                grid: &grid[PLACES * first * pitch..],
                 pitch,
                 channels: inputs,
                 lines: band,
                 columns,
-                tiles,
+                tiles: read,
             });
-            for panel in 0..self.products[0].each().count() {
-                let rights = self
-                    .products
-                    .iter()
-                    .filter_map(|product| product.each().nth(panel));
-                let mut wide = 0..0;
-                for (product, right) in rights.enumerate() {
-                    wide = right.columns();
-                    let sums = &mut sums[product * count * wide.len()..(product + 1) * count * wide.len()];
-                    let tiles = &tiles[product * count * inputs..(product + 1) * count * inputs];
-                    set.run(Product::plain(tiles, right, sums, End::Store));
+            for panel in self.products.each() {
+                let wide = panel.columns();
+                let numbers = count * wide.len();
+                for product in 0..PRODUCTS {
+                    let sums = &mut sums[product * apart(numbers)..][..numbers];
+                    let read = &read[product * read_apart..][..count * inputs];
+                    let right = panel.matrix(product, inputs);
+                    set.run(Product::plain(read, right, sums, End::Store));
                 }
                 set.run(TilesOut {
-                    sums: &sums[..PRODUCTS * count * wide.len()],
+                    sums: &sums,
                     channels: wide,
                     all_channels: outputs,
                     first,

@@ -119,7 +119,7 @@ proptest! {
     fn a_layout_has_as_many_numbers_as_its_document_says(
         width in 0.1_f64..1.5, depth in 0.1_f64..1.5, which in 0..Published::ALL.len(), learned: bool, lateral: bool,
     ) {
-        let named = Named { name: Published::ALL[which], flavour: Flavour::Timm, width, depth };
+        let named = Named { flavour: Flavour::Timm, width, depth, ..Named::plain(Published::ALL[which]) };
         let upsampling = if learned { Upsampling::Learned } else { Upsampling::Bilinear };
         let neck = vec![NeckStep { channels: 24, upsampling, lateral }; 3];
         let regressor = Regressor { neck, head_channels: 8, classes: 3 };

@@ -198,7 +198,7 @@ pub(crate) fn lanes(units: usize, places: usize) -> usize {
     units.min(16).min(places / 96).max(1)
 }
 
-/// The same for a convolution by Winograd's way, whose sums are nearly twice as many and go back
+/// The same for a convolution by Winograd's way, whose sums are four times as many and go back
 /// through a transform.
 pub(crate) fn winograd_lanes(units: usize, places: usize) -> usize {
     units.min(16).min(places / 512).max(1)
@@ -220,7 +220,7 @@ pub(super) fn one_sum(
     weight_gradient: &mut [f32],
 ) {
     /// Rows whose values, a panel wide, stay in the nearest cache.
-    const ROWS: usize = 192;
+    const ROWS: usize = 64;
     let (rows, pieces) = (value.len() / inputs, (outputs / 32).clamp(1, 64));
     let parts = parallel::shares(weight_gradient, outputs, pieces, inputs);
     parallel::for_each(parts, |piece, out| {

@@ -8,10 +8,10 @@ use crate::model_file::{Description, Preprocessing};
 
 fn small(name: Published, flavour: Flavour) -> Named {
     Named {
-        name,
         flavour,
         width: 0.25,
         depth: 0.3,
+        ..Named::plain(name)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use dermflow_nn::Parameters;
 use dermflow_nn::TrainingTape;
-use dermflow_nn::architecture::{Architecture, Flavour, Named, Published, Task};
+use dermflow_nn::architecture::{Architecture, Flavour, Named, Published};
 use dermflow_nn::layout::Weights;
 use dermflow_nn::loss::{ClassificationLoss, SoftTargets, SoftmaxLoss};
 use dermflow_nn::network::{Draw, Images, Mode, Network, NetworkError};
@@ -16,17 +16,14 @@ pub const CLASSES: usize = 3;
 /// EfficientNetV2-B0 at a quarter of its width and a third of its depth; nothing is dropped.
 pub fn architecture() -> Architecture {
     let named = Named {
-        name: Published::EfficientNetV2B0,
         flavour: Flavour::Tensorflow,
         width: 0.25,
         depth: 0.34,
+        dropout: Some(0.0),
+        stochastic_depth: Some(0.0),
+        ..Named::plain(Published::EfficientNetV2B0)
     };
-    let mut architecture = named.classifier(CLASSES as u32).unwrap();
-    architecture.backbone.stochastic_depth = 0.0;
-    if let Task::Classifier(classifier) = &mut architecture.task {
-        classifier.dropout = 0.0;
-    }
-    architecture
+    named.classifier(CLASSES as u32).unwrap()
 }
 
 /// Fresh weights of a network.

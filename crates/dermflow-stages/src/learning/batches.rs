@@ -310,7 +310,7 @@ impl Batches for PictureBatches {
             side: holds.side,
             keys: chosen
                 .iter()
-                .map(|visit| key(self.pictures.id(self.samples[visit.sample].0)))
+                .map(|visit| visit.key(self.pictures.id(self.samples[visit.sample].0)))
                 .collect(),
             targets,
             dropout: holds.dropout,
@@ -321,12 +321,6 @@ impl Batches for PictureBatches {
         let chosen = self.chosen(epoch, index).into_iter();
         chosen.map(|visit| visit.sample).collect()
     }
-}
-
-/// A number that stands for a sample where the network draws.
-pub fn key(id: &[u8; 32]) -> u64 {
-    // The first 8 of 32 bytes, so the conversion can't fail.
-    u64::from_le_bytes(id[..8].try_into().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use dermflow_vision::augment::{Augmentation, Augmented};
 use dermflow_vision::boxes::PixelBox;
 use dermflow_vision::picture::Picture;
 
-use super::batches::{BatchSettings, key};
+use super::batches::BatchSettings;
 use super::classes::Classes;
 use super::lesions::{ClassMap, Lesions};
 use super::normalise::Normalise;
@@ -173,7 +173,7 @@ impl Batches for LesionBatches {
             let stored = self.data.pictures.picture(picture)?;
             let changed = augmentation.apply(&stored, [holds.side; 2], &mut dice);
             self.data.normalise.append(&changed.picture, &mut batch.pixels);
-            batch.keys.push(key(id));
+            batch.keys.push(visit.key(id));
             self.data
                 .add(self.data.lesions.of(id), &changed, place, &mut batch.truth);
         }

@@ -28,6 +28,15 @@ impl Visit {
             again => Dice::new(seed, epoch, &[id, &again.to_le_bytes(), what].concat()),
         }
     }
+
+    /// What this turn of the sample with this id is to the network, which drops blocks and features
+    /// by it: another number each time.
+    pub fn key(self, id: &[u8; 32]) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = *id;
+        let first = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        // Odd, so that no two turns of a sample fall together (the golden ratio times 2^64).
+        first.wrapping_add(u64::from(self.times_before).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
 }
 
 /// The orders of the last epochs that were asked for: working one out takes long, and every
@@ -117,5 +126,8 @@ mod tests {
         all.dedup();
         assert_eq!(all.len(), 10);
         assert_eq!(drawn(3), drawn(3));
+        let mut in_the_network: Vec<u64> = of_first.iter().map(|visit| visit.key(&keys[0])).collect();
+        in_the_network.dedup();
+        assert_eq!(in_the_network.len(), 5);
     }
 }

@@ -104,7 +104,7 @@ impl Backward<'_, '_> {
         let mut held = Vec::new();
         if of.by_winograd() {
             if gradient.is_some() {
-                held = of.windows(self.replay, of.outputs, of.inputs);
+                held.push(of.windows(self.replay, of.outputs, of.inputs));
             }
         } else if of.kind == Kind::Depthwise {
             held.push(self.replay.take(of.weights()));
@@ -139,8 +139,8 @@ impl Backward<'_, '_> {
             Kind::Dense if of.by_winograd() => {
                 let (inputs, outputs) = (of.inputs as usize, of.outputs as usize);
                 let own = winograd::scratch_numbers(to.size_in_tiles(), inputs, outputs);
-                let read = to.bordered(4, 1) * of.inputs;
-                let up = to.bordered(2, 1) * of.outputs;
+                let read = to.tiled(2) * of.inputs;
+                let up = to.tiled(0) * of.outputs;
                 let back = if gradient.is_some() { read } else { 0 };
                 let mut all = vec![up, read, back];
                 all.extend(own.map(|numbers| numbers as u64));

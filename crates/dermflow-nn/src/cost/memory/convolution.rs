@@ -40,10 +40,19 @@ impl Grid {
         }
     }
 
-    /// Tiles of 2×2 places, top to bottom and left to right.
+    /// Tiles of Winograd's way, top to bottom and left to right.
     pub(super) fn size_in_tiles(self) -> (usize, usize) {
-        let tiles = |side: u64| usize::try_from(side.div_ceil(2)).unwrap_or(usize::MAX);
-        (tiles(self.height), tiles(self.width))
+        winograd::tiles(
+            [self.height, self.width]
+                .map(|side| usize::try_from(side).unwrap_or(usize::MAX))
+                .into(),
+        )
+    }
+
+    /// The numbers of an image of one channel in whole tiles, with a border of `more` places in all.
+    pub(super) fn tiled(self, more: u64) -> u64 {
+        let side = |side: u64| side.next_multiple_of(winograd::PLACES as u64) + more;
+        side(self.height) * side(self.width)
     }
 
     /// Numbers of an image with a border for windows of `kernel`.
@@ -136,10 +145,10 @@ impl Convolution {
     }
 
     /// Transformed windows as right sides of this depth and so many columns.
-    pub(super) fn windows(&self, replay: &mut Replay, depth: u64, columns: u64) -> Vec<Held> {
-        let windows = replay.take(16 * self.inputs * self.outputs);
-        let panels = (0..16).map(|_| replay.take(depth * columns.next_multiple_of(16)));
-        let panels = panels.collect();
+    pub(super) fn windows(&self, replay: &mut Replay, depth: u64, columns: u64) -> Held {
+        let products = winograd::PRODUCTS as u64;
+        let windows = replay.take(products * self.inputs * self.outputs);
+        let panels = replay.take(products * depth * columns.next_multiple_of(16));
         replay.give(windows);
         panels
     }
@@ -148,7 +157,7 @@ impl Convolution {
     pub(super) fn forward(&self, replay: &mut Replay, from: Grid, to: Grid, normed: bool) -> Held {
         let held = match self.kind {
             Kind::Depthwise => Vec::new(),
-            Kind::Dense if self.by_winograd() => self.windows(replay, self.inputs, self.outputs),
+            Kind::Dense if self.by_winograd() => vec![self.windows(replay, self.inputs, self.outputs)],
             Kind::Dense => vec![replay.take(self.panels())],
             Kind::Transposed => {
                 let turned = replay.take(self.weights());
@@ -171,7 +180,7 @@ impl Convolution {
                 let (inputs, outputs) = (self.inputs as usize, self.outputs as usize);
                 let band = winograd::band_numbers(to.size_in_tiles(), inputs, outputs);
                 let [read, sums] = band.map(|numbers| numbers as u64);
-                replay.pieces(to.images, &[to.bordered(4, 1) * self.inputs, read, sums]);
+                replay.pieces(to.images, &[to.tiled(2) * self.inputs, read, sums]);
             }
             Kind::Dense | Kind::Depthwise => {
                 replay.pieces(to.images, &[to.bordered(self.kernel, self.stride) * self.inputs]);

@@ -186,9 +186,7 @@ impl<'a> Group<'a> {
                 let lines = lines.div_ceil(usize::try_from(pieces).unwrap_or(usize::MAX));
                 let (inputs, outputs) = (of.inputs as usize, of.outputs as usize);
                 let band = winograd::band_numbers((lines, columns), inputs, outputs);
-                let (lines, columns) = to.size_in_tiles();
-                let border = (2 * lines as u64 + 2) * (2 * columns as u64 + 2);
-                let mut lengths = vec![border * of.inputs];
+                let mut lengths = vec![to.tiled(2) * of.inputs];
                 for _ in 0..pieces {
                     lengths.extend(band.map(|numbers| numbers as u64));
                 }

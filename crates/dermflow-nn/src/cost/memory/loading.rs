@@ -60,8 +60,7 @@ pub(super) fn load(architecture: &Architecture, replay: &mut Replay) -> Loaded {
 fn lay_out(layer: &Convolution, replay: &mut Replay) {
     let copied = match layer.kind {
         Kind::Transposed => Some(layer.weights()),
-        // That of one product after another.
-        Kind::Dense if layer.by_winograd() => Some(layer.inputs * layer.outputs),
+        Kind::Dense if layer.by_winograd() => Some(winograd::PRODUCTS as u64 * layer.inputs * layer.outputs),
         Kind::Dense | Kind::Depthwise => None,
     };
     let copied = copied.map(|numbers| replay.take(numbers));
@@ -97,7 +96,6 @@ pub(super) fn weights(of: &Convolution) -> u64 {
 /// In how many buffers they lie.
 fn pieces(of: &Convolution) -> u64 {
     match of.kind {
-        Kind::Dense if of.by_winograd() => 16,
         Kind::Transposed => 4,
         Kind::Dense | Kind::Depthwise => 1,
     }

@@ -1,9 +1,9 @@
 //! [`Adjoint`]: the way back through [`Filters`](super::Filters): gradients of what was read, and
 //! of the windows.
 //!
-//! With the gradient dy of a tile's four places, `A dy Aᵀ` is that of its 16 sums. Their products
+//! With the gradient dy of a tile's 16 places, `A dy Aᵀ` is that of its 36 sums. Their products
 //! with the transformed input are the gradients of the transformed windows, and their products with
-//! those windows that of the transformed input: 16 products in the place of 36, both times.
+//! those windows that of the transformed input: 36 products in the place of 144, both times.
 
 use std::sync::Arc;
 
@@ -12,9 +12,10 @@ use super::super::buffer::{Buffer, Pool};
 use super::super::lanes::{ByVectors, InstructionSet, Kernel, Lanes, each_vector, load, store};
 use super::super::panels::Panels;
 use super::super::product::{End, OuterSum, Product};
+use super::lines::{PLACES, SIDE, factors_back, results_back};
 use super::transform::TilesIn;
 use super::windows::WindowsBack;
-use super::{PRODUCTS, band, transformed};
+use super::{PRODUCTS, apart, band, transformed};
 
 /// Tiles of a band, about: more than forward, so that sums of the windows' gradients, which are as
 /// many as the windows, are read less often.
@@ -24,8 +25,9 @@ pub(super) const BAND: usize = 64;
 pub(crate) struct Adjoint {
     inputs: usize,
     outputs: usize,
-    /// Right sides of the products that give the gradient of what was read, where it is wanted.
-    products: Vec<Panels>,
+    /// Right sides of the products that give the gradient of what was read, one below the other;
+    /// where it is wanted.
+    products: Option<Panels>,
 }
 
 /// What one thread needs for its images.
@@ -50,8 +52,13 @@ pub(crate) struct Image<'a> {
 
 /// Numbers of a [`Scratch`], for a grid of so many lines and columns of tiles.
 pub(crate) fn scratch_numbers((lines, columns): (usize, usize), inputs: usize, outputs: usize) -> [usize; 3] {
-    let tiles = PRODUCTS * band(lines, columns, BAND) * columns;
-    [tiles * inputs, tiles * outputs, PRODUCTS * inputs * outputs]
+    let tiles = band(lines, columns, BAND) * columns;
+    let of = |numbers: usize| PRODUCTS * apart(numbers);
+    [
+        of(tiles * inputs),
+        of(tiles * outputs),
+        PRODUCTS * inputs * outputs,
+    ]
 }
 
 impl Adjoint {
@@ -65,15 +72,14 @@ impl Adjoint {
         wanted: bool,
     ) -> Adjoint {
         let inputs = weight.len() / (9 * outputs);
-        let mut products = Vec::new();
-        if wanted {
+        let products = wanted.then(|| {
             let windows = transformed(pool, set, weight, inputs);
-            let matrices = windows.chunks_exact(inputs * outputs);
-            products.extend(matrices.map(|matrix| {
-                let row = |output: usize| &matrix[output * inputs..(output + 1) * inputs];
-                Panels::from_rows(pool, set, outputs, inputs, row)
-            }));
-        }
+            let row = |row: usize| {
+                let (product, output) = (row / outputs, row % outputs);
+                &windows[(output * PRODUCTS + product) * inputs..][..inputs]
+            };
+            Panels::from_rows(pool, set, PRODUCTS * outputs, inputs, row)
+        });
         Adjoint {
             inputs,
             outputs,
@@ -83,13 +89,13 @@ impl Adjoint {
 
     /// The grid that a result's gradients of `size` are read from.
     pub(crate) fn bordered(size: (usize, usize)) -> Bordered {
-        let whole = (size.0.next_multiple_of(2), size.1.next_multiple_of(2));
+        let whole = (size.0.next_multiple_of(PLACES), size.1.next_multiple_of(PLACES));
         Bordered::new(whole, (0, 0), size)
     }
 
     /// For images of this size, gradients of the windows at zero.
     pub(crate) fn scratch(&self, pool: &Arc<Pool>, size: (usize, usize)) -> Scratch {
-        let tiles = (size.0.div_ceil(2), size.1.div_ceil(2));
+        let tiles = super::tiles(size);
         let [read, up, windows] = scratch_numbers(tiles, self.inputs, self.outputs);
         Scratch {
             read: pool.take(read),
@@ -101,16 +107,17 @@ impl Adjoint {
     /// One image.
     pub(crate) fn run(&self, set: InstructionSet, image: Image<'_>, scratch: &mut Scratch) {
         let (inputs, outputs) = (self.inputs, self.outputs);
-        let (lines, columns) = (image.size.0.div_ceil(2), image.size.1.div_ceil(2));
-        let pitch = (2 * columns + 2) * inputs;
+        let (lines, columns) = super::tiles(image.size);
+        let pitch = (PLACES * columns + 2) * inputs;
         let most = band(lines, columns, BAND);
         for first in (0..lines).step_by(most.max(1)) {
             let lines = most.min(lines - first);
             let count = lines * columns;
-            let read = &mut scratch.read[..PRODUCTS * count * inputs];
-            let up = &mut scratch.up[..PRODUCTS * count * outputs];
+            let (read_apart, up_apart) = (apart(count * inputs), apart(count * outputs));
+            let read = &mut scratch.read[..PRODUCTS * read_apart];
+            let up = &mut scratch.up[..PRODUCTS * up_apart];
             set.run(TilesIn {
-                grid: &image.read[2 * first * pitch..],
+                grid: &image.read[PLACES * first * pitch..],
                 pitch,
                 channels: inputs,
                 lines,
@@ -118,17 +125,16 @@ impl Adjoint {
                 tiles: read,
             });
             set.run(TilesUp {
-                up: &image.up[4 * first * columns * outputs..],
+                up: &image.up[PLACES * PLACES * first * columns * outputs..],
                 channels: outputs,
                 lines,
                 columns,
                 sums: up,
             });
             let windows = scratch.windows.chunks_exact_mut(inputs * outputs);
-            let pairs = up
-                .chunks_exact(count * outputs)
-                .zip(read.chunks_exact_mut(count * inputs));
+            let pairs = up.chunks_exact(up_apart).zip(read.chunks_exact_mut(read_apart));
             for (product, ((up, read), windows)) in pairs.zip(windows).enumerate() {
+                let (up, read) = (&up[..count * outputs], &mut read[..count * inputs]);
                 set.run(OuterSum {
                     left: up,
                     left_line: 0,
@@ -144,8 +150,9 @@ impl Adjoint {
                     out_stride: inputs,
                 });
                 // The tiles that were read are not needed any longer: their gradients take their place.
-                if let Some(panels) = self.products.get(product) {
-                    set.run(Product::plain(up, panels.all(), read, End::Store));
+                if let Some(panels) = &self.products {
+                    let right = panels.all().matrix(product, outputs);
+                    set.run(Product::plain(up, right, read, End::Store));
                 }
             }
             if !image.back.is_empty() {
@@ -155,7 +162,7 @@ impl Adjoint {
                     lines,
                     columns,
                     pitch,
-                    grid: &mut image.back[2 * first * pitch..],
+                    grid: &mut image.back[PLACES * first * pitch..],
                 });
             }
         }
@@ -171,21 +178,15 @@ impl Adjoint {
     }
 }
 
-/// `A dy Aᵀ` of every tile's four places.
+/// `A dy Aᵀ` of every tile's 16 places.
 struct TilesUp<'a> {
-    /// From the band's first line on, two lines for each line of tiles.
+    /// From the band's first line on, four lines for each line of tiles.
     up: &'a [f32],
     channels: usize,
     lines: usize,
     columns: usize,
-    /// `[16, tiles, channels]`.
+    /// [`PRODUCTS`] matrices `[tiles, channels]`, [`apart`].
     sums: &'a mut [f32],
-}
-
-/// A line of two through `A`; the last is to be taken away, so its sign is left out.
-#[inline(always)]
-fn line_up<L: Lanes>(y: [L; 2]) -> [L; 4] {
-    [y[0], y[0] + y[1], y[0] - y[1], y[1]]
 }
 
 impl ByVectors for TilesUp<'_> {
@@ -194,23 +195,24 @@ impl ByVectors for TilesUp<'_> {
         let (line, column) = (tile / self.columns, tile % self.columns);
         // SAFETY: as the caller vouches.
         unsafe {
-            let zero = L::splat(0.0);
-            let pitch = 2 * self.columns * self.channels;
-            let at = 2 * line * pitch + 2 * column * self.channels + channel;
-            let mut turned = [[zero; 4]; 2];
+            let pitch = PLACES * self.columns * self.channels;
+            let at = PLACES * (line * pitch + column * self.channels) + channel;
+            let mut turned = [[L::splat(0.0); SIDE]; PLACES];
             for (i, turned) in turned.iter_mut().enumerate() {
                 let from = self.up.as_ptr().add(at + i * pitch);
-                let left = load::<L, WHOLE>(from, count);
-                *turned = line_up([left, load::<L, WHOLE>(from.add(self.channels), count)]);
+                let mut y = [L::splat(0.0); PLACES];
+                for (j, y) in y.iter_mut().enumerate() {
+                    *y = load::<L, WHOLE>(from.add(j * self.channels), count);
+                }
+                *turned = results_back(y);
             }
-            let apart = self.lines * self.columns * self.channels;
+            let apart = apart(self.lines * self.columns * self.channels);
             let to = self.sums.as_mut_ptr().add(tile * self.channels + channel);
             #[allow(clippy::needless_range_loop, reason = "columns, not lines")]
-            for j in 0..4 {
-                let y = line_up([turned[0][j], turned[1][j]]);
+            for j in 0..SIDE {
+                let y = results_back(turned.map(|line| line[j]));
                 for (i, y) in y.into_iter().enumerate() {
-                    let value = if (i == 3) == (j == 3) { y } else { zero - y };
-                    store::<L, WHOLE>(value, to.add((4 * i + j) * apart), count);
+                    store::<L, WHOLE>(y, to.add((SIDE * i + j) * apart), count);
                 }
             }
         }
@@ -223,17 +225,17 @@ impl Kernel for TilesUp<'_> {
     #[inline(always)]
     unsafe fn run<L: Lanes>(mut self) {
         let tiles = self.lines * self.columns;
-        assert!(4 * tiles * self.channels <= self.up.len());
-        assert!(PRODUCTS * tiles * self.channels <= self.sums.len());
+        assert!(PLACES * PLACES * tiles * self.channels <= self.up.len());
+        assert!(PRODUCTS * apart(tiles * self.channels) <= self.sums.len());
         let channels = self.channels;
         // SAFETY: checked above.
         unsafe { each_vector::<L, _>(&mut self, tiles, channels) }
     }
 }
 
-/// Adds `B d Bᵀ` of every tile's 16 gradients d to the places that the tile was read from.
+/// Adds `B d Bᵀ` of every tile's 36 gradients d to the places that the tile was read from.
 struct TilesBack<'a> {
-    /// `[16, tiles, channels]`.
+    /// [`PRODUCTS`] matrices `[tiles, channels]`, [`apart`].
     tiles: &'a [f32],
     channels: usize,
     lines: usize,
@@ -243,44 +245,30 @@ struct TilesBack<'a> {
     grid: &'a mut [f32],
 }
 
-/// A line of four through `B`.
-#[inline(always)]
-fn line_back<L: Lanes>(d: [L; 4]) -> [L; 4] {
-    let middle = d[1] - d[2];
-    [d[0], middle + d[3], d[1] + d[2] - d[0], d[3]]
-}
-
 impl ByVectors for TilesBack<'_> {
     #[inline(always)]
     unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, tile: usize, channel: usize, count: usize) {
         let (line, column) = (tile / self.columns, tile % self.columns);
         // SAFETY: as the caller vouches.
         unsafe {
-            let apart = self.lines * self.columns * self.channels;
+            let apart = apart(self.lines * self.columns * self.channels);
             let from = self.tiles.as_ptr().add(tile * self.channels + channel);
-            let mut turned = [[L::splat(0.0); 4]; 4];
+            let mut turned = [[L::splat(0.0); SIDE]; SIDE];
             for (i, turned) in turned.iter_mut().enumerate() {
-                let mut d = [L::splat(0.0); 4];
+                let mut d = [L::splat(0.0); SIDE];
                 for (j, d) in d.iter_mut().enumerate() {
-                    *d = load::<L, WHOLE>(from.add((4 * i + j) * apart), count);
+                    *d = load::<L, WHOLE>(from.add((SIDE * i + j) * apart), count);
                 }
-                *turned = line_back(d);
+                *turned = factors_back(d);
             }
-            let at = 2 * line * self.pitch + 2 * column * self.channels + channel;
+            let at = PLACES * (line * self.pitch + column * self.channels) + channel;
             let to = self.grid.as_mut_ptr().add(at);
             #[allow(clippy::needless_range_loop, reason = "columns, not lines")]
-            for j in 0..4 {
-                let d = line_back([turned[0][j], turned[1][j], turned[2][j], turned[3][j]]);
+            for j in 0..SIDE {
+                let d = factors_back(turned.map(|line| line[j]));
                 for (i, d) in d.into_iter().enumerate() {
                     let to = to.add(i * self.pitch + j * self.channels);
-                    // The last line and the last column of `B` take away.
-                    let value = load::<L, WHOLE>(to, count);
-                    let value = if (i == 3) == (j == 3) {
-                        value + d
-                    } else {
-                        value - d
-                    };
-                    store::<L, WHOLE>(value, to, count);
+                    store::<L, WHOLE>(load::<L, WHOLE>(to, count) + d, to, count);
                 }
             }
         }
@@ -296,8 +284,8 @@ impl Kernel for TilesBack<'_> {
         if tiles == 0 || self.channels == 0 {
             return;
         }
-        assert!(PRODUCTS * tiles * self.channels <= self.tiles.len());
-        let written = (2 * self.lines + 1) * self.pitch + (2 * self.columns + 2) * self.channels;
+        assert!(PRODUCTS * apart(tiles * self.channels) <= self.tiles.len());
+        let written = (PLACES * self.lines + 1) * self.pitch + (PLACES * self.columns + 2) * self.channels;
         assert!(written <= self.grid.len());
         let channels = self.channels;
         // SAFETY: checked above.

@@ -2,43 +2,20 @@
 
 use super::super::lanes::{ByVectors, Kernel, Lanes, each_vector, load, store};
 use super::PRODUCTS;
+use super::lines::{SIDE, window, window_back};
 
-/// `[outputs, 3, 3, inputs]` to 16 matrices `[outputs, inputs]`.
+/// `[outputs, 3, 3, inputs]` to `[outputs, 6, 6, inputs]`.
 pub(super) struct WindowsIn<'a> {
     pub(super) weight: &'a [f32],
     pub(super) inputs: usize,
     pub(super) windows: &'a mut [f32],
 }
 
-/// Gradients of the 16 matrices to those of the windows, to which they are added.
+/// Gradients of the matrices to those of the windows, to which they are added.
 pub(super) struct WindowsBack<'a> {
     pub(super) sums: &'a [f32],
     pub(super) inputs: usize,
     pub(super) weight: &'a mut [f32],
-}
-
-/// A line of three through `G`.
-///
-/// # Safety
-/// As for [`Lanes`].
-#[inline(always)]
-unsafe fn line_in<L: Lanes>(w: [L; 3]) -> [L; 4] {
-    // SAFETY: as the caller vouches.
-    let half = unsafe { L::splat(0.5) };
-    let ends = w[0] + w[2];
-    [w[0], (ends + w[1]) * half, (ends - w[1]) * half, w[2]]
-}
-
-/// A line of four through `Gᵀ`.
-///
-/// # Safety
-/// As for [`Lanes`].
-#[inline(always)]
-unsafe fn line_back<L: Lanes>(u: [L; 4]) -> [L; 3] {
-    // SAFETY: as the caller vouches.
-    let half = unsafe { L::splat(0.5) };
-    let middle = (u[1] + u[2]) * half;
-    [u[0] + middle, (u[1] - u[2]) * half, middle + u[3]]
 }
 
 impl ByVectors for WindowsIn<'_> {
@@ -47,21 +24,23 @@ impl ByVectors for WindowsIn<'_> {
         // SAFETY: as the caller vouches.
         unsafe {
             let from = self.weight.as_ptr().add(9 * output * self.inputs + channel);
-            let mut turned = [[L::splat(0.0); 4]; 3];
+            let mut turned = [[L::splat(0.0); SIDE]; 3];
             for (i, turned) in turned.iter_mut().enumerate() {
                 let mut w = [L::splat(0.0); 3];
                 for (j, w) in w.iter_mut().enumerate() {
                     *w = load::<L, WHOLE>(from.add((3 * i + j) * self.inputs), count);
                 }
-                *turned = line_in(w);
+                *turned = window(w);
             }
-            let apart = self.weight.len() / 9;
-            let to = self.windows.as_mut_ptr().add(output * self.inputs + channel);
+            let to = self
+                .windows
+                .as_mut_ptr()
+                .add(PRODUCTS * output * self.inputs + channel);
             #[allow(clippy::needless_range_loop, reason = "columns, not lines")]
-            for j in 0..4 {
-                let u = line_in([turned[0][j], turned[1][j], turned[2][j]]);
+            for j in 0..SIDE {
+                let u = window(turned.map(|line| line[j]));
                 for (i, u) in u.into_iter().enumerate() {
-                    store::<L, WHOLE>(u, to.add((4 * i + j) * apart), count);
+                    store::<L, WHOLE>(u, to.add((SIDE * i + j) * self.inputs), count);
                 }
             }
         }
@@ -88,18 +67,18 @@ impl ByVectors for WindowsBack<'_> {
         unsafe {
             let apart = self.weight.len() / 9;
             let from = self.sums.as_ptr().add(output * self.inputs + channel);
-            let mut turned = [[L::splat(0.0); 3]; 4];
+            let mut turned = [[L::splat(0.0); 3]; SIDE];
             for (i, turned) in turned.iter_mut().enumerate() {
-                let mut u = [L::splat(0.0); 4];
+                let mut u = [L::splat(0.0); SIDE];
                 for (j, u) in u.iter_mut().enumerate() {
-                    *u = load::<L, WHOLE>(from.add((4 * i + j) * apart), count);
+                    *u = load::<L, WHOLE>(from.add((SIDE * i + j) * apart), count);
                 }
-                *turned = line_back(u);
+                *turned = window_back(u);
             }
             let to = self.weight.as_mut_ptr().add(9 * output * self.inputs + channel);
             #[allow(clippy::needless_range_loop, reason = "columns, not lines")]
             for j in 0..3 {
-                let w = line_back([turned[0][j], turned[1][j], turned[2][j], turned[3][j]]);
+                let w = window_back(turned.map(|line| line[j]));
                 for (i, w) in w.into_iter().enumerate() {
                     let to = to.add((3 * i + j) * self.inputs);
                     store::<L, WHOLE>(load::<L, WHOLE>(to, count) + w, to, count);

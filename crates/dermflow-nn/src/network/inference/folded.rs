@@ -187,7 +187,7 @@ impl Folded {
                 let mut bordered = context.pool.take(border.len(inputs));
                 self.by_image(from, input, finishing, out, |image, out, finishing| {
                     border.copy(inputs, from.width, image, &mut bordered);
-                    self.by_lines(context, window.small, 2, out, |lines, own, out| {
+                    self.by_lines(context, window.small, winograd::PLACES, out, |lines, own, out| {
                         let size = (lines.len(), window.small.1);
                         let grid = &bordered[lines.start * pitch..];
                         let finishing = finishing.behind(own.start);
