@@ -121,7 +121,7 @@ fn labels_boxes_and_patients_end_in_splits_without_leaks() {
 #[test]
 fn a_split_by_image_leaks_patients_and_the_check_says_whose() {
     let project = project();
-    let by_image = PIPELINE.replace("exact: true}", "group: none-such}");
+    let by_image = PIPELINE.replace("exact: true}", "group: null}");
     project.write("dermflow.yaml", by_image);
     let run = project.try_run(&["run"]);
     assert_ne!(run.code, Some(0));
@@ -133,6 +133,30 @@ fn a_split_by_image_leaks_patients_and_the_check_says_whose() {
         told.contains("same-group") && told.contains("both of `p"),
         "{told}"
     );
+}
+
+#[test]
+fn a_misspelt_column_of_patients_is_told_where_it_stands_before_anything_runs() {
+    let project = project();
+    let split = ("exact: true}", "group: grop}");
+    let leaks = (
+        "splits: split.splits}\n",
+        "splits: split.splits}\n    with: {group: grop}\n",
+    );
+    for (right, wrong) in [split, leaks] {
+        assert_eq!(PIPELINE.matches(right).count(), 1, "{right}");
+        project.write("dermflow.yaml", PIPELINE.replace(right, wrong));
+        let ended = project.ended(&["check"]);
+        assert_eq!(ended.code, Some(2), "{}", ended.err);
+        for told in [
+            "no column `grop`",
+            "`group` (text)",
+            "group: grop}",
+            "group: null",
+        ] {
+            assert!(ended.err.contains(told), "{told}: {}", ended.err);
+        }
+    }
 }
 
 #[test]

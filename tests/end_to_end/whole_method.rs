@@ -303,6 +303,75 @@ fn of_a_class_that_is_left_out_nothing_is_learned_and_the_scores_say_whether_the
     }
 }
 
+/// The labels of a table by sample.
+fn labels(project: &Project, artifact: &str) -> BTreeMap<String, String> {
+    let rows = rows(project, artifact).into_iter();
+    rows.map(|row| (row["sample_id"].clone(), row["label"].clone()))
+        .collect()
+}
+
+/// The demo's labels as found, some of which get other names.
+fn renamed(project: &Project, name: impl Fn(usize, &str) -> Option<&'static str>) {
+    const FOUND: &str = "pipelines/demo/dirty.csv";
+    let text = project.read(FOUND);
+    let lines = text.lines().enumerate().map(|(at, line)| {
+        let mut cells: Vec<&str> = line.split(',').collect();
+        if let Some(other) = name(at, cells[1]) {
+            cells[1] = other;
+        }
+        cells.join(",") + "\n"
+    });
+    project.write(FOUND, lines.collect::<String>());
+}
+
+#[test]
+fn where_the_first_classifier_agrees_the_label_as_found_is_what_it_says() {
+    let project = demo();
+    renamed(&project, |at, _| (at > 0 && at % 3 == 0).then_some("unsure"));
+    let small = small();
+    let mut arguments = vec!["run", "pipelines/ablation.yaml", "--until", "agreeing"];
+    arguments.extend(small.iter().map(String::as_str));
+    project.run(&arguments);
+    let found = labels(&project, "dirty.table");
+    let said = labels(&project, "candidates.table");
+    let unsure = said.keys().filter(|sample| found[*sample] == "unsure").count();
+    assert!(unsure > 100, "{unsure}");
+    let same: BTreeMap<String, String> = said
+        .into_iter()
+        .filter(|(sample, label)| found[sample] == *label)
+        .collect();
+    assert!(!same.is_empty());
+    assert_eq!(labels(&project, "agreeing.table"), same);
+}
+
+#[test]
+fn a_class_that_is_left_out_of_your_own_data_is_out_under_all_its_names() {
+    let project = demo();
+    renamed(&project, |at, label| {
+        (label == "nevus").then_some(["nevus", "naevus", "mole"][at % 3])
+    });
+    let small = small();
+    let run = |more: &[&str]| -> BTreeSet<String> {
+        let mut arguments = vec!["run", "pipelines/patent.yaml", "--until", "dirty"];
+        arguments.extend(small.iter().map(String::as_str));
+        arguments.extend(more);
+        project.run(&arguments);
+        labels(&project, "dirty.table").into_values().collect()
+    };
+    let diseases = [
+        "actinic_keratosis",
+        "basal_cell_carcinoma",
+        "melanoma",
+        "nevus",
+        "seborrheic_keratosis",
+        "squamous_cell_carcinoma",
+    ];
+    let mut names = BTreeSet::from(diseases.map(str::to_string));
+    assert_eq!(run(&[]), names);
+    names.remove("nevus");
+    assert_eq!(run(&["--set", "left-out=[nevus]"]), names);
+}
+
 /// Gives the last rows of a table of file, label, … the label `melanoma`, or `nevus` where they
 /// have that.
 fn relabel(project: &Project, table: &str, rows: usize) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, Int64Type};
-use dermflow_core::{Artifact, Contract, Record, StageError, TableType};
+use dermflow_core::{Artifact, Contract, Record, StageError, TableManifest, TableType};
 use dermflow_store::{Store, TableReader};
 use serde::Serialize;
 
@@ -156,16 +156,8 @@ fn summed(found: &[One]) -> Option<Of> {
 fn of_side(store: &Store, side: &Side, all: bool) -> Result<Told, StageError> {
     let mut told = Vec::new();
     for (stage, (_, record)) in &side.stages {
-        let mut tables = false;
-        for artifact in record.outputs.values() {
-            let Artifact::Table(table) = artifact else {
-                continue;
-            };
-            let metrics = Contract::named("Metrics").map_or_else(TableType::any, TableType::of);
-            if metrics.accepts(&table.table_type()).is_err() {
-                continue;
-            }
-            tables = true;
+        let tables = tables_of_figures(record.outputs.values());
+        for table in &tables {
             let mut rows = Vec::new();
             for batch in TableReader::open(store, table, None)? {
                 rows.extend(of_table(&batch?, all)?);
@@ -177,11 +169,30 @@ fn of_side(store: &Store, side: &Side, all: bool) -> Result<Told, StageError> {
                     .map(|(name, one)| ((stage.clone(), name), one, false)),
             );
         }
-        if !tables {
+        if tables.is_empty() {
             told.extend(of_record(stage, record));
         }
     }
     Ok(told)
+}
+
+/// The tables of figures among a stage's outputs: those that it declares to be `Metrics`, and where
+/// there is none, those that have the columns of one. A table beside its `Metrics` may tell the same
+/// figures with other intervals, as `proportions` of `evaluate` does.
+fn tables_of_figures<'a>(outputs: impl Iterator<Item = &'a Artifact>) -> Vec<&'a TableManifest> {
+    let metrics = Contract::named("Metrics").map_or_else(TableType::any, TableType::of);
+    let mut tables: Vec<&TableManifest> = outputs
+        .filter_map(|artifact| match artifact {
+            Artifact::Table(table) => Some(table),
+            _ => None,
+        })
+        .filter(|table| metrics.accepts(&table.table_type()).is_ok())
+        .collect();
+    let is_declared = |table: &TableManifest| table.contract == metrics.contract;
+    if tables.iter().any(|table| is_declared(table)) {
+        tables.retain(|table| is_declared(table));
+    }
+    tables
 }
 
 /// Those that people look at first, then by name; all samples before slices and classes.
@@ -254,7 +265,32 @@ fn of_table(batch: &RecordBatch, all: bool) -> Result<Vec<(Name, One)>, StageErr
 
 #[cfg(test)]
 mod tests {
+    use dermflow_core::{Column, ColumnType};
+
     use super::*;
+
+    #[test]
+    fn figures_are_those_of_the_metrics_and_not_of_a_table_like_them_beside_it() {
+        let metrics = TableType::of(Contract::named("Metrics").unwrap());
+        let table = |contract: &str, more: &[Column]| {
+            let columns = metrics.columns.iter().chain(more).cloned().collect();
+            Artifact::Table(TableManifest::new(contract, columns, Vec::new()))
+        };
+        // As `proportions` is: all columns of `Metrics`, and the hits.
+        let hits = [Column::new("hits", ColumnType::Integer)];
+        let outputs = [table("Metrics", &[]), table("Table", &hits)];
+        let found = tables_of_figures(outputs.iter());
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].contract, "Metrics");
+        // A stage that declares none has its figures told all the same.
+        assert_eq!(tables_of_figures(outputs[1..].iter()).len(), 1);
+        let other = [Artifact::Table(TableManifest::new(
+            "Table",
+            hits.to_vec(),
+            Vec::new(),
+        ))];
+        assert!(tables_of_figures(other.iter()).is_empty());
+    }
 
     #[test]
     fn several_cells_give_a_mean_and_a_deviation_and_one_keeps_its_interval() {

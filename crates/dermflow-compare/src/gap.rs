@@ -5,9 +5,10 @@
 //! ([`COMPARED`](dermflow_stages::paired::COMPARED)), of all samples and classes together. A share of
 //! a gap between counts, times or other figures of work means nothing.
 //!
-//! Both ends and the group between are judged on the samples that all three have predicted, and
-//! drawn again together: each draw of samples, and of seeds, is the same for all three, and the same
-//! as for differences.
+//! Both ends and the group between are judged on the samples that all three judge by their own folds
+//! and true labels, and whose class all of their models know or none. They are drawn again together:
+//! each draw of samples, and of seeds, is the same for all three, and the same as for differences
+//! where these are of the same samples.
 
 mod ends;
 mod shares;
@@ -81,12 +82,17 @@ pub(crate) fn gather(
             }
             let ends = [&groups[low], &groups[high]];
             match of_group(store, sides, ends, group, stage, asked) {
-                Ok((seeds, samples, shares)) => closed.push(Closed {
-                    group: place,
-                    seeds,
-                    samples,
-                    shares,
-                }),
+                Ok((found, remarks)) => {
+                    let label = &group.label;
+                    let told = remarks
+                        .iter()
+                        .map(|remark| format!("the gap that `{label}` closes at `{stage}`: {remark}"));
+                    notes.extend(told);
+                    closed.push(Closed {
+                        group: place,
+                        ..found
+                    });
+                }
                 Err(error) => notes.push(format!(
                     "the gap that `{}` closes at `{stage}`: {}",
                     group.label, error.message
@@ -103,9 +109,7 @@ pub(crate) fn gather(
     Gap { low, high, stages }
 }
 
-/// The seeds, how many samples, and the shares of one group.
-type OfGroup = (Vec<Option<u64>>, u64, Vec<Share>);
-
+/// The shares of one group, whose place is left open, and what is to be remarked on them.
 fn of_group(
     store: &Store,
     sides: &[Side],
@@ -113,7 +117,7 @@ fn of_group(
     group: &Group,
     stage: &str,
     asked: &Asked,
-) -> Result<OfGroup, StageError> {
+) -> Result<(Closed, Vec<String>), StageError> {
     let trios: Vec<Matched<3>> = matched(sides, [low, high, group], stage);
     if trios.is_empty() {
         return Err(StageError::new(format!(
@@ -134,9 +138,11 @@ fn of_group(
         .collect::<Result<_, StageError>>()?;
     let drawn = drawn(&judged, &asked.bootstrap, asked.seed, asked.threads)?;
     let shares = shares::of(&drawn, asked.bootstrap.level, [&low.label, &high.label]);
-    Ok((
-        trios.iter().map(|trio| trio.seed).collect(),
-        drawn.samples,
+    let closed = Closed {
+        group: 0,
+        seeds: trios.iter().map(|trio| trio.seed).collect(),
+        samples: drawn.samples,
         shares,
-    ))
+    };
+    Ok((closed, drawn.remarks))
 }

@@ -69,12 +69,16 @@ pub(crate) fn gather(
                 continue;
             }
             match against(store, sides, stage, &pairs, asked) {
-                Ok(found) => apart.push(Apart {
-                    group: place,
-                    seeds: pairs.iter().map(|pair| pair.seed).collect(),
-                    holm: vec![None; found.differences.len()],
-                    found,
-                }),
+                Ok(found) => {
+                    let remarks = found.remarks.iter();
+                    notes.extend(remarks.map(|remark| format!("`{}` at `{stage}`: {remark}", group.label)));
+                    apart.push(Apart {
+                        group: place,
+                        seeds: pairs.iter().map(|pair| pair.seed).collect(),
+                        holm: vec![None; found.differences.len()],
+                        found,
+                    });
+                }
                 Err(error) => notes.push(format!("`{}` at `{stage}`: {}", group.label, error.message)),
             }
         }

@@ -160,6 +160,9 @@ fn differences(comparison: &Comparison, paired: &PairedDifferences, apart: &Apar
     let found = &apart.found;
     let seeds: Vec<String> = apart.seeds.iter().flatten().map(u64::to_string).collect();
     let mut about = format!("On {} samples that both judged", found.samples);
+    for remark in &found.remarks {
+        about += &format!("; {remark}");
+    }
     match (found.pairs, seeds.is_empty()) {
         (1, _) => {
             let [first, second] = found.only_one_right;

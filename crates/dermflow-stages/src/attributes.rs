@@ -146,7 +146,8 @@ pub struct Slices {
 pub struct Attributes {
     /// How many groups there are.
     pub groups: u32,
-    /// The group of each sample; a sample without one is a group of its own.
+    /// The group of each sample; a sample without one, or with an empty name for it, is a group of its
+    /// own.
     pub group: Vec<u32>,
     /// What the folds are called.
     pub folds: Numbered,
@@ -242,7 +243,7 @@ impl AttributesReader {
         };
         let here = self.attributes.as_ref().and_then(Cursor::batch).zip(row);
         let group = match (&self.group_column, here) {
-            (Some(column), Some((batch, row))) => value(batch, column, row)?,
+            (Some(column), Some((batch, row))) => value(batch, column, row)?.filter(|name| !name.is_empty()),
             _ => None,
         };
         let splits = self.splits.is_some();
@@ -351,6 +352,25 @@ mod tests {
         assert_eq!(ages, ["below 50", MISSING, "50 or more", MISSING]);
         assert_eq!(named(&attributes.slices[1], keys[1]), "2");
         assert_eq!(named(&attributes.slices[1], "5"), MISSING);
+    }
+
+    #[test]
+    fn samples_with_an_empty_group_are_groups_of_their_own() {
+        let mut keys = ["1", "2", "3", "4"];
+        keys.sort_by_key(|key| SampleId::of_key(key));
+        let patients: StringArray = ["", "p", "", "p"].into_iter().map(Some).collect();
+        let mut context = MemoryContext::default();
+        context.add_table(
+            "attributes",
+            batch(&keys, [("patient", Arc::new(patients) as ArrayRef)]),
+        );
+        let mut reader = AttributesReader::new(Some("patient"), &[], &context).unwrap();
+        for key in keys {
+            reader.take(SampleId::of_key(key).as_bytes()).unwrap();
+        }
+        let attributes = reader.finish();
+        assert_eq!(attributes.groups, 3);
+        assert_eq!(attributes.group, [0, 1, 2, 1]);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use dermflow_core::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::columns::{in_words, wired_tables};
 use gather::{Gathered, gather};
 use leaks::{Leak, Reason};
 
@@ -57,7 +58,35 @@ fn yes() -> bool {
 }
 
 fn group() -> Option<String> {
-    Some("group".to_string())
+    Some(GROUP.to_string())
+}
+
+/// The usual column of groups. It may be missing: a table that nobody said has groups has none.
+const GROUP: &str = "group";
+
+impl CheckLeakageParameters {
+    /// What the table in this place is called.
+    fn name(&self, place: usize) -> String {
+        let named = self.names.get(place).cloned();
+        named.unwrap_or_else(|| format!("table-{}", place + 1))
+    }
+
+    /// That a column which somebody named makes two sides that can be compared. `lacking` tells of
+    /// each of the `tables` without it; folds make sides of a single table.
+    ///
+    /// # Errors
+    /// Where nothing would be compared, and so nothing would ever leak.
+    fn compares_groups(&self, lacking: &[String], tables: usize, folds: bool) -> Result<(), Problem> {
+        let asked = self.group.as_deref().is_some_and(|group| group != GROUP);
+        let needed = if folds { 1 } else { 2 };
+        if !asked || lacking.is_empty() || tables >= lacking.len() + needed {
+            return Ok(());
+        }
+        let message = format!("no groups can be compared: {}", lacking.join("; "));
+        let help =
+            "name the column that tells the patients in every table, or compare no groups with `group: null`";
+        Err(Problem::new("group", message).with_help(help))
+    }
 }
 
 /// What happens where something leaks.
@@ -101,7 +130,7 @@ stages:
   overlap:
     kind: check-leakage
     in: {samples: [photos.table, others.table]}
-    with: {names: [photos, others], same-image: false, group: patient, near-duplicates: 4, on-leak: warn}
+    with: {names: [photos, others], same-image: false, near-duplicates: 4, on-leak: warn}
 outputs:
   leaks: leaks.pairs
   overlap: overlap.pairs
@@ -149,6 +178,17 @@ outputs:
         if tables == 1 && !wired.contains_key("splits") {
             let problem = Problem::new("", "one table without folds has nothing to compare");
             return Err(problem.with_help("wire `splits` as well, or several tables to `samples`"));
+        }
+        if let Some(group) = &parameters.group {
+            let types = wired_tables(wired, "samples");
+            let lacks = |table: &TableType| !table.open && table.column(group).is_none();
+            let lacking = types.iter().enumerate().filter(|(_, table)| lacks(table));
+            let told = |(place, table): (usize, &TableType)| {
+                let name = parameters.name(place);
+                format!("`{name}` has no column `{group}`, {}", in_words(table))
+            };
+            let lacking: Vec<String> = lacking.map(told).collect();
+            parameters.compares_groups(&lacking, tables, wired.contains_key("splits"))?;
         }
         Ok(vec![
             OutputPort::new(

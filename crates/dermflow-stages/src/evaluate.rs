@@ -49,7 +49,7 @@ pub struct Evaluate;
 impl StageKind for Evaluate {
     type Parameters = EvaluateParameters;
     const NAME: &'static str = "evaluate";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
     const ABOUT: &'static str =
         "Measures predictions against true labels, with bootstrap intervals, overall and for each slice.";
     const EXAMPLE: &'static str = "\

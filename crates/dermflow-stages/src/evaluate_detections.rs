@@ -65,7 +65,7 @@ fn twenty() -> u64 {
 impl StageKind for EvaluateDetections {
     type Parameters = EvaluateDetectionsParameters;
     const NAME: &'static str = "evaluate-detections";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: &'static str =
         "Measures predicted lesion boxes against true ones: average precision and distance of the centres.";
     const EXAMPLE: &'static str = "\
@@ -157,7 +157,8 @@ outputs:
         context: &mut dyn StageContext,
     ) -> Result<(), StageError> {
         let judged = Judged::read(parameters, context)?;
-        report::metrics(parameters, &judged, context)?;
-        report::write_matches(&judged, context)
+        let images = judged.images_of_fold(parameters)?;
+        report::metrics(parameters, &judged, &images, context)?;
+        report::write_matches(&judged, &images, context)
     }
 }

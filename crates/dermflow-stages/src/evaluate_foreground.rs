@@ -3,8 +3,10 @@
 //!
 //! The grid is a `Foreground`, at stride 8 of the stored picture: the foreground annotator's, or
 //! any other map in that form, such as a class activation. Every figure is one number an image,
-//! and their mean is told: an image with a large lesion counts no more than another. Must not
-//! know how the heat is made.
+//! and their mean is told: an image with a large lesion counts no more than another. An image whose
+//! heat is 0 everywhere counts in the pointing game like any other whose cells are equally hot, and
+//! `blank-heat` tells how many such there are; it has no `energy-in-lesion`. Must not know how the heat
+//! is made.
 
 mod grid;
 mod judged;
@@ -78,7 +80,7 @@ fn twenty() -> u64 {
 impl StageKind for EvaluateForeground {
     type Parameters = EvaluateForegroundParameters;
     const NAME: &'static str = "evaluate-foreground";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const ABOUT: &'static str =
         "Measures foreground heat against lesion boxes: overlap, AUROC, energy and peak.";
     const EXAMPLE: &'static str = "\

@@ -8,7 +8,7 @@ mod maps;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, StringArray};
 use arrow::datatypes::Float64Type;
 use dermflow_core::{
     Arity, Column, ColumnType, InputPort, InputSizes, InputTypes, Inputs, NamedFile, OutputPort, PortType,
@@ -84,7 +84,7 @@ pub enum ExplainedClass {
 impl StageKind for Explain {
     type Parameters = ExplainParameters;
     const NAME: &'static str = "explain";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     const ABOUT: &'static str =
         "Paints where a classifier looks, and measures how much of that lies within the lesion boxes.";
     const EXAMPLE: &'static str = "\
@@ -295,7 +295,7 @@ fn attention_type() -> TableType {
         Column::new("class", ColumnType::Text),
         Column::nullable("energy_in_boxes", ColumnType::Float64),
         Column::new("area_of_boxes", ColumnType::Float64),
-        Column::new("peak_in_boxes", ColumnType::Boolean),
+        Column::new("peak_in_boxes", ColumnType::Float64),
     ])
 }
 
@@ -306,10 +306,7 @@ fn tell(measured: &[(SampleId, String, Attention)], context: &mut dyn StageConte
         .collect();
     let mean = |numbers: &[f64]| numbers.iter().sum::<f64>() / numbers.len().max(1) as f64;
     let areas: Vec<f64> = measured.iter().map(|(_, _, attention)| attention.area).collect();
-    let peaks: Vec<f64> = measured
-        .iter()
-        .map(|(_, _, attention)| f64::from(attention.peak))
-        .collect();
+    let peaks: Vec<f64> = measured.iter().map(|(_, _, attention)| attention.peak).collect();
     context.metric("pictures measured", measured.len() as f64);
     if !measured.is_empty() {
         context.metric("mean energy in boxes", mean(&energies));
@@ -347,7 +344,7 @@ fn write(
             measured
                 .iter()
                 .map(|(_, _, attention)| Some(attention.peak))
-                .collect::<BooleanArray>(),
+                .collect::<Float64Array>(),
         ),
     ];
     let schema = attention_type().schema();

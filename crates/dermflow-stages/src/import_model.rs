@@ -29,7 +29,7 @@ pub struct ImportModelParameters {
     path: String,
     /// The network that it holds, with the flavour that it was trained as.
     architecture: NetworkChoice,
-    /// The classes in the order of its outputs; left out, `classes` many by number. A file with
+    /// The classes in the order of its outputs; left out, `outputs` many by number. A file with
     /// another number of outputs gets a last layer drawn anew, which is told.
     #[serde(default)]
     classes: Vec<String>,

@@ -36,7 +36,9 @@ pub struct LabelAuditParameters {
     /// The model's classes in the order of `probabilities`, where no table is wired to `classes`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     classes: Vec<String>,
-    /// Which labels are suspected. Whatever the way, a label that is the likeliest class is not.
+    /// Which labels are suspected. Whatever the way, a label that is the likeliest class is not, nor is
+    /// one that the model doesn't know: of that it can't say how likely it is (`scores` and
+    /// `disagreement` list it).
     #[serde(default)]
     suspect: Suspicion,
     /// What ranks the suspects.
@@ -59,7 +61,7 @@ enum Suspicion {
     Both,
     /// Those that were counted as another class for the joint.
     ConfidentJoint,
-    /// All whose label is not the likeliest class.
+    /// All whose label is one of the model's classes, and not the likeliest.
     Predicted,
 }
 

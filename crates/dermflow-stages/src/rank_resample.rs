@@ -76,7 +76,7 @@ enum Short {
 impl StageKind for RankResample {
     type Parameters = RankResampleParameters;
     const NAME: &'static str = "rank-resample";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: &'static str =
         "Takes the likeliest samples of each predicted class, in the class shares of the training set.";
     const EXAMPLE: &'static str = "\

@@ -33,7 +33,9 @@ pub struct RegressorTrain;
 pub struct RegressorTrainParameters {
     /// The network; left out, EfficientNetV2-B0. Of a published one, and of a classifier's
     /// document, the backbone is taken; of a regressor's document all, its number of classes
-    /// replaced by that of the data. Left out where one is wired to `architecture`.
+    /// replaced by that of the data. Left out where one is wired to `architecture`. Where a regressor
+    /// is wired to `init`, that one's network, neck and heads are trained on, with what `dropout` and
+    /// `stochastic-depth` here say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<NetworkChoice>,
     /// The steps that double the grid, from the backbone's to the heat maps', each with its
@@ -63,8 +65,8 @@ pub struct RegressorTrainParameters {
     /// What pixels are measured by.
     #[serde(default)]
     pub channels: Channels,
-    /// How samples come to a training step. There is no mixing, also where `progressive` would have
-    /// some: lesions don't mix. `sampling` must be `proportional`, since a picture may have lesions of
+    /// How samples come to a training step. There is no mixing and no dropout, also where `progressive`
+    /// would have some: lesions don't mix, and the heads drop nothing. `sampling` must be `proportional`, since a picture may have lesions of
     /// several classes.
     #[serde(default)]
     pub batches: BatchSettings,
@@ -241,7 +243,10 @@ outputs:
     }
 
     fn check(parameters: &RegressorTrainParameters) -> Vec<Problem> {
-        let mut problems: Vec<Problem> = parameters.network(2).err().into_iter().collect();
+        // A neck alone may be for the network that is wired in, which is not known yet.
+        let known = parameters.architecture.is_some() || parameters.neck.is_none();
+        let network = known.then(|| parameters.network(2));
+        let mut problems: Vec<Problem> = network.and_then(Result::err).into_iter().collect();
         problems.extend(parameters.batches.check());
         problems.extend(parameters.channels.check());
         // The side of a network that is wired in is not known yet.

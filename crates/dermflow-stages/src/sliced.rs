@@ -1,5 +1,8 @@
 //! Figures of all judged samples and of every slice of them, each with its bootstrap interval;
-//! and how far the slices of a column are apart. Must not know what the figures are.
+//! and how far the slices of a column are apart. Samples of one group alone have no interval: all
+//! their draws are the same. Must not know what the figures are.
+
+use std::collections::BTreeSet;
 
 use dermflow_core::{StageContext, StageError};
 
@@ -52,8 +55,11 @@ impl Sliced<'_> {
         context: &dyn StageContext,
     ) -> Result<Vec<MetricRow>, StageError> {
         let mut rows = vec![size(None, all.len() as u64)];
+        if !all.is_empty() && self.resamples(all) < self.bootstrap.resamples {
+            context.log("all samples are of one group, so no figure has an interval");
+        }
         if !all.is_empty() {
-            rows.extend(self.measure(&part(all), None, context)?.rows);
+            rows.extend(self.measure(&part(all), all, None, context)?.rows);
         }
         for slices in &self.attributes.slices {
             self.slices(slices, all, &part, &mut rows, context)?;
@@ -83,7 +89,7 @@ impl Sliced<'_> {
             if samples.is_empty() || (samples.len() as u64) < self.min_samples {
                 continue;
             }
-            let measured = self.measure(&part(samples), Some(&slice), context)?;
+            let measured = self.measure(&part(samples), samples, Some(&slice), context)?;
             rows.extend(measured.rows);
             of_slices.push(measured.compared);
         }
@@ -95,9 +101,19 @@ impl Sliced<'_> {
         Ok(())
     }
 
+    /// How often samples are drawn again.
+    fn resamples(&self, samples: &[u32]) -> u64 {
+        let group = |sample: &u32| self.attributes.group[*sample as usize];
+        match samples.iter().map(group).collect::<BTreeSet<u32>>().len() {
+            0 | 1 => 0,
+            _ => self.bootstrap.resamples,
+        }
+    }
+
     fn measure(
         &self,
         part: &impl Part,
+        samples: &[u32],
         slice: Option<&str>,
         context: &dyn StageContext,
     ) -> Result<Measured, StageError> {
@@ -123,7 +139,7 @@ impl Sliced<'_> {
             rows.push((value.is_some(), row));
         });
         let resampling = Resampling::new(context.seed(), groups);
-        let resamples = in_parallel(self.bootstrap.resamples, context, |number| {
+        let resamples = in_parallel(self.resamples(samples), context, |number| {
             let mut values = Vec::with_capacity(rows.len());
             part.figures(&resampling.counts(number), &mut |_, _, _, value| {
                 values.push(value)
@@ -152,7 +168,7 @@ impl Sliced<'_> {
     fn gap(&self, at: usize, of_slices: &[Vec<Resampled>], column: &str, n: u64) -> Option<MetricRow> {
         let value = spread(of_slices.iter().map(|figures| figures[at].0))?;
         let resamples = (0..self.bootstrap.resamples as usize)
-            .map(|number| spread(of_slices.iter().map(|figures| figures[at].1[number])));
+            .map(|number| spread(of_slices.iter().map(|figures| *figures[at].1.get(number)?)));
         Some(MetricRow {
             name: format!("{}-gap", self.compared[at]),
             slice: Some(column.to_string()),
@@ -181,5 +197,79 @@ fn size(slice: Option<&str>, samples: u64) -> MetricRow {
         value: samples as f64,
         n: samples,
         ..MetricRow::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dermflow_core::memory::MemoryContext;
+
+    use super::*;
+    use crate::attributes::SliceBy;
+    use crate::scores::weighted_mean;
+
+    /// Values of some samples and their groups.
+    struct Mean(Vec<f64>, Vec<u32>);
+
+    impl Part for Mean {
+        fn figures<'p>(&'p self, groups: &[u32], take: Take<'p, '_>) {
+            let weights: Vec<u32> = self.1.iter().map(|group| groups[*group as usize]).collect();
+            let n = weights.iter().map(|weight| u64::from(*weight)).sum();
+            take("mean", None, n, weighted_mean(&self.0, &weights));
+        }
+    }
+
+    /// The intervals of the mean of samples of these groups, and of their slices: the first two
+    /// samples, and the others.
+    fn intervals(group: Vec<u32>) -> Vec<(String, bool)> {
+        let by: SliceBy = serde_yaml::from_str("side").unwrap();
+        let mut names = crate::attributes::Numbered::default();
+        let of = (0..group.len())
+            .map(|at| names.number(if at < 2 { "left" } else { "right" }))
+            .collect();
+        let attributes = Attributes {
+            groups: group.iter().max().map_or(0, |last| last + 1),
+            group: group.clone(),
+            slices: vec![Slices { by, names, of }],
+            ..Attributes::default()
+        };
+        let sliced = Sliced {
+            attributes: &attributes,
+            min_samples: 1,
+            bootstrap: &Bootstrap {
+                resamples: 50,
+                level: 0.95,
+            },
+            compared: &["mean"],
+        };
+        let all: Vec<u32> = (0..group.len() as u32).collect();
+        let part = |samples: &[u32]| {
+            let values = samples.iter().map(|sample| f64::from(*sample)).collect();
+            Mean(
+                values,
+                samples.iter().map(|sample| group[*sample as usize]).collect(),
+            )
+        };
+        let rows = sliced.rows(&all, part, &MemoryContext::default()).unwrap();
+        rows.into_iter()
+            .filter(|row| row.name != "samples")
+            .map(|row| (row.slice.unwrap_or(row.name), row.interval.is_some()))
+            .collect()
+    }
+
+    #[test]
+    fn samples_of_one_group_have_figures_without_an_interval() {
+        let of = |all, left, right, apart| {
+            [
+                ("mean", all),
+                ("side: left", left),
+                ("side: right", right),
+                ("side", apart),
+            ]
+            .map(|(name, has)| (name.to_string(), has))
+        };
+        assert_eq!(intervals(vec![0, 0, 0, 0]), of(false, false, false, false));
+        assert_eq!(intervals(vec![0, 0, 1, 2]), of(true, false, true, false));
+        assert_eq!(intervals(vec![0, 1, 2, 3]), of(true, true, true, true));
     }
 }

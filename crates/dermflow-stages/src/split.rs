@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::Schema;
 use dermflow_core::{
     Arity, Column, ColumnType, Contract, InputPort, InputTypes, Inputs, OutputPort, PortType, Problem,
     SAMPLE_ID, SampleId, StageContext, StageError, StageKind, TableType, sample_ids,
@@ -55,9 +56,9 @@ pub struct SplitParameters {
     #[schemars(range(min = 2, max = 1000))]
     folds: Option<u32>,
     /// The column of groups that are never split, such as patients. A sample whose group is missing
-    /// or empty is a group of its own.
+    /// or empty is a group of its own; with `null` every sample is.
     #[serde(default = "group")]
-    group: String,
+    group: Option<String>,
     /// The column of the labels that each fold should have its share of. Left out: the column
     /// `label`, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,10 +69,12 @@ pub struct SplitParameters {
     exact: bool,
 }
 
-fn group() -> String {
-    "group".to_string()
+fn group() -> Option<String> {
+    Some(GROUP.to_string())
 }
 
+/// The usual column of groups. It may be missing: a table that nobody said has groups has none.
+const GROUP: &str = "group";
 const LABEL: &str = "label";
 /// How far from 1 shares may add up, as decimal fractions are rounded.
 const ROUNDING: f64 = 1e-6;
@@ -97,13 +100,17 @@ impl SplitParameters {
         wanted
     }
 
+    /// The columns that are looked at: the parameter that names each, and whether it must be there.
+    fn asked(&self) -> impl Iterator<Item = (&'static str, &str, bool)> {
+        let group = self.group.as_deref();
+        let group = group.map(|name| ("group", name, name != GROUP));
+        let strata = ("stratify", self.strata(), self.stratify.is_some());
+        group.into_iter().chain([strata])
+    }
+
     /// Columns that are asked for and known not to be there, or of a type that makes no groups.
     fn fits(&self, table: &TableType) -> Result<(), Problem> {
-        let asked = [
-            ("group", self.group.as_str(), false),
-            ("stratify", self.strata(), self.stratify.is_some()),
-        ];
-        for (parameter, name, must) in asked {
+        for (parameter, name, must) in self.asked() {
             match table.column(name) {
                 Some(column) => match column.column_type {
                     ColumnType::Text | ColumnType::Integer | ColumnType::Boolean => {}
@@ -116,13 +123,33 @@ impl SplitParameters {
                     }
                 },
                 None if table.open || !must => {}
-                None => {
-                    let message = format!("the input has no column `{name}`; {}", in_words(table));
-                    return Err(Problem::new(parameter, message));
-                }
+                None => return Err(missing(parameter, name, Some(table))),
             }
         }
         Ok(())
+    }
+
+    /// The same where only the table that is there can tell; `columns` are those of it that are read.
+    fn are_in(&self, columns: &Schema) -> Result<(), Problem> {
+        let lacks = |name: &str| columns.column_with_name(name).is_none();
+        match self.asked().find(|(_, name, must)| *must && lacks(name)) {
+            Some((parameter, name, _)) => Err(missing(parameter, name, None)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// That a column which was asked for is not there, with the columns that are, where they are known.
+fn missing(parameter: &str, name: &str, table: Option<&TableType>) -> Problem {
+    let there = table.map(|table| format!("; {}", in_words(table)));
+    let message = format!("the input has no column `{name}`{}", there.unwrap_or_default());
+    let problem = Problem::new(parameter, message);
+    match parameter {
+        "group" => problem.with_help(
+            "without it samples of one patient would land in several folds; where nothing is to be kept \
+             together, write `group: null`",
+        ),
+        _ => problem,
     }
 }
 
@@ -159,7 +186,7 @@ outputs:
         Inputs {
             ports: vec![
                 InputPort::one("samples", any, "the samples, with their groups and labels")
-                    .reading([parameters.group.as_str(), parameters.strata()]),
+                    .reading(parameters.asked().map(|(_, name, _)| name)),
                 InputPort::one("previous", PortType::Table(splits), "folds that stay as they are")
                     .with_arity(Arity::Optional)
                     .reading(["fold"]),
@@ -212,10 +239,7 @@ outputs:
             }
             _ => {}
         }
-        for (name, column) in [
-            ("group", parameters.group.as_str()),
-            ("stratify", parameters.strata()),
-        ] {
+        for (name, column, _) in parameters.asked() {
             if column == SAMPLE_ID {
                 problems.push(Problem::new(name, "every sample is one of its own by its id"));
             }
@@ -224,12 +248,7 @@ outputs:
     }
 
     fn run(parameters: &SplitParameters, context: &mut dyn StageContext) -> Result<(), StageError> {
-        let gathered = gather(
-            &parameters.group,
-            parameters.strata(),
-            parameters.stratify.is_some(),
-            context,
-        )?;
+        let gathered = gather(parameters, context)?;
         let wanted = parameters.wanted();
         let folds = assign(&gathered, &wanted, parameters.exact, context)?;
         write_splits(&gathered, &folds, &wanted, context)?;

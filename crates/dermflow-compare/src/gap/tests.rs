@@ -93,6 +93,7 @@ fn accuracies(values: [f64; 3]) -> [Figures; 3] {
 fn accuracies_drawn(whole: [f64; 3], resample: impl Fn(f64) -> [f64; 3]) -> Drawn<3> {
     Drawn {
         samples: 24,
+        remarks: Vec::new(),
         whole: accuracies(whole),
         over_samples: (0..=100)
             .map(|number| accuracies(resample(f64::from(number))))

@@ -20,8 +20,8 @@ pub struct Backbone {
     /// Batch normalisation, the same after every convolution.
     #[serde(default)]
     pub norm: Norm,
-    /// The share of samples for which a training step skips the last block; block i of N skips
-    /// i/N of it (stochastic depth). Blocks without a shortcut are never skipped.
+    /// The share of samples for which a training step would skip a block behind the last; block i
+    /// of N, from 0, skips i/N of it (stochastic depth). Blocks without a shortcut are never skipped.
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 0.99))]
     pub stochastic_depth: f64,

@@ -90,12 +90,12 @@ pub struct Named {
     #[schemars(range(min = 0.05, max = 8.0))]
     pub depth: f64,
     /// The share of features that a training step of a classifier drops before its last layer;
-    /// left out, the published one.
+    /// left out, the published one. Where progressive learning tells one, that holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 0.99))]
     pub dropout: Option<f64>,
-    /// The share of training steps in which the last block is skipped, for an image; for blocks before
-    /// it the share falls to zero. Left out, the published one, 0.2.
+    /// The share of samples for which a training step skips a block (stochastic depth): block i of
+    /// N, from 0, skips i/N of it, where it has a shortcut. Left out, the published one, 0.2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 0.99))]
     pub stochastic_depth: Option<f64>,
@@ -346,14 +346,20 @@ impl Named {
         if (self.width, self.depth) != (1.0, 1.0) {
             scaled.name = format!("{} width {} depth {}", self.name.name(), self.width, self.depth);
         }
-        if let Some(share) = self.stochastic_depth {
-            scaled.backbone.stochastic_depth = share;
-        }
-        if let (Some(share), Task::Classifier(classifier)) = (self.dropout, &mut scaled.task) {
-            classifier.dropout = share;
-        }
+        let scaled = self.dropping(scaled);
         scaled.check()?;
         Ok(scaled)
+    }
+
+    /// A network that drops as much as is asked for here, and where nothing is, as much as before.
+    pub fn dropping(self, mut network: Architecture) -> Architecture {
+        if let Some(share) = self.stochastic_depth {
+            network.backbone.stochastic_depth = share;
+        }
+        if let (Some(share), Task::Classifier(classifier)) = (self.dropout, &mut network.task) {
+            classifier.dropout = share;
+        }
+        network
     }
 
     /// A regressor on its backbone. The regressor's own widths stay.

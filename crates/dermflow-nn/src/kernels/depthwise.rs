@@ -211,8 +211,9 @@ impl Depthwise<'_> {
                     let from = grid.add(step * STRIDE * self.grid_step);
                     run.places::<L, KERNEL, STRIDE, TOGETHER, WHOLE>(from, out.add(step * self.out_step));
                 }
-                let from = grid.add(whole * STRIDE * self.grid_step);
-                let to = out.add(whole * self.out_step);
+                // Where no place is left these may lie behind the slices, and are not used.
+                let from = grid.wrapping_add(whole * STRIDE * self.grid_step);
+                let to = out.wrapping_add(whole * self.out_step);
                 match self.steps - whole {
                     1 => run.places::<L, KERNEL, STRIDE, 1, WHOLE>(from, to),
                     2 => run.places::<L, KERNEL, STRIDE, 2, WHOLE>(from, to),

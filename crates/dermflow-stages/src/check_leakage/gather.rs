@@ -9,7 +9,7 @@ use dermflow_core::{SampleId, StageContext, StageError};
 use dermflow_vision::similarity::perceptual_hash;
 
 use super::{CheckLeakageParameters, SOURCE};
-use crate::columns::ids_of;
+use crate::columns::{failure, ids_of};
 
 /// A sample in a side.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,7 +69,7 @@ impl Gathered {
 /// Reads all tables.
 ///
 /// # Errors
-/// Where one can't be read, or the run is interrupted.
+/// Where one can't be read, groups that were asked for can't be compared, or the run is interrupted.
 pub fn gather(
     parameters: &CheckLeakageParameters,
     context: &dyn StageContext,
@@ -80,15 +80,27 @@ pub fn gather(
     };
     let tables = context.tables("samples")?;
     let several = tables.len() > 1;
+    if let Some(group) = &parameters.group {
+        let mut lacking = Vec::new();
+        for (place, table) in tables.iter().enumerate() {
+            if table.schema().column_with_name(group).is_none() {
+                lacking.push(format!("`{}` has no column `{group}`", parameters.name(place)));
+            }
+        }
+        let compared = parameters.compares_groups(&lacking, tables.len(), folds.is_some());
+        compared.map_err(failure)?;
+        if !lacking.is_empty() {
+            let lacking = lacking.join(", ");
+            context.log(&format!("{lacking}: groups are not compared there"));
+        }
+    }
     let total = tables.iter().map(|table| table.rows()).sum();
     let mut gathered = Gathered::default();
     let mut numbers: HashMap<String, u32> = HashMap::new();
-    let (mut done, mut without_fold, mut without_groups) = (0, 0u64, 0usize);
+    let (mut done, mut without_fold) = (0, 0u64);
     for (number, table) in tables.into_iter().enumerate() {
-        let named = parameters.names.get(number).cloned();
-        let name = named.unwrap_or_else(|| format!("table-{}", number + 1));
+        let name = parameters.name(number);
         let mut sides: HashMap<Option<u32>, u16> = HashMap::new();
-        let mut has_groups = false;
         for batch in table {
             let batch = batch?;
             if context.cancelled() {
@@ -103,7 +115,6 @@ pub fn gather(
                 Some(group) => texts(&batch, group)?,
                 None => None,
             };
-            has_groups |= groups.is_some();
             let sources = texts(&batch, SOURCE)?;
             for (row, hash) in hashes.into_iter().enumerate() {
                 let mut id = [0; 32];
@@ -158,12 +169,6 @@ pub fn gather(
             done += batch.num_rows() as u64;
             context.progress(done, Some(total));
         }
-        without_groups += usize::from(!has_groups);
-    }
-    if let Some(group) = parameters.group.as_ref().filter(|_| without_groups > 0) {
-        let message =
-            format!("{without_groups} of the tables have no column `{group}`: their groups are not compared");
-        context.log(&message);
     }
     if without_fold > 0 {
         context.log(&format!(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::Int64Type;
 use dermflow_core::memory::{MemoryContext, batch};
-use dermflow_core::{InputTypes, PortType, StageError, StageKind, TableType};
+use dermflow_core::{Column, ColumnType, InputTypes, PortType, StageError, StageKind, TableType};
 use dermflow_vision::similarity::{distance, perceptual_hash};
 use proptest::prelude::*;
 
@@ -183,6 +183,80 @@ fn what_has_nothing_to_compare_is_refused() {
     wired.insert("samples".to_string(), vec![PortType::Table(TableType::any())]);
     let problem = CheckLeakage::outputs(&parameters, &wired).unwrap_err();
     assert!(problem.help.unwrap().contains("splits"));
+}
+
+/// Two samples of one patient, in a table of exactly these columns.
+fn patients(keys: [&str; 2], column: &str) -> RecordBatch {
+    let patients: ArrayRef = Arc::new(StringArray::from(vec!["p1", "p1"]));
+    batch(&keys, [(column, patients)])
+}
+
+#[test]
+fn a_column_of_groups_without_which_nothing_is_compared_is_refused() {
+    let [known, other] = [patients(["a", "b"], "patient"), patients(["c", "d"], "person")];
+    let folds = [("a", "train"), ("b", "test")];
+    let refused = |tables: &[RecordBatch], folds: Option<&[(&str, &str)]>, yaml: &str| -> String {
+        run(tables, folds, yaml)
+            .err()
+            .map_or_else(String::new, |error| error.message)
+    };
+    let misspelt = "{group: pateint, names: [one]}";
+    let told = refused(std::slice::from_ref(&known), Some(&folds), misspelt);
+    assert!(
+        told.starts_with("`group`: no groups can be compared")
+            && told.contains("`one` has no column `pateint`"),
+        "{told}"
+    );
+    // One table of two has nobody to be compared with.
+    let tables = [known.clone(), other.clone()];
+    let told = refused(&tables, None, "{group: patient}");
+    assert!(told.contains("`table-2` has no column `patient`"), "{told}");
+    assert!(!told.contains("table-1"), "{told}");
+    // Nor do tables without rows hide a wrong name.
+    let empty = [known.slice(0, 0), other.slice(0, 0)];
+    assert!(refused(&empty, None, "{group: pateint}").contains("no groups"));
+    // A third table may be without.
+    let more = [known.clone(), patients(["e", "f"], "patient"), other.clone()];
+    let context = run(&more, None, "{group: patient, on-leak: warn}").unwrap();
+    assert_eq!(context.output("pairs").num_rows(), 4);
+    let lines = context.lines.lock().unwrap().join("\n");
+    assert!(lines.contains("`table-3` has no column `patient`"), "{lines}");
+    // The usual column may be missing, and groups need not be compared.
+    for right in ["{}", "{group: group}", "{group: null}"] {
+        assert_eq!(refused(&tables, None, right), "", "{right}");
+    }
+}
+
+#[test]
+fn a_column_of_groups_that_is_known_to_be_missing_is_told_before_anything_runs() {
+    let outputs = |tables: &[(&str, bool)], yaml: &str| {
+        let types = tables.iter().map(|(column, open)| {
+            let known = TableType::exactly([Column::new(*column, ColumnType::Text)]);
+            PortType::Table(TableType { open: *open, ..known })
+        });
+        let wired = InputTypes::from([("samples".to_string(), types.collect())]);
+        CheckLeakage::outputs(&serde_yaml::from_str(yaml).unwrap(), &wired).map(drop)
+    };
+    let closed = [("patient", false), ("patient", false)];
+    let problem = outputs(&closed, "{group: pateint}").unwrap_err();
+    assert_eq!(problem.parameter, "group");
+    assert!(
+        problem.message.contains("`pateint`") && problem.message.contains("`patient` (text)"),
+        "{}",
+        problem.message
+    );
+    assert!(problem.help.unwrap().contains("group: null"));
+    let half = [("patient", false), ("person", false)];
+    assert!(outputs(&half, "{group: patient}").is_err());
+    for (tables, yaml) in [
+        (&closed, "{group: patient}"),
+        (&closed, "{group: group}"),
+        (&closed, "{group: null}"),
+        (&[("patient", true), ("person", true)], "{group: pateint}"),
+        (&[("patient", false), ("person", true)], "{group: patient}"),
+    ] {
+        assert_eq!(outputs(tables, yaml), Ok(()), "{yaml}");
+    }
 }
 
 proptest! {

@@ -76,6 +76,11 @@ impl Curve {
         }
     }
 
+    /// Whether all samples are of one group: all draws would be the same, and say nothing.
+    fn is_of_one_group(&self) -> bool {
+        self.samples.iter().all(|sample| sample.0 == self.samples[0].0)
+    }
+
     fn counted(&self, groups: &[u32]) -> Counted {
         let mut counted = Counted {
             all: 0,
@@ -146,7 +151,11 @@ pub fn write_decision_curves(
             both.map(|(acted, threshold)| net_benefit(*acted, counted.all, *threshold))
                 .collect()
         };
-        let resampled = in_parallel(parameters.bootstrap.resamples, context, |number| {
+        let resamples = match curve.is_of_one_group() {
+            true => 0,
+            false => parameters.bootstrap.resamples,
+        };
+        let resampled = in_parallel(resamples, context, |number| {
             Ok(benefits(&curve.counted(&resampling.counts(number))))
         })?;
         for (at, value) in benefits(&whole).into_iter().enumerate() {

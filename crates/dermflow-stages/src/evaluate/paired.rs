@@ -2,28 +2,29 @@
 //! bootstrap interval, the same draw of samples (or of patients) counting for both. With several
 //! pairs, such as one a seed, also over those.
 //!
-//! What is judged, and how, is read as `evaluate` reads it. Must not know where tables come from.
+//! What is judged, and how, is read as `evaluate` reads it. A sample counts where every side judges
+//! it by its own fold and true labels, all hold the same label for true, and its class is known to
+//! all of their models or to none. Must not know where tables come from.
 
+mod common;
 mod drawn;
+mod ready;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use arrow::array::{BooleanArray, RecordBatch};
-use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::array::RecordBatch;
 use dermflow_core::StageError;
 use dermflow_core::canonical::Value;
 use dermflow_core::memory::MemoryContext;
 use serde::Serialize;
 
-use super::cases::Cases;
-use super::parameters::EvaluateParameters;
-use super::subset::{Setup, Subset};
-use super::targets::Target;
+use super::subset::Subset;
 use crate::bootstrap::{Bootstrap, Resampling, in_parallel};
-use crate::columns::ids_of;
 use crate::sliced::Part;
+use common::{Common, LeftOut};
+use ready::{Ready, context, ids, kept, parameters, table};
 
 pub use crate::bootstrap::interval;
 pub use drawn::{Drawn, drawn};
@@ -83,10 +84,12 @@ pub struct Difference {
 /// What comparing gave.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Compared {
-    /// How many samples both sides judged, of the first pair.
+    /// How many samples both sides judged, and are compared on, of the first pair.
     pub samples: u64,
     /// How many pairs.
     pub pairs: u64,
+    /// Which samples were left out, and what can't be told, each with the reason; of all pairs.
+    pub remarks: Vec<String>,
     /// Every figure that both have.
     pub differences: Vec<Difference>,
     /// Samples of the first pair that only the first side has right, and only the second.
@@ -95,20 +98,25 @@ pub struct Compared {
     pub mcnemar: f64,
 }
 
-/// Sides of one seed on the samples that all of them predicted, ready.
+/// Sides of one seed on the samples that they are compared on, ready.
 struct Together<const N: usize> {
     sides: [Subset; N],
     groups: u32,
+    /// How many groups the samples are of.
+    groups_judged: usize,
     samples: u64,
+    left_out: LeftOut,
     /// For each side, which of the samples it has right.
     right: Vec<Vec<bool>>,
 }
 
-/// Compares the second side of each pair with the first, on the samples that both predicted; the
-/// first side's true labels, folds and groups count for both.
+/// Compares the second side of each pair with the first, on the samples that both judge (see the
+/// module); the first side's groups count for both.
+///
+/// There are no intervals where all samples of a pair are of one group.
 ///
 /// # Errors
-/// Where tables don't fit their parameters, or the sides have no sample in common.
+/// Where tables don't fit their parameters, or no sample is left to compare on.
 pub fn compared(
     pairs: &[[Side; 2]],
     bootstrap: &Bootstrap,
@@ -120,7 +128,7 @@ pub fn compared(
     let values: Vec<[Figures; 2]> = ready.iter().map(whole).collect();
     let even = vec![1; ready.len()];
     let of_pairs = of_pairs(seed, ready.len());
-    let resampled = in_parallel(bootstrap.resamples, &context, |number| {
+    let resampled = in_parallel(resamples(&ready, bootstrap), &context, |number| {
         let drawn = draw(&ready, seed, number);
         Ok([
             differences(&drawn, &even),
@@ -154,6 +162,7 @@ pub fn compared(
     Ok(Compared {
         samples: first.samples,
         pairs: ready.len() as u64,
+        remarks: remarks(&ready, bootstrap),
         differences: told,
         only_one_right,
         mcnemar: mcnemar(only_one_right),
@@ -171,6 +180,32 @@ fn prepared<const N: usize>(
     let mut context = MemoryContext::default();
     context.threads = threads.max(1);
     Ok((first, context))
+}
+
+/// How often samples are drawn again: never where some seed's are of fewer than two groups, whose
+/// draws would all be the same and their interval of no width.
+fn resamples<const N: usize>(ready: &[Together<N>], bootstrap: &Bootstrap) -> u64 {
+    match ready.iter().all(|one| one.groups_judged > 1) {
+        true => bootstrap.resamples,
+        false => 0,
+    }
+}
+
+/// What was left out of all seeds together, and why there are no intervals where there are none.
+fn remarks<const N: usize>(ready: &[Together<N>], bootstrap: &Bootstrap) -> Vec<String> {
+    let left_out = ready
+        .iter()
+        .fold(LeftOut::default(), |sum, one| sum.and(one.left_out));
+    let mut remarks = left_out.remarks();
+    if ready.len() > 1 {
+        remarks
+            .iter_mut()
+            .for_each(|remark| remark.push_str(&format!(", over all {} seeds", ready.len())));
+    }
+    if bootstrap.resamples > 0 && resamples(ready, bootstrap) == 0 {
+        remarks.push("there are no intervals, because all samples are of one group".to_string());
+    }
+    remarks
 }
 
 /// A value for each of [`COMPARED`].
@@ -271,117 +306,28 @@ fn together<const N: usize>(sides: &[Side; N]) -> Result<Together<N>, StageError
         return Err(StageError::new("they have no sample in common")
             .with_help("compare predictions of the same pictures"));
     }
+    let alone: Vec<Ready> = sides
+        .iter()
+        .zip(&predictions)
+        .map(|(side, predictions)| Ready::alone(side, predictions))
+        .collect::<Result<_, _>>()?;
+    let alike = Common::of(&alone)?;
     let mut ready = Vec::new();
     for (side, predictions) in sides.iter().zip(&predictions) {
         let mut own = parameters(&side.parameters)?;
         (own.fold, own.group) = (of_first.fold.clone(), of_first.group.clone());
-        ready.push(Ready::new(
-            own,
-            &context(first, side, kept(predictions, &common)?)?,
-        )?);
+        let mut one = Ready::new(own, &context(first, side, kept(predictions, &common)?)?)?;
+        one.keep(&alike.samples);
+        ready.push(one);
     }
     let subsets: Vec<Subset> = ready.iter().map(Ready::subset).collect::<Result<_, _>>()?;
     Ok(Together {
         groups: ready[0].cases.attributes.groups,
+        groups_judged: ready[0].groups_judged(),
         samples: ready[0].judged.len() as u64,
+        left_out: alike.left_out,
         right: ready.iter().map(Ready::right).collect(),
         // There are as many as sides, of which there is one at least.
         sides: <[Subset; N]>::try_from(subsets).map_err(|_| nothing())?,
     })
-}
-
-/// What a side is judged by: the first side says what is true, and who belongs together.
-fn context(first: &Side, side: &Side, predictions: RecordBatch) -> Result<MemoryContext, StageError> {
-    let mut context = MemoryContext::default();
-    context.add_table("predictions", predictions);
-    for port in ["truth", "attributes", "splits"] {
-        if first.tables.contains_key(port) {
-            context.add_table(port, table(first, port)?);
-        }
-    }
-    if side.tables.contains_key("classes") {
-        context.add_table("classes", table(side, "classes")?);
-    }
-    Ok(context)
-}
-
-struct Ready {
-    parameters: EvaluateParameters,
-    cases: Cases,
-    judged: Vec<u32>,
-}
-
-impl Ready {
-    fn new(parameters: EvaluateParameters, context: &MemoryContext) -> Result<Ready, StageError> {
-        let cases = Cases::read(&parameters, context)?;
-        let judged = cases.judged(&parameters)?;
-        Ok(Ready {
-            parameters,
-            cases,
-            judged,
-        })
-    }
-
-    /// Which of the judged samples are right.
-    fn right(&self) -> Vec<bool> {
-        let is_right = |sample: &u32| {
-            let sample = *sample as usize;
-            self.cases.truth_name(self.cases.truth[sample])
-                == self.cases.classes.names()[self.cases.predicted[sample] as usize]
-        };
-        self.judged.iter().map(is_right).collect()
-    }
-
-    fn subset(&self) -> Result<Subset, StageError> {
-        let setup = Setup {
-            parameters: &self.parameters,
-            points: Vec::new(),
-            fitted: None,
-            targets: Target::all(&self.parameters, &self.cases.classes)?,
-            rates: Vec::new(),
-        };
-        Ok(Subset::new(&self.cases, &self.judged, &setup))
-    }
-}
-
-/// The parameters without what comparing doesn't look at.
-fn parameters(value: &Value) -> Result<EvaluateParameters, StageError> {
-    let read: Result<EvaluateParameters, _> =
-        serde_yaml::with::singleton_map_recursive::deserialize(value.to_yaml());
-    let mut read = read.map_err(|error| {
-        StageError::new(format!(
-            "the parameters of `evaluate` can't be read back: {error}"
-        ))
-    })?;
-    read.slices.clear();
-    read.operating_points.clear();
-    read.top.clear();
-    read.temperature = None;
-    read.choose_on = None;
-    read.class_groups.clear();
-    Ok(read)
-}
-
-fn table(side: &Side, port: &str) -> Result<RecordBatch, StageError> {
-    let batches = side.tables.get(port).map(Vec::as_slice).unwrap_or_default();
-    let Some(first) = batches.first() else {
-        return Err(StageError::new(format!(
-            "the table wired to `{port}` has no rows"
-        )));
-    };
-    Ok(concat_batches(&first.schema(), batches)?)
-}
-
-fn ids(table: &RecordBatch) -> Result<BTreeSet<Vec<u8>>, StageError> {
-    let ids = ids_of(table)?;
-    Ok(ids.iter().flatten().map(<[u8]>::to_vec).collect())
-}
-
-fn kept(table: &RecordBatch, common: &BTreeSet<Vec<u8>>) -> Result<RecordBatch, StageError> {
-    let ids = ids_of(table)?;
-    let keep: BooleanArray = ids
-        .iter()
-        .map(|id| Some(id.is_some_and(|id| common.contains(id))))
-        .collect();
-    Ok(filter_record_batch(table, &keep)?)
 }

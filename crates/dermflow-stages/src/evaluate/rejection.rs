@@ -1,6 +1,7 @@
 //! What a reject option keeps and rejects. Must not know how its threshold was chosen.
 
 use super::cases::Cases;
+use super::parameters::Score;
 use super::points::Point;
 use crate::scores::share;
 use crate::sliced::Take;
@@ -55,12 +56,21 @@ impl Rejection {
     }
 }
 
+/// Whether a sample so sure is kept. Probabilities are float32, and so is the threshold that they are
+/// held against: 0.7 as it is written is above the nearest float32.
+fn reaches(point: &Point, sure: f64) -> bool {
+    match point.by {
+        Score::Probability => sure as f32 >= point.threshold as f32,
+        Score::Energy => sure >= point.threshold,
+    }
+}
+
 impl Kept {
     /// What the point keeps of these samples.
     pub fn new(cases: &Cases, samples: &[usize], point: &Point) -> Kept {
         let kept = |sample: &usize| {
             let sure = cases.sureness(point.by, *sample);
-            sure.is_some_and(|sure| sure >= point.threshold)
+            sure.is_some_and(|sure| reaches(point, sure))
         };
         Kept {
             names: ["coverage", "risk", "unseen-rejected", "risk-with-unseen"]

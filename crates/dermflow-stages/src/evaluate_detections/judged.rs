@@ -13,7 +13,7 @@ use crate::boxes::BoxRows;
 use crate::columns::typed_column;
 use crate::whole_samples::Cursor;
 
-/// A detection of a judged image.
+/// A detection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Detection {
     /// The number of its image.
@@ -32,7 +32,7 @@ pub struct Detection {
     pub meets_class: bool,
 }
 
-/// A true box of a judged image.
+/// A true box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lesion {
     /// The number of its image.
@@ -41,7 +41,7 @@ pub struct Lesion {
     pub class: u32,
 }
 
-/// All judged images.
+/// All images that could be judged, of every fold.
 pub struct Judged {
     /// Their sample ids.
     pub images: Vec<SampleId>,
@@ -66,7 +66,7 @@ impl Judged {
     /// Reads and matches everything.
     ///
     /// # Errors
-    /// Where a box is none, or the fold has no image.
+    /// Where a box is none.
     pub fn read(
         parameters: &EvaluateDetectionsParameters,
         context: &dyn StageContext,
@@ -107,6 +107,17 @@ impl Judged {
         }
         judged.attributes = attributes.finish();
         Ok(judged)
+    }
+
+    /// The numbers of the images that are judged.
+    ///
+    /// # Errors
+    /// Where the fold has no image.
+    pub fn images_of_fold(&self, parameters: &EvaluateDetectionsParameters) -> Result<Vec<u32>, StageError> {
+        match &parameters.fold {
+            Some(fold) => self.attributes.of_fold("fold", fold),
+            None => Ok((0..self.images.len() as u32).collect()),
+        }
     }
 
     fn of_image(

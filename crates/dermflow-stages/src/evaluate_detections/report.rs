@@ -1,5 +1,6 @@
 //! The figures with their intervals, and the table of matches.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray};
@@ -8,7 +9,7 @@ use dermflow_core::{
 };
 
 use super::EvaluateDetectionsParameters;
-use super::judged::Judged;
+use super::judged::{Detection, Judged};
 use crate::metric_rows::write_metrics;
 use crate::scores::ranking::Ranking;
 use crate::scores::{mean, share, weighted_mean};
@@ -152,26 +153,23 @@ impl Part for Images<'_> {
     }
 }
 
-/// Computes and writes all figures.
+/// Computes and writes all figures of the images `all`.
 ///
 /// # Errors
-/// Where the fold has no image, the run is interrupted, or the output can't be written.
+/// Where the run is interrupted, or the output can't be written.
 pub fn metrics(
     parameters: &EvaluateDetectionsParameters,
     judged: &Judged,
+    all: &[u32],
     context: &mut dyn StageContext,
 ) -> Result<(), StageError> {
-    let all: Vec<u32> = match &parameters.fold {
-        Some(fold) => judged.attributes.of_fold("fold", fold)?,
-        None => (0..judged.images.len() as u32).collect(),
-    };
     let sliced = Sliced {
         attributes: &judged.attributes,
         min_samples: parameters.min_samples,
         bootstrap: &parameters.bootstrap,
         compared: &["average-precision", "recall"],
     };
-    let rows = sliced.rows(&all, |images| Images::new(judged, images), context)?;
+    let rows = sliced.rows(all, |images| Images::new(judged, images), context)?;
     write_metrics(context, &rows)
 }
 
@@ -195,12 +193,17 @@ pub fn matches_port() -> OutputPort {
     OutputPort::new("matches", PortType::Table(matches_type()), about)
 }
 
-/// Writes every detection with what it met.
+/// Writes every detection of the images `all` with what it met.
 ///
 /// # Errors
 /// Where the output can't be written.
-pub fn write_matches(judged: &Judged, context: &mut dyn StageContext) -> Result<(), StageError> {
-    let found = &judged.detections;
+pub fn write_matches(judged: &Judged, all: &[u32], context: &mut dyn StageContext) -> Result<(), StageError> {
+    let all: BTreeSet<u32> = all.iter().copied().collect();
+    let found: Vec<&Detection> = judged
+        .detections
+        .iter()
+        .filter(|one| all.contains(&one.image))
+        .collect();
     let names = judged.classes.names();
     let ids: Vec<SampleId> = found
         .iter()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, RecordBatch, StringArray};
-use arrow::datatypes::Float64Type;
+use arrow::datatypes::{Float64Type, Int64Type};
 use dermflow_core::memory::{MemoryContext, batch};
 use dermflow_core::{StageError, StageKind};
 
@@ -150,6 +150,32 @@ fn nothing_found_is_a_precision_of_zero_and_no_lesions_leave_it_undefined() {
     assert_eq!(overall(&context, "centre-error"), None);
     let context = run("{}", &[], &[], Some(&["1"])).unwrap();
     assert_eq!(overall(&context, "average-precision"), None);
+}
+
+#[test]
+fn matches_are_those_of_the_fold_that_is_judged() {
+    let truth = [
+        ("1", "a", [0.0, 0.0, 0.5, 0.5], 1.0),
+        ("2", "a", [0.0, 0.0, 0.5, 0.5], 1.0),
+    ];
+    let found = [
+        ("1", "a", [0.0, 0.0, 0.5, 0.5], 0.9),
+        ("2", "a", [0.0, 0.0, 0.5, 0.5], 0.8),
+        ("2", "a", [0.5, 0.5, 0.5, 0.5], 0.7),
+    ];
+    let matches = |fold: &str| {
+        let mut context = MemoryContext::default();
+        context.add_table("detections", boxes(&found, true));
+        context.add_table("boxes", boxes(&truth, false));
+        context.add_table("splits", texts(&["1", "2"], "fold", &["train", "test"]));
+        EvaluateDetections::run(&parameters(fold), &mut context).unwrap();
+        let table = context.output("matches");
+        let ranks = table.column_by_name("rank").unwrap().as_primitive::<Int64Type>();
+        ranks.values().to_vec()
+    };
+    assert_eq!(matches("fold: test"), [1, 2]);
+    assert_eq!(matches("fold: train"), [1]);
+    assert_eq!(matches("{}").len(), 3);
 }
 
 #[test]

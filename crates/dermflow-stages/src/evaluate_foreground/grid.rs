@@ -72,14 +72,19 @@ pub struct ImageFigures {
     pub overlap: Option<f64>,
     /// The chance that a lesion cell is hotter than another.
     pub auroc: Option<f64>,
-    /// The share of all heat that lies in lesions.
+    /// The share of all heat that lies in lesions; none where the heat is blank, for there is none
+    /// that could lie anywhere.
     pub energy: Option<f64>,
     /// 1 if the hottest cell is lesion, else 0 (the pointing game); of equally hot cells, the
-    /// share of them that is.
+    /// share of them that is. Blank heat is equally hot everywhere, so it gets what pointing anywhere
+    /// gets, the share of the cells that is lesion: whoever says nothing of hard images is not spared
+    /// them.
     pub pointing: Option<f64>,
     /// How far the hottest cell is from the nearest lesion's centre, in units of that box; of
-    /// equally hot cells the mean.
+    /// equally hot cells the mean, also where the heat is blank.
     pub centre_error: Option<f64>,
+    /// 1 if the heat is blank, which is to say 0 in all judged cells, else 0.
+    pub blank: Option<f64>,
     /// The share of the judged cells that is lesion.
     pub lesion: Option<f64>,
     /// What one gets who doesn't look: the figures of heat that ebbs from the middle of the original
@@ -116,10 +121,7 @@ fn ratio(part: f64, whole: f64) -> Option<f64> {
 impl Peaks {
     fn of(cells: &[Cell], lesions: &[Rectangle]) -> Peaks {
         let hottest = cells.iter().map(|cell| cell.0).fold(0.0, f64::max);
-        let peaks: Vec<_> = cells
-            .iter()
-            .filter(|cell| cell.0 == hottest && hottest > 0.0)
-            .collect();
+        let peaks: Vec<&Cell> = cells.iter().filter(|cell| cell.0 == hottest).collect();
         let distance = |point: [f64; 2]| {
             let all = lesions.iter().map(|lesion| {
                 let [across, down] = off(lesion, point);
@@ -192,6 +194,7 @@ pub fn figures(
         energy: ratio(inside, all),
         pointing: peaks.pointing,
         centre_error: peaks.centre_error,
+        blank: (!cells.is_empty()).then(|| f64::from(u8::from(all <= 0.0))),
         lesion: ratio(count(&|cell| cell.1), cells.len() as f64),
         middle: MiddleFigures::of(&cells, lesions),
     }
@@ -255,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn no_heat_has_no_peak_and_no_energy() {
+    fn blank_heat_has_no_energy_and_points_everywhere_alike() {
         let given = figures(
             &[0; 8],
             &WHOLE,
@@ -264,11 +267,24 @@ mod tests {
             Region::Box,
             0.5,
         );
-        assert_eq!(
-            (given.energy, given.pointing, given.centre_error),
-            (None, None, None)
-        );
+        assert_eq!((given.energy, given.blank), (None, Some(1.0)));
         assert_eq!((given.overlap, given.auroc), (Some(0.0), Some(0.5)));
+        // Half of the cells are lesion. Every peak there is counts, as where all is equally hot.
+        assert_eq!(given.pointing, Some(0.5));
+        let even = figures(
+            &[9; 8],
+            &WHOLE,
+            8,
+            &[rectangle(0.0, 0.0, 0.5, 1.0)],
+            Region::Box,
+            0.5,
+        );
+        assert_eq!(even.blank, Some(0.0));
+        assert!(given.centre_error.is_some());
+        assert_eq!(
+            (given.pointing, given.centre_error),
+            (even.pointing, even.centre_error)
+        );
     }
 
     #[test]

@@ -22,12 +22,13 @@ use crate::whole_samples::Cursor;
 type Figure = fn(&ImageFigures) -> Option<f64>;
 
 /// What is measured, by name.
-const FIGURES: [(&str, Figure); 9] = [
+const FIGURES: [(&str, Figure); 10] = [
     ("overlap", |figures| figures.overlap),
     ("auroc", |figures| figures.auroc),
     ("energy-in-lesion", |figures| figures.energy),
     ("pointing-game", |figures| figures.pointing),
     ("centre-error", |figures| figures.centre_error),
+    ("blank-heat", |figures| figures.blank),
     ("lesion-share", |figures| figures.lesion),
     ("middle-auroc", |figures| figures.middle.auroc),
     ("middle-pointing-game", |figures| figures.middle.pointing),

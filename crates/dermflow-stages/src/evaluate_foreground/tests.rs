@@ -131,6 +131,24 @@ fn images_without_heat_are_counted_and_those_without_a_box_are_not_judged() {
 }
 
 #[test]
+fn an_image_whose_heat_is_blank_is_no_hit_and_is_told() {
+    // A quarter of each image is lesion; the heat of the second says nothing.
+    let lesions = boxes(&[("1", [0.0, 0.0, 0.5, 0.5]), ("2", [0.0, 0.0, 0.5, 0.5])]);
+    let grids = heat(&[("1", vec![255, 0, 0, 0]), ("2", vec![0; 4])], 2);
+    let context = run("{}", [grids, lesions, samples(&[("1", WHOLE), ("2", WHOLE)], 16)]).unwrap();
+    assert_eq!(context.metrics["samples"], 2.0);
+    assert_eq!(context.metrics["pointing-game"], (1.0 + 0.25) / 2.0);
+    assert_eq!(context.metrics["blank-heat"], 0.5);
+    assert!(context.metrics["centre-error"] > 0.0);
+    // Where there is no heat, no share of it lies in the lesion: the first image's is the mean.
+    assert_eq!(context.metrics["energy-in-lesion"], 1.0);
+    let images = context.output("images");
+    let energy = images.column_by_name("energy_in_lesion").unwrap();
+    assert_eq!(energy.null_count(), 1);
+    assert_eq!(images.column_by_name("blank_heat").unwrap().null_count(), 0);
+}
+
+#[test]
 fn a_grid_of_another_size_and_a_missing_picture_are_told() {
     let lesions = || boxes(&[("1", [0.0, 0.0, 0.5, 0.5])]);
     let grids = || heat(&[("1", vec![255, 0, 0, 255])], 2);

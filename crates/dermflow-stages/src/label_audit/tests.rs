@@ -182,6 +182,22 @@ fn labels_that_the_model_does_not_know_are_told_and_not_scored() {
     assert_eq!(suspects(&context), Vec::<Vec<u8>>::new());
 }
 
+#[test]
+fn a_label_that_the_model_does_not_know_is_never_suspected_and_told_apart_from_one_that_fits() {
+    for way in ["noise-rate", "class", "both", "confident-joint", "predicted"] {
+        let yaml = format!("{{classes: [a, b], suspect: {way}}}");
+        let context = small(&[0.9, 0.2, 0.9], &["a", "healthy", "b"], &yaml).unwrap();
+        let scores = context.output("scores");
+        let labels = scores.column_by_name("label").unwrap().as_string::<i32>();
+        let unknown = (0..labels.len()).find(|row| labels.value(*row) == "healthy");
+        let suspected = scores.column_by_name("suspect").unwrap().as_boolean();
+        let own = scores.column_by_name("self_confidence").unwrap();
+        assert!(!suspected.value(unknown.unwrap()), "{way}");
+        assert!(own.null_count() == 1 && own.is_null(unknown.unwrap()), "{way}");
+        assert!(!suspects(&context).contains(&id("1")), "{way}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -23,8 +23,9 @@ pub struct Attention {
     pub energy: Option<f64>,
     /// The share of the picture that lies within boxes: what a flat map's energy would be.
     pub area: f64,
-    /// Whether the highest place lies within a box (the pointing game, Zhang et al. 2016).
-    pub peak: bool,
+    /// 1 if the middle of the highest cell lies within a box, else 0 (the pointing game, Zhang et al.
+    /// 2016); of equally high cells, the share of them. 0 where the map is zero.
+    pub peak: f64,
 }
 
 impl ActivationMap {
@@ -90,31 +91,41 @@ impl ActivationMap {
 
     /// How it lies to boxes in the pixels of a picture of `size` (width, height).
     pub fn attention(&self, boxes: &[PixelBox], size: [usize; 2]) -> Attention {
-        let within = |column: usize, row: usize| {
-            let (x, y) = (column as f64 + 0.5, row as f64 + 0.5);
+        let within = |x: f64, y: f64| {
             boxes
                 .iter()
                 .any(|one| x >= one.left && x < one.right() && y >= one.top && y < one.bottom())
         };
         let (mut all, mut inside, mut covered) = (0.0, 0.0, 0u64);
-        let mut peak = (f32::NEG_INFINITY, false);
         for row in 0..size[1] {
             for column in 0..size[0] {
-                let (value, hit) = (self.at(column, row, size), within(column, row));
+                let value = self.at(column, row, size);
+                let hit = within(column as f64 + 0.5, row as f64 + 0.5);
                 all += f64::from(value);
                 covered += u64::from(hit);
                 if hit {
                     inside += f64::from(value);
                 }
-                if value > peak.0 {
-                    peak = (value, hit);
-                }
             }
+        }
+        // Between cells the map is never higher than in them; beyond the middles of those at the border
+        // it is as high, so that pixels would be found at the picture's edge.
+        let highest = self.values.iter().copied().fold(0.0, f32::max);
+        let cells = self.values.iter().enumerate();
+        let highest = cells.filter(|(_, value)| **value == highest && highest > 0.0);
+        let middle =
+            |at: usize, cells: usize, pixels: usize| (at as f64 + 0.5) / cells as f64 * pixels as f64;
+        let (mut peaks, mut hits) = (0u32, 0u32);
+        for (cell, _) in highest {
+            let x = middle(cell % self.width, self.width, size[0]);
+            let y = middle(cell / self.width, self.height, size[1]);
+            peaks += 1;
+            hits += u32::from(within(x, y));
         }
         Attention {
             energy: (all > 0.0).then(|| inside / all),
             area: covered as f64 / (size[0] * size[1]).max(1) as f64,
-            peak: peak.1 && all > 0.0,
+            peak: f64::from(hits) / f64::from(peaks.max(1)),
         }
     }
 }
@@ -191,11 +202,18 @@ mod tests {
         let map = ActivationMap::of(&features(), 0, &[1.0, 0.0], 0);
         let upper_left = PixelBox::between([0.0, 8.0], [0.0, 8.0]);
         let attention = map.attention(&[upper_left], [16, 16]);
-        assert!(attention.energy.unwrap() > 0.5 && attention.peak, "{attention:?}");
+        assert!(attention.energy.unwrap() > 0.5, "{attention:?}");
+        assert_eq!(attention.peak, 1.0);
         assert!((attention.area - 0.25).abs() < 1e-9);
         let flat = ActivationMap::of(&features(), 0, &[1.0, 1.0], 0).attention(&[upper_left], [16, 16]);
         assert!((flat.energy.unwrap() - flat.area).abs() < 1e-6);
+        assert_eq!(flat.peak, 0.25);
+        // Whatever corner a cell lies in, its middle is where it is highest.
+        let middle = PixelBox::between([2.0, 6.0], [2.0, 6.0]);
+        assert_eq!(map.attention(&[middle], [16, 16]).peak, 1.0);
+        let edge = PixelBox::between([0.0, 2.0], [0.0, 2.0]);
+        assert_eq!(map.attention(&[edge], [16, 16]).peak, 0.0);
         let nothing = ActivationMap::of(&features(), 0, &[-1.0, -1.0], 0).attention(&[upper_left], [16, 16]);
-        assert_eq!((nothing.energy, nothing.peak), (None, false));
+        assert_eq!((nothing.energy, nothing.peak), (None, 0.0));
     }
 }

@@ -131,11 +131,11 @@ impl Labelled {
         names.into_iter().map(str::to_string).collect()
     }
 
-    /// The class of each sample.
+    /// The class of each sample; `from` says in words where they come from.
     ///
     /// # Errors
     /// Names the labels that are none of the classes, with counts.
-    pub fn classes(&self, classes: &Classes, port: &str) -> Result<Vec<usize>, StageError> {
+    pub fn classes(&self, classes: &Classes, from: &str) -> Result<Vec<usize>, StageError> {
         let mut unknown: BTreeMap<&str, usize> = BTreeMap::new();
         let mut places = Vec::with_capacity(self.0.len());
         for (_, label) in &self.0 {
@@ -152,11 +152,14 @@ impl Labelled {
             .map(|(label, count)| format!("`{label}` ({count} samples)"))
             .collect();
         Err(StageError::new(format!(
-            "`{port}` has labels that are none of the classes {}: {}",
+            "{from} has labels that are none of the classes {}: {}",
             quoted(classes.names()),
             listed.join(", ")
         ))
-        .with_help("map or drop them with a stage of kind `merge-classes`"))
+        .with_help(
+            "map or drop them with a stage of kind `merge-classes`; where a class is so rare that none of it is left \
+             to learn from, split with `exact: true`, or label more of it",
+        ))
     }
 }
 

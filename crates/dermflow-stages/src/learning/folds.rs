@@ -47,7 +47,9 @@ impl FoldChoice {
     /// of none, is not used.
     ///
     /// # Errors
-    /// Where a chosen fold has no sample, with the folds that there are.
+    /// Where no sample is learned from, a fold that was written has no sample, or one is written for
+    /// both uses, with the folds that there are. (`train` and `valid`, which are not written, may be
+    /// missing: then nothing is measured.)
     pub fn read(&self, context: &dyn StageContext, port: &str) -> Result<Folds, StageError> {
         if !context.has_input(port) {
             return Ok(Folds(None));
@@ -74,18 +76,33 @@ impl FoldChoice {
                 uses.insert(id, chosen);
             }
         }
-        if !uses.values().any(|chosen| *chosen == Use::Train) {
-            let folds: Vec<String> = found
-                .iter()
-                .map(|(fold, count)| format!("`{fold}` ({count})"))
-                .collect();
-            return Err(StageError::new(format!(
-                "no sample of `{port}` is in a fold that is learned from ({}); its folds are {}",
-                self.train.join(", "),
-                folds.join(", ")
-            )));
-        }
+        self.check(&found).map_err(|fault| {
+            let folds = found.iter().map(|(fold, count)| format!("`{fold}` ({count})"));
+            let folds: Vec<String> = folds.collect();
+            StageError::new(format!("{fault} of `{port}`; its folds are {}", folds.join(", ")))
+        })?;
         Ok(Folds(Some(uses)))
+    }
+
+    /// What is wrong with the choice, for a table with these folds.
+    fn check(&self, found: &BTreeMap<String, u64>) -> Result<(), String> {
+        if !self.train.iter().any(|fold| found.contains_key(fold)) {
+            let chosen = self.train.join(", ");
+            return Err(format!("no sample is in a fold that is learned from ({chosen})"));
+        }
+        if let Some(both) = self.train.iter().find(|fold| self.valid.contains(fold)) {
+            return Err(format!(
+                "`folds` has `{both}` both to learn from and to measure on"
+            ));
+        }
+        let default = FoldChoice::default();
+        let written = [(&self.train, default.train), (&self.valid, default.valid)];
+        let mut written = written.into_iter().filter(|(folds, usual)| *folds != usual);
+        let missing = written.find_map(|(folds, _)| folds.iter().find(|fold| !found.contains_key(*fold)));
+        match missing {
+            Some(fold) => Err(format!("`folds` has `{fold}`, which is the fold of no sample")),
+            None => Ok(()),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use dermflow_core::{Problem, StageContext, StageError};
 use dermflow_nn::Parameters;
-use dermflow_nn::architecture::{Architecture, InvalidArchitecture, Named, Published, ScalingRule};
+use dermflow_nn::architecture::{Architecture, Backbone, InvalidArchitecture, Named, Published, ScalingRule};
 use dermflow_nn::layout::{Group, Layout, Unit, Weights};
 use dermflow_nn::model_file::Model;
 use dermflow_nn::network::Network;
@@ -65,6 +65,15 @@ impl NetworkChoice {
         match self {
             NetworkChoice::Published(named) => Some(named.name.scaling_rule()),
             NetworkChoice::Document(_) => None,
+        }
+    }
+
+    /// A model's network that drops as much in training as is asked for here; the rest of it
+    /// stays, whatever is written here.
+    pub fn dropping(&self, network: Architecture) -> Architecture {
+        match self {
+            NetworkChoice::Published(named) => named.dropping(network),
+            NetworkChoice::Document(_) => network,
         }
     }
 
@@ -214,6 +223,12 @@ pub fn continued(
                 classes.len()
             ));
         }
+        if !others && description.classes != classes.names() {
+            context.log(&format!(
+                "the classes keep the order that `init` has: {}",
+                description.classes.join(", ")
+            ));
+        }
         let network =
             Network::new(&description.architecture).map_err(|error| StageError::new(error.to_string()))?;
         return Ok(Started {
@@ -250,7 +265,11 @@ pub fn on_backbone(
     context: &dyn StageContext,
 ) -> Result<Started, StageError> {
     let given = &model.description.architecture;
-    if given.backbone != architecture.backbone {
+    let weights_are_of = |backbone: &Backbone| Backbone {
+        stochastic_depth: 0.0,
+        ..backbone.clone()
+    };
+    if weights_are_of(&given.backbone) != weights_are_of(&architecture.backbone) {
         let message = format!(
             "`init` is {}, whose backbone is not that of {}",
             given.name, architecture.name

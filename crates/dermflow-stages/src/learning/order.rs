@@ -127,6 +127,7 @@ mod tests {
         assert_eq!(all.len(), 10);
         assert_eq!(drawn(3), drawn(3));
         let mut in_the_network: Vec<u64> = of_first.iter().map(|visit| visit.key(&keys[0])).collect();
+        in_the_network.sort_unstable();
         in_the_network.dedup();
         assert_eq!(in_the_network.len(), 5);
     }

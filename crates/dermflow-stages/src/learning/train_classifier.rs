@@ -112,7 +112,7 @@ pub fn training_resources(
     };
     let memory = network.map_or(1 << 30, |network| training_memory(network, shape, &setup).total());
     Resources {
-        memory: memory + (128 << 20),
+        memory: memory.saturating_add(128 << 20),
         threads: 0,
     }
 }
@@ -150,7 +150,11 @@ pub fn train(
     };
     let started = match context.has_input("init") {
         true => {
-            let model = model(context, "init")?;
+            let mut model = model(context, "init")?;
+            if let Some(choice) = &parameters.architecture {
+                let network = &mut model.description.architecture;
+                *network = choice.dropping(network.clone());
+            }
             preprocessing.mean = model.description.preprocessing.mean;
             preprocessing.deviation = model.description.preprocessing.deviation;
             let wanted = match parameters.classes.is_empty() {
@@ -184,6 +188,10 @@ pub fn train(
         .of_classes(classes.len(), |sample| source.samples[sample].1);
     let loss = SoftmaxLoss::new(&parameters.loss, &counts)
         .map_err(|error| StageError::new(format!("`loss`: {error}")))?;
+    let measured_on = match context.has_input("validation") {
+        true => "`validation`",
+        false => "the fold of `splits` that is measured on",
+    };
     let objective = ClassifierObjective {
         network: network.clone(),
         loss,
@@ -191,7 +199,7 @@ pub fn train(
         valid: Measured {
             samples: pairs(
                 &data.valid,
-                &data.valid.classes(&classes, "validation")?,
+                &data.valid.classes(&classes, measured_on)?,
                 &data.pictures,
             ),
             pictures: data.pictures.clone(),

@@ -297,7 +297,11 @@ fn started(
         let started = fresh(&architecture(parameters, &classes)?, classes, seed)?;
         return Ok((started, preprocessing));
     }
-    let model = model(context, "init")?;
+    let mut model = model(context, "init")?;
+    if let Some(choice) = &parameters.architecture {
+        let network = &mut model.description.architecture;
+        *network = choice.dropping(network.clone());
+    }
     preprocessing.mean = model.description.preprocessing.mean;
     preprocessing.deviation = model.description.preprocessing.deviation;
     let started = match model.description.architecture.regressor() {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::Float64Type;
+use arrow::datatypes::{DataType, Field, Float64Type, Schema};
 use dermflow_core::StageError;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -22,7 +22,8 @@ impl Reject {
     /// Whether a picture is rejected.
     pub fn rejects(self, probability: f32, energy: f32) -> bool {
         match self {
-            Reject::ProbabilityBelow(threshold) => f64::from(probability) < threshold,
+            // In the precision that probabilities have: 0.7 as float32 is less than 0.7.
+            Reject::ProbabilityBelow(threshold) => probability < threshold as f32,
             Reject::EnergyAbove(threshold) => f64::from(energy) > threshold,
         }
     }
@@ -115,12 +116,13 @@ fn csv(mut file: File) -> Result<Vec<RecordBatch>, StageError> {
     let (schema, _) = format.infer_schema(&mut file, Some(100))?;
     file.rewind()
         .map_err(|error| StageError::new(error.to_string()))?;
-    // A threshold such as `1` is read as a whole number.
+    // A threshold such as `1` looks like a whole number, a point called `95` or `true` like no text.
     let fields = schema.fields().iter().map(|field| match field.name().as_str() {
-        "threshold" => arrow::datatypes::Field::new("threshold", arrow::datatypes::DataType::Float64, true),
+        name @ ("point" | "by") => Field::new(name, DataType::Utf8, true),
+        name @ "threshold" => Field::new(name, DataType::Float64, true),
         _ => field.as_ref().clone(),
     });
-    let schema = arrow::datatypes::Schema::new(fields.collect::<Vec<_>>());
+    let schema = Schema::new(fields.collect::<Vec<_>>());
     let reader = arrow::csv::ReaderBuilder::new(schema.into())
         .with_header(true)
         .build(file)?;
@@ -194,6 +196,24 @@ mod tests {
             told.contains("points.parquet") && told.contains("no Parquet"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn points_of_a_csv_file_may_be_called_like_numbers_and_truths() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("points.csv");
+        for (names, asked) in [
+            (["90", "95"], "95"),
+            (["0.9", "0.95"], "0.95"),
+            (["false", "true"], "true"),
+            (["2024-01-01", "2024-01-02"], "2024-01-02"),
+        ] {
+            let [first, second] = names;
+            let text = format!("point,by,threshold\n{first},probability,0.5\n{second},energy,-2.5\n");
+            std::fs::write(&path, text).unwrap();
+            let reject = Reject::of_file(&path, Some(asked));
+            assert_eq!(reject.unwrap(), Reject::EnergyAbove(-2.5), "{asked}");
+        }
     }
 
     #[test]

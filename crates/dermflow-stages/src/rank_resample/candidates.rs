@@ -155,7 +155,7 @@ impl Candidates {
                     format!("the probability of sample {id} is {probability}, which is not from 0 to 1");
                 return Err(StageError::new(message));
             }
-            let enough = f64::from(probability) >= self.min_probability;
+            let enough = self.is_likely(probability);
             let place = self.ordering.place(id, probability);
             let class = self.class(label);
             class.predicted += 1;
@@ -215,7 +215,8 @@ impl Candidates {
 
     /// Whether a sample is likely enough.
     pub fn is_likely(&self, probability: f32) -> bool {
-        f64::from(probability) >= self.min_probability
+        // In the precision that probabilities have: 0.7 as float32 is less than 0.7.
+        probability >= self.min_probability as f32
     }
 }
 

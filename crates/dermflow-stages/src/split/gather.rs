@@ -7,7 +7,8 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use dermflow_core::{SampleId, StageContext, StageError};
 
-use crate::columns::ids_of;
+use super::SplitParameters;
+use crate::columns::{failure, ids_of};
 use crate::draws::Draws;
 
 /// A sample. Its group and label are numbers.
@@ -58,20 +59,17 @@ impl Numbers {
 }
 
 /// Reads the samples, and the folds they had before. Of a sample with several rows the first one
-/// counts. `must`: whether the column of labels has to be there.
+/// counts.
 ///
 /// # Errors
-/// Where the input can't be read, or previous folds contradict each other.
-pub fn gather(
-    group: &str,
-    label: &str,
-    must: bool,
-    context: &dyn StageContext,
-) -> Result<Gathered, StageError> {
+/// Where the input can't be read or lacks a column that has to be there, or previous folds
+/// contradict each other.
+pub fn gather(parameters: &SplitParameters, context: &dyn StageContext) -> Result<Gathered, StageError> {
     // Groups and samples draw apart, so that a group that is called as a sample is another one.
     let of_groups = Draws::new("dermflow split group v1", context.seed());
     let of_samples = Draws::new("dermflow split sample v1", context.seed());
     let table = context.table("samples")?;
+    parameters.are_in(&table.schema()).map_err(failure)?;
     let total = table.rows();
     let mut gathered = Gathered::default();
     let (mut groups, mut labels) = (Numbers::default(), Numbers::default());
@@ -86,13 +84,11 @@ pub fn gather(
             return Err(StageError::cancelled());
         }
         let ids = ids_of(&batch)?;
-        let group_names = texts(&batch, group)?;
-        let label_texts = texts(&batch, label)?;
-        if must && label_texts.is_none() {
-            return Err(StageError::new(format!(
-                "`stratify`: the input has no column `{label}`"
-            )));
-        }
+        let group_names = match &parameters.group {
+            Some(group) => texts(&batch, group)?,
+            None => None,
+        };
+        let label_texts = texts(&batch, parameters.strata())?;
         for row in 0..batch.num_rows() {
             let mut id = [0; 32];
             id.copy_from_slice(ids.value(row));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use dermflow_core::memory::{MemoryContext, batch};
-use dermflow_core::{StageError, StageKind};
+use dermflow_core::{Column, ColumnType, InputTypes, PortType, Problem, StageError, StageKind, TableType};
 use proptest::prelude::*;
 
 use super::{Split, SplitParameters};
@@ -205,6 +205,67 @@ fn parameters_that_make_no_sense_are_told_at_their_place() {
     assert_eq!(places("{shares: {fold-2: 0.5}, folds: 3}"), ["shares.fold-2"]);
     assert!(places("{shares: {a: 0.1, b: 0.2, c: 0.7}}").is_empty());
     assert!(places("{folds: 10}").is_empty());
+}
+
+/// What is said of a table of exactly these columns, or of one of which they are known.
+fn outputs(yaml: &str, open: bool) -> Result<(), Problem> {
+    let columns = ["patient", "label"].map(|name| Column::nullable(name, ColumnType::Text));
+    let table = TableType {
+        open,
+        ..TableType::exactly(columns)
+    };
+    let wired = InputTypes::from([("samples".to_string(), vec![PortType::Table(table)])]);
+    Split::outputs(&serde_yaml::from_str(yaml).unwrap(), &wired).map(drop)
+}
+
+#[test]
+fn a_column_of_groups_that_is_not_there_is_refused_unless_nobody_asked_for_it() {
+    let misspelt = format!("{{{SHARES}, group: pateint}}");
+    let problem = outputs(&misspelt, false).unwrap_err();
+    assert_eq!(problem.parameter, "group");
+    assert!(
+        problem.message.contains("no column `pateint`") && problem.message.contains("`patient` (text)"),
+        "{}",
+        problem.message
+    );
+    assert!(problem.help.unwrap().contains("group: null"));
+    // Further columns may come: only the run can tell.
+    assert_eq!(outputs(&misspelt, true), Ok(()));
+    for rows in [rows(8, 2, 0), Vec::new()] {
+        let error = context(&rows, &misspelt).err().unwrap();
+        assert!(
+            error
+                .message
+                .contains("`group`: the input has no column `pateint`"),
+            "{error}"
+        );
+    }
+    for right in ["", ", group: group", ", group: null", ", group: patient"] {
+        assert_eq!(outputs(&format!("{{{SHARES}{right}}}"), false), Ok(()), "{right}");
+    }
+}
+
+#[test]
+fn a_column_of_labels_that_is_not_there_is_refused_where_it_was_asked_for() {
+    let told = context(&rows(8, 2, 0), &format!("{{{SHARES}, stratify: diagnosis}}")).err();
+    let told = told.unwrap().message;
+    assert!(
+        told.contains("`stratify`: the input has no column `diagnosis`"),
+        "{told}"
+    );
+}
+
+#[test]
+fn without_a_column_of_groups_every_sample_is_one_of_its_own() {
+    let rows = rows(300, 3, 0);
+    let alone: Vec<Row> = rows
+        .iter()
+        .map(|(key, _, label)| (key.clone(), None, *label))
+        .collect();
+    let folds_of = |rows: &[Row], group: &str| folds(rows, &format!("{{{SHARES}{group}}}"));
+    let split = folds_of(&rows, ", group: null");
+    assert_eq!(split, folds_of(&alone, ""));
+    assert_ne!(split, folds_of(&rows, ""));
 }
 
 proptest! {

@@ -65,27 +65,27 @@ pub fn cases() -> Vec<Case> {
             "307e3ad03933",
         ),
         case("concat", "{source-column: from}", three_tables, 1, "d2e45e023197"),
-        case("evaluate", JUDGED, evaluated, 4, "803aff324968"),
+        case("evaluate", JUDGED, evaluated, 5, "803aff324968"),
         case(
             "evaluate",
             "{classes: [a, b, c], bootstrap: {resamples: 0}}",
             evaluated,
-            4,
+            5,
             "558a2560c0d4",
         ),
         case(
             "evaluate-detections",
             "{group: patient, slices: [skin], min-samples: 2, bootstrap: {resamples: 20}}",
             detected,
-            1,
+            2,
             "c5376357e294",
         ),
         case(
             "evaluate-foreground",
             "{region: ellipse, fold: test, bootstrap: {resamples: 20}}",
             heated,
-            2,
-            "125547b38527",
+            3,
+            "92a7aac85019",
         ),
         case(
             "contact-sheet",
@@ -202,17 +202,17 @@ pub fn cases() -> Vec<Case> {
             "rank-resample",
             "{size: 12, short: leave, min-probability: 0.4}",
             resampled,
-            1,
+            2,
             "1650a59c71d6",
         ),
         case(
             "rank-resample",
             "{ratio: 0.5, order: random}",
             resampled,
-            1,
+            2,
             "022e90e572bf",
         ),
-        case("rank-resample", "{ratio: 2}", resampled, 1, "070cc1212718"),
+        case("rank-resample", "{ratio: 2}", resampled, 2, "070cc1212718"),
         case("sample", "{share: 0.4}", one_table, 1, "cd3508e49a10"),
         case("sample", "{rows: 7}", one_table, 1, "241817465f6c"),
         case("sample", "{share: 0.4, by: label}", one_table, 1, "6e555b068240"),
@@ -233,7 +233,7 @@ pub fn cases() -> Vec<Case> {
         ),
         case("unpack", "{path: a.tar}", archive, 1, "7a993410f43e"),
     ];
-    all.push(case("evaluate", VALIDATED, validated, 4, "063abf9ad8f5"));
+    all.push(case("evaluate", VALIDATED, validated, 5, "063abf9ad8f5"));
     all.extend(labelling::cases());
     all.extend(learning::cases());
     all

@@ -43,8 +43,9 @@ pub fn cases() -> Vec<Case> {
         "classifier-train" | "joint-retrain" => 7,
         "regressor-train" => 6,
         "compound-scale" | "regressor-infer" => 4,
-        "classifier-infer" | "explain" => 3,
-        "import-model" => 2,
+        "explain" => 4,
+        "classifier-infer" => 3,
+        "evaluate-detections" | "import-model" => 2,
         _ => 1,
     };
     let case = |kind, with, prepare: fn(&mut World, bool), golden| Case {
@@ -79,13 +80,13 @@ pub fn cases() -> Vec<Case> {
             "explain",
             "{pictures: 3}",
             with_classifier_and_boxes,
-            "c5ba77d73a11",
+            "662b703e25f2",
         ),
         case(
             "explain",
             "{method: grad-cam, stage: 2, pictures: 2}",
             with_classifier_and_boxes,
-            "87f8bec250fa",
+            "10ff6451909c",
         ),
         case("export-model", "{format: timm}", a_classifier, "033568164bbd"),
         case(

@@ -181,8 +181,9 @@ impl<'a> Group<'a> {
         match of.kind {
             _ if of.is_pointwise() => {}
             Kind::Dense if of.by_winograd() => {
-                let pieces = pieces_of(to.of_image() * of.weights(), self.threads);
                 let (lines, columns) = to.size_in_tiles();
+                let pieces = pieces_of(to.of_image() * of.weights(), self.threads);
+                let pieces = pieces.min(lines.max(1) as u64);
                 let lines = lines.div_ceil(usize::try_from(pieces).unwrap_or(usize::MAX));
                 let (inputs, outputs) = (of.inputs as usize, of.outputs as usize);
                 let band = winograd::band_numbers((lines, columns), inputs, outputs);

@@ -3,13 +3,15 @@ use super::super::testing::{close, numbers};
 use super::super::window::Window;
 use super::*;
 
-const SHAPES: [((usize, usize), usize, usize); 6] = [
+const SHAPES: [((usize, usize), usize, usize); 7] = [
     ((1, 1), 3, 2),
     ((2, 2), 16, 16),
     ((5, 3), 24, 40),
     ((8, 7), 33, 70),
     ((13, 16), 17, 112),
     ((3, 130), 4, 5),
+    // 80 tiles: two bands, both ways.
+    ((37, 29), 24, 40),
 ];
 
 fn window(size: (usize, usize)) -> Window {

@@ -1,4 +1,4 @@
-//! The transforms of tiles into 16 matrices, and of 16 matrices of sums into places.
+//! The transforms of tiles into matrices, and of matrices of sums into places.
 
 use std::ops::Range;
 

@@ -1,7 +1,9 @@
 //! Tests of [`compared`].
 
 use super::*;
-use crate::lesions::{lesion_attributes, lesion_predictions, lesion_splits, lesion_truth, texts};
+use crate::lesions::{
+    lesion_attributes, lesion_predictions, lesion_splits, lesion_truth, predictions, texts,
+};
 
 const WITH: &str = "{classes: [ACK, BCC, NEV, SCC, SEK], fold: test, group: patient}";
 
@@ -194,6 +196,155 @@ fn only_common_samples_count_and_none_is_an_error() {
     let mut untold = side(texts(&["1"], "label", &["ACK"]));
     untold.tables.remove("truth");
     assert!(compared(&[[untold.clone(), untold]], &bootstrap(0), 1, 1).is_err());
+}
+
+/// A side of a few samples called `1`, `2`, …, each predicted to be of the class at its place.
+fn small(classes: &[&str], predicted: &[usize], truth: &[&str]) -> Side {
+    let rows: Vec<Vec<f32>> = predicted
+        .iter()
+        .map(|place| {
+            let mut row = vec![0.0; classes.len()];
+            row[*place] = 1.0;
+            row
+        })
+        .collect();
+    let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+    let keys: Vec<String> = (1..=truth.len()).map(|key| key.to_string()).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let tables = [
+        ("predictions", predictions(&keys, classes, &rows, None)),
+        ("truth", texts(&keys, "label", truth)),
+        ("attributes", texts(&keys, "patient", &vec!["one"; keys.len()])),
+    ];
+    Side {
+        parameters: value(&format!("{{classes: [{}]}}", classes.join(", "))),
+        tables: tables
+            .into_iter()
+            .map(|(port, table)| (port.to_string(), vec![table]))
+            .collect(),
+    }
+}
+
+#[test]
+fn a_model_of_other_classes_is_compared_on_the_samples_that_both_models_can_have_right() {
+    let truth = ["a", "a", "b", "c", "c", "x"];
+    let first = || small(&["a", "b", "c"], &[0, 0, 1, 0, 1, 0], &truth);
+    let second = || small(&["a", "b"], &[0, 0, 1, 0, 1, 1], &truth);
+    // The first is wrong about both samples of `c`, which the second knows nothing of.
+    for pair in [[first(), second()], [second(), first()]] {
+        let found = compared(&[pair], &bootstrap(20), 1, 1).unwrap();
+        let accuracy = of(&found, "accuracy");
+        assert_eq!(
+            (accuracy.first, accuracy.second, accuracy.difference),
+            (1.0, 1.0, 0.0)
+        );
+        // `x`, which neither knows, is there to be told from the others.
+        assert_eq!(found.samples, 4);
+        assert!(
+            found
+                .differences
+                .iter()
+                .any(|one| one.name == "unseen-auroc-by-probability"),
+            "{found:?}"
+        );
+        assert_eq!(found.remarks.len(), 1, "{found:?}");
+        let remark = &found.remarks[0];
+        assert!(
+            remark.contains("2 samples") && remark.contains("class lists"),
+            "{remark}"
+        );
+    }
+    let twice = compared(&[[first(), second()], [first(), second()]], &bootstrap(0), 1, 1).unwrap();
+    assert!(twice.remarks[0].contains("4 samples") && twice.remarks[0].contains("2 seeds"));
+    let trio = drawn(&[[first(), first(), second()]], &bootstrap(0), 1, 1).unwrap();
+    assert_eq!(
+        (trio.samples, trio.remarks),
+        (
+            4,
+            compared(&[[first(), second()]], &bootstrap(0), 1, 1)
+                .unwrap()
+                .remarks
+        )
+    );
+    let other = small(&["d", "e"], &[0, 0, 1, 0, 1, 1], &truth);
+    let error = compared(&[[first(), other]], &bootstrap(0), 1, 1).unwrap_err();
+    assert!(error.message.contains("no sample is left"), "{error}");
+}
+
+#[test]
+fn only_samples_that_both_sides_judge_by_their_own_folds_count() {
+    let of_fold = |fold: &str| {
+        let mut side = side(lesion_predictions());
+        side.parameters = value(&WITH.replace("fold: test,", fold));
+        side
+    };
+    let error = compared(
+        &[[of_fold("fold: test,"), of_fold("fold: valid,")]],
+        &bootstrap(0),
+        1,
+        1,
+    )
+    .unwrap_err();
+    assert!(error.message.contains("no sample is left"), "{error}");
+    let alone = compared(
+        &[[of_fold("fold: test,"), of_fold("fold: test,")]],
+        &bootstrap(0),
+        1,
+        1,
+    )
+    .unwrap();
+    assert!(alone.remarks.is_empty(), "{alone:?}");
+    // Whichever side judges more, the test fold is what both judge.
+    for pair in [
+        [of_fold("fold: test,"), of_fold("")],
+        [of_fold(""), of_fold("fold: test,")],
+    ] {
+        let found = compared(&[pair], &bootstrap(0), 1, 1).unwrap();
+        assert_eq!(found.samples, alone.samples);
+        assert_eq!(found.differences, alone.differences);
+        assert!(found.remarks[0].contains("not all of them judge"), "{found:?}");
+    }
+}
+
+#[test]
+fn samples_whose_true_label_is_disputed_are_left_out() {
+    let [first, second] =
+        [["a", "b", "a"], ["a", "b", "b"]].map(|truth| small(&["a", "b"], &[0, 1, 0], &truth));
+    let found = compared(&[[first, second]], &bootstrap(0), 1, 1).unwrap();
+    assert_eq!(found.samples, 2);
+    assert_eq!(of(&found, "accuracy").second, 1.0);
+    assert!(
+        found.remarks[0].contains("1 samples") && found.remarks[0].contains("true label"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn samples_of_one_group_have_no_interval() {
+    let of = |with: &str| {
+        [[0, 1, 0], [1, 1, 0]].map(|predicted| {
+            let mut side = small(&["a", "b"], &predicted, &["a", "b", "b"]);
+            side.parameters = value(with);
+            side
+        })
+    };
+    let together = "{classes: [a, b], group: patient}";
+    let found = compared(&[of(together)], &bootstrap(20), 1, 1).unwrap();
+    for one in &found.differences {
+        assert_eq!((one.over_samples, one.p), (None, None), "{one:?}");
+    }
+    assert!(found.remarks[0].contains("one group"), "{found:?}");
+    let trio = of(together);
+    let trio = drawn(
+        &[[trio[0].clone(), trio[0].clone(), trio[1].clone()]],
+        &bootstrap(20),
+        1,
+        1,
+    )
+    .unwrap();
+    assert!(trio.over_samples.is_empty());
+    let apart = compared(&[of("{classes: [a, b]}")], &bootstrap(20), 1, 1).unwrap();
+    assert!(apart.remarks.is_empty() && apart.differences[0].over_samples.is_some());
 }
 
 #[test]

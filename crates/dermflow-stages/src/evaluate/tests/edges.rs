@@ -39,6 +39,16 @@ fn only_unseen_classes_are_covered_by_nothing() {
 }
 
 #[test]
+fn a_probability_that_is_just_the_threshold_is_kept() {
+    // The float32 nearest to 0.7 is below it, and that nearest to 0.6 above.
+    let yaml = "{classes: [a, b], operating-points: {p: {threshold: 0.7}, q: {threshold: 0.6}}}";
+    let context = small(&["1", "2", "3"], &[0.7, 0.6, 0.59], &["a", "a", "a"], yaml).unwrap();
+    let figures = figures(&context);
+    assert_eq!(overall(&figures, "coverage-at-p").value, 1.0 / 3.0);
+    assert_eq!(overall(&figures, "coverage-at-q").value, 2.0 / 3.0);
+}
+
+#[test]
 fn a_class_list_in_another_order_is_found_out() {
     let error = small(&["1"], &[0.9], &["a"], "classes: [b, a]").err().unwrap();
     assert!(error.message.contains("place 1"), "{error}");
