@@ -117,3 +117,55 @@ impl Folds {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, StringArray};
+    use dermflow_core::memory::{MemoryContext, batch};
+
+    use super::*;
+
+    /// One sample in each of these folds.
+    fn read(choice: &FoldChoice, folds: &[&str]) -> Result<Folds, StageError> {
+        let column: ArrayRef = Arc::new(folds.iter().map(|fold| Some(*fold)).collect::<StringArray>());
+        let mut context = MemoryContext::default();
+        context.add_table(
+            "splits",
+            batch(&["a", "b", "c"][..folds.len()], [("fold", column)]),
+        );
+        choice.read(&context, "splits")
+    }
+
+    fn choice(train: &[&str], valid: &[&str]) -> FoldChoice {
+        let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
+        FoldChoice {
+            train: names(train),
+            valid: names(valid),
+        }
+    }
+
+    #[test]
+    fn folds_that_nobody_wrote_may_be_missing_and_those_that_are_written_may_not() {
+        let usual = FoldChoice::default();
+        assert!(read(&usual, &["train", "valid"]).is_ok() && read(&usual, &["train"]).is_ok());
+        let refused = |choice: &FoldChoice, folds: &[&str]| read(choice, folds).err().unwrap().message;
+        let nothing = refused(&usual, &["valid", "test"]);
+        assert!(nothing.contains("`test` (1), `valid` (1)"), "{nothing}");
+        let misspelt = refused(&choice(&["train"], &["vaild"]), &["train", "valid"]);
+        assert!(
+            misspelt.contains("`vaild`, which is the fold of no sample"),
+            "{misspelt}"
+        );
+        let one_of_two = refused(&choice(&["a", "d"], &["b"]), &["a", "b", "c"]);
+        assert!(one_of_two.contains("`d`"), "{one_of_two}");
+        let both = refused(&choice(&["a", "b"], &["b"]), &["a", "b"]);
+        assert!(both.contains("`b` both"), "{both}");
+        let told = read(&choice(&["a", "c"], &["b"]), &["a", "b", "c"]).unwrap();
+        let ids = batch(&["a", "b", "c"], [] as [(&str, ArrayRef); 0]);
+        let ids = ids_of(&ids).unwrap();
+        let uses: Vec<_> = (0..3).map(|row| told.of(ids.value(row))).collect();
+        assert_eq!(uses, [Some(Use::Train), Some(Use::Valid), Some(Use::Train)]);
+    }
+}

@@ -328,3 +328,73 @@ pub fn provenance(kind: &str, seed: u64, samples: usize, epoch: u64) -> BTreeMap
         ("epoch".to_string(), epoch.to_string()),
     ])
 }
+
+#[cfg(test)]
+mod tests {
+    use dermflow_core::memory::MemoryContext;
+    use dermflow_nn::architecture::Regressor;
+    use dermflow_nn::model_file::{Description, Preprocessing};
+
+    use super::*;
+
+    fn small() -> Named {
+        Named {
+            width: 0.15,
+            depth: 0.2,
+            ..Named::plain(Published::EfficientNetV2B0)
+        }
+    }
+
+    fn model_of(named: Named, names: &[&str]) -> Model {
+        let architecture = named.classifier(names.len() as u32).unwrap();
+        let layout = Arc::new(Layout::of(&architecture).unwrap());
+        let preprocessing = Preprocessing::imagenet(32, 32);
+        Model {
+            description: Description::new(architecture, names.iter().copied(), preprocessing),
+            weights: Weights::initialise(layout, 1),
+        }
+    }
+
+    fn classes(names: &[&str]) -> Classes {
+        Classes::new(names.iter().map(|name| name.to_string()).collect(), 1).unwrap()
+    }
+
+    #[test]
+    fn what_a_step_skips_is_no_other_backbone() {
+        let named = Named {
+            stochastic_depth: Some(0.05),
+            ..small()
+        };
+        let asked = named.regressor(Regressor::suggested(2)).unwrap();
+        let context = MemoryContext::default();
+        let model = model_of(small(), &["a", "b"]);
+        let started = on_backbone(&asked, &model, classes(&["a", "b"]), 7, &context).unwrap();
+        assert_eq!(started.network.architecture().backbone.stochastic_depth, 0.05);
+        let wider = Named {
+            width: 0.3,
+            ..small()
+        };
+        let other = wider.regressor(Regressor::suggested(2)).unwrap();
+        let refused = on_backbone(&other, &model, classes(&["a", "b"]), 7, &context)
+            .err()
+            .unwrap();
+        assert!(refused.message.contains("backbone is not that of"), "{refused}");
+    }
+
+    #[test]
+    fn a_model_that_is_trained_on_drops_what_is_asked_for_with_a_name() {
+        let choice = NetworkChoice::Published(Named {
+            dropout: Some(0.4),
+            ..small()
+        });
+        let model = model_of(small(), &["a", "b"]);
+        let given = model.description.architecture.clone();
+        let trained = choice.dropping(given.clone());
+        assert_eq!(trained.classifier().unwrap().dropout, 0.4);
+        assert_eq!(trained.backbone, given.backbone);
+        assert_eq!(
+            NetworkChoice::Document(Box::new(trained)).dropping(given.clone()),
+            given
+        );
+    }
+}

@@ -42,8 +42,7 @@ pub fn cases() -> Vec<Case> {
     let version = |kind| match kind {
         "classifier-train" | "joint-retrain" => 7,
         "regressor-train" => 6,
-        "compound-scale" | "regressor-infer" => 4,
-        "explain" => 4,
+        "compound-scale" | "explain" | "regressor-infer" => 4,
         "classifier-infer" => 3,
         "evaluate-detections" | "import-model" => 2,
         _ => 1,
