@@ -30,7 +30,7 @@ ROWS = [
     ("1x1, wide to narrow", "dense", 1, 1, 672, 112, 8, 32, "a plain product"),
     ("1x1, small grid", "dense", 1, 1, 192, 1152, 4, 32, "221,000 weights for 512 places, laid out anew in training"),
     ("head, 1x1", "dense", 1, 1, 192, 1280, 4, 32, "as above"),
-    ("3x3, 32 to 128", "dense", 3, 1, 32, 128, 32, 32, "by Winograd: 16 products in the place of 36, both ways"),
+    ("3x3, 32 to 128", "dense", 3, 1, 32, 128, 32, 32, "by Winograd: 36 products in the place of 144, both ways"),
     ("3x3, 48 to 192", "dense", 3, 1, 48, 192, 16, 32, "as above"),
     ("3x3, 64 to 64", "dense", 3, 1, 64, 64, 32, 16, "as above"),
     ("3x3, stride 2", "dense", 3, 2, 32, 128, 32, 32, "plain products, SiLU"),
