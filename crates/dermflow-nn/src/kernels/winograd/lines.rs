@@ -1,7 +1,7 @@
 //! F(4, 3) of lines: four results of a window of three from six numbers, with six products.
 //!
-//! With points 0, ±√2, ±√½ and infinity, whose powers are near one, a result's error is about
-//! twice that of plain sums; with the whole numbers 0, ±1, ±2 it is four times as much (Barabasz et
+//! With points 0, ±√2, ±√½ and infinity, whose powers are near one, a result's error is less than
+//! twice that of plain sums; with the whole numbers 0, ±1, ±2 it is nearly four times that (Barabasz et
 //! al. 2020, "Error analysis and improving the accuracy of Winograd convolution for deep neural
 //! networks", arXiv:1803.10986). A grid is transformed by its lines and then by its columns.
 
