@@ -81,17 +81,14 @@ pub(crate) fn gather(
                 continue;
             }
             let ends = [&groups[low], &groups[high]];
-            match of_group(store, sides, ends, group, stage, asked) {
+            match of_group(store, sides, ends, (place, group), stage, asked) {
                 Ok((found, remarks)) => {
                     let label = &group.label;
                     let told = remarks
                         .iter()
                         .map(|remark| format!("the gap that `{label}` closes at `{stage}`: {remark}"));
                     notes.extend(told);
-                    closed.push(Closed {
-                        group: place,
-                        ..found
-                    });
+                    closed.push(found);
                 }
                 Err(error) => notes.push(format!(
                     "the gap that `{}` closes at `{stage}`: {}",
@@ -109,12 +106,12 @@ pub(crate) fn gather(
     Gap { low, high, stages }
 }
 
-/// The shares of one group, whose place is left open, and what is to be remarked on them.
+/// The shares of the group in this place, and what is to be remarked on them.
 fn of_group(
     store: &Store,
     sides: &[Side],
     [low, high]: [&Group; 2],
-    group: &Group,
+    (place, group): (usize, &Group),
     stage: &str,
     asked: &Asked,
 ) -> Result<(Closed, Vec<String>), StageError> {
@@ -139,7 +136,7 @@ fn of_group(
     let drawn = drawn(&judged, &asked.bootstrap, asked.seed, asked.threads)?;
     let shares = shares::of(&drawn, asked.bootstrap.level, [&low.label, &high.label]);
     let closed = Closed {
-        group: 0,
+        group: place,
         seeds: trios.iter().map(|trio| trio.seed).collect(),
         samples: drawn.samples,
         shares,

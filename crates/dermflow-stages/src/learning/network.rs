@@ -70,7 +70,7 @@ impl NetworkChoice {
 
     /// A model's network that drops as much in training as is asked for here; the rest of it
     /// stays, whatever is written here.
-    pub fn dropping(&self, network: Architecture) -> Architecture {
+    fn dropping(&self, network: Architecture) -> Architecture {
         match self {
             NetworkChoice::Published(named) => named.dropping(network),
             NetworkChoice::Document(_) => network,
@@ -156,6 +156,19 @@ pub fn weights(layout: &Arc<Layout>, snapshot: Snapshot) -> Result<Weights, Stag
 /// Where it can't be read, or is damaged.
 pub fn model(context: &dyn StageContext, port: &str) -> Result<Model, StageError> {
     Model::load(&context.model(port)?).map_err(|error| StageError::new(format!("`{port}`: {error}")))
+}
+
+/// The model wired to `init` to go on from, which drops as much as the network that is written
+/// beside it asks for.
+///
+/// # Errors
+/// As [`model`].
+pub fn initial(context: &dyn StageContext, written: Option<&NetworkChoice>) -> Result<Model, StageError> {
+    let mut model = model(context, "init")?;
+    if let Some(choice) = written {
+        model.description.architecture = choice.dropping(model.description.architecture);
+    }
+    Ok(model)
 }
 
 /// That something is left to be trained.

@@ -23,7 +23,7 @@ use super::classifier::{ClassifierObjective, Measured};
 use super::classifier_ports::{SCORES, write_classes};
 use super::folds::Use;
 use super::network::{
-    Started, WantedClasses, check_frozen, continued, fresh, model, provenance, told, weights,
+    Started, WantedClasses, check_frozen, continued, fresh, initial, provenance, told, weights,
 };
 use super::normalise::Normalise;
 use super::order::Orders;
@@ -150,11 +150,7 @@ pub fn train(
     };
     let started = match context.has_input("init") {
         true => {
-            let mut model = model(context, "init")?;
-            if let Some(choice) = &parameters.architecture {
-                let network = &mut model.description.architecture;
-                *network = choice.dropping(network.clone());
-            }
+            let model = initial(context, parameters.architecture.as_ref())?;
             preprocessing.mean = model.description.preprocessing.mean;
             preprocessing.deviation = model.description.preprocessing.deviation;
             let wanted = match parameters.classes.is_empty() {

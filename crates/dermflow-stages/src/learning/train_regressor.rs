@@ -23,7 +23,7 @@ use super::folds::Use;
 use super::lesion_batches::{LesionBatch, LesionBatches, LesionData};
 use super::lesions::Lesions;
 use super::network::{
-    Started, WantedClasses, check_frozen, continued, fresh, model, on_backbone, provenance, told, weights,
+    Started, WantedClasses, check_frozen, continued, fresh, initial, on_backbone, provenance, told, weights,
 };
 use super::normalise::Normalise;
 use super::order::Orders;
@@ -297,11 +297,7 @@ fn started(
         let started = fresh(&architecture(parameters, &classes)?, classes, seed)?;
         return Ok((started, preprocessing));
     }
-    let mut model = model(context, "init")?;
-    if let Some(choice) = &parameters.architecture {
-        let network = &mut model.description.architecture;
-        *network = choice.dropping(network.clone());
-    }
+    let model = initial(context, parameters.architecture.as_ref())?;
     preprocessing.mean = model.description.preprocessing.mean;
     preprocessing.deviation = model.description.preprocessing.deviation;
     let started = match model.description.architecture.regressor() {
