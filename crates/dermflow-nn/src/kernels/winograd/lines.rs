@@ -29,6 +29,35 @@ pub(super) const WINDOW: [[f64; 3]; SIDE] = {
     ]
 };
 
+/// Each of these numbers in all lanes.
+///
+/// # Safety
+/// As for [`Lanes`].
+#[inline(always)]
+unsafe fn all<L: Lanes, const COUNT: usize>(numbers: [f32; COUNT]) -> [L; COUNT] {
+    // SAFETY: as the caller vouches.
+    let mut lanes = [unsafe { L::splat(0.0) }; COUNT];
+    for (lanes, number) in lanes.iter_mut().zip(numbers) {
+        // SAFETY: as above.
+        *lanes = unsafe { L::splat(number) };
+    }
+    lanes
+}
+
+/// What stands at 0, √2, -√2, √½, -√½ and infinity: of points that mirror each other, the sum and the
+/// difference of the even and the odd part.
+#[inline(always)]
+fn mirrored<L: Lanes>(zero: L, far: [L; 2], near: [L; 2], last: L) -> [L; SIDE] {
+    [
+        zero,
+        far[0] + far[1],
+        far[0] - far[1],
+        near[0] + near[1],
+        near[0] - near[1],
+        last,
+    ]
+}
+
 /// `Bᵀ d`: the six factors of a line.
 ///
 /// # Safety
@@ -36,15 +65,7 @@ pub(super) const WINDOW: [[f64; 3]; SIDE] = {
 #[inline(always)]
 pub(super) unsafe fn factors<L: Lanes>(d: [L; SIDE]) -> [L; SIDE] {
     // SAFETY: as the caller vouches.
-    let (root, half_root, two_and_half, two, half) = unsafe {
-        (
-            L::splat(SQRT_2),
-            L::splat(FRAC_1_SQRT_2),
-            L::splat(2.5),
-            L::splat(2.0),
-            L::splat(0.5),
-        )
-    };
+    let [root, half_root, two_and_half, two, half] = unsafe { all([SQRT_2, FRAC_1_SQRT_2, 2.5, 2.0, 0.5]) };
     let (even_far, odd_far) = (
         d[2].times_from(half, d[4]),
         d[1].times_from(half_root, d[3] * root),
@@ -53,14 +74,12 @@ pub(super) unsafe fn factors<L: Lanes>(d: [L; SIDE]) -> [L; SIDE] {
         d[2].times_from(two, d[4]),
         d[1].times_from(root, d[3] * half_root),
     );
-    [
+    mirrored(
         d[2].times_from(two_and_half, d[0] + d[4]),
-        even_far + odd_far,
-        even_far - odd_far,
-        even_near + odd_near,
-        even_near - odd_near,
+        [even_far, odd_far],
+        [even_near, odd_near],
         d[3].times_from(two_and_half, d[1] + d[5]),
-    ]
+    )
 }
 
 /// `B u`, the transpose of [`factors`].
@@ -70,15 +89,8 @@ pub(super) unsafe fn factors<L: Lanes>(d: [L; SIDE]) -> [L; SIDE] {
 #[inline(always)]
 pub(super) unsafe fn factors_back<L: Lanes>(u: [L; SIDE]) -> [L; SIDE] {
     // SAFETY: as the caller vouches.
-    let (root, half_root, two_and_half, two, minus_half) = unsafe {
-        (
-            L::splat(SQRT_2),
-            L::splat(FRAC_1_SQRT_2),
-            L::splat(2.5),
-            L::splat(2.0),
-            L::splat(-0.5),
-        )
-    };
+    let [root, half_root, two_and_half, two, minus_half] =
+        unsafe { all([SQRT_2, FRAC_1_SQRT_2, 2.5, 2.0, -0.5]) };
     let (even_far, odd_far) = (u[1] + u[2], u[1] - u[2]);
     let (even_near, odd_near) = (u[3] + u[4], u[3] - u[4]);
     [
@@ -98,16 +110,8 @@ pub(super) unsafe fn factors_back<L: Lanes>(u: [L; SIDE]) -> [L; SIDE] {
 #[inline(always)]
 pub(super) unsafe fn results<L: Lanes>(m: [L; SIDE]) -> [L; PLACES] {
     // SAFETY: as the caller vouches.
-    let (root, half_root, two, half, two_roots, quarter_root) = unsafe {
-        (
-            L::splat(SQRT_2),
-            L::splat(FRAC_1_SQRT_2),
-            L::splat(2.0),
-            L::splat(0.5),
-            L::splat(2.0 * SQRT_2),
-            L::splat(0.5 * FRAC_1_SQRT_2),
-        )
-    };
+    let [root, half_root, two, half, two_roots, quarter_root] =
+        unsafe { all([SQRT_2, FRAC_1_SQRT_2, 2.0, 0.5, 2.0 * SQRT_2, 0.5 * FRAC_1_SQRT_2]) };
     let (even_far, odd_far) = (m[1] + m[2], m[1] - m[2]);
     let (even_near, odd_near) = (m[3] + m[4], m[3] - m[4]);
     [
@@ -125,16 +129,8 @@ pub(super) unsafe fn results<L: Lanes>(m: [L; SIDE]) -> [L; PLACES] {
 #[inline(always)]
 pub(super) unsafe fn results_back<L: Lanes>(y: [L; PLACES]) -> [L; SIDE] {
     // SAFETY: as the caller vouches.
-    let (root, half_root, two, half, two_roots, quarter_root) = unsafe {
-        (
-            L::splat(SQRT_2),
-            L::splat(FRAC_1_SQRT_2),
-            L::splat(2.0),
-            L::splat(0.5),
-            L::splat(2.0 * SQRT_2),
-            L::splat(0.5 * FRAC_1_SQRT_2),
-        )
-    };
+    let [root, half_root, two, half, two_roots, quarter_root] =
+        unsafe { all([SQRT_2, FRAC_1_SQRT_2, 2.0, 0.5, 2.0 * SQRT_2, 0.5 * FRAC_1_SQRT_2]) };
     let (even_far, odd_far) = (
         y[2].times_plus(two, y[0]),
         y[3].times_plus(two_roots, y[1] * root),
@@ -143,14 +139,7 @@ pub(super) unsafe fn results_back<L: Lanes>(y: [L; PLACES]) -> [L; SIDE] {
         y[2].times_plus(half, y[0]),
         y[3].times_plus(quarter_root, y[1] * half_root),
     );
-    [
-        y[0],
-        even_far + odd_far,
-        even_far - odd_far,
-        even_near + odd_near,
-        even_near - odd_near,
-        y[3],
-    ]
+    mirrored(y[0], [even_far, odd_far], [even_near, odd_near], y[3])
 }
 
 /// `G w`: the six factors of a window's line.
@@ -160,16 +149,8 @@ pub(super) unsafe fn results_back<L: Lanes>(y: [L; PLACES]) -> [L; SIDE] {
 #[inline(always)]
 pub(super) unsafe fn window<L: Lanes>(w: [L; 3]) -> [L; SIDE] {
     // SAFETY: as the caller vouches.
-    let (root, half_root, two, half, far, near) = unsafe {
-        (
-            L::splat(SQRT_2),
-            L::splat(FRAC_1_SQRT_2),
-            L::splat(2.0),
-            L::splat(0.5),
-            L::splat(1.0 / 6.0),
-            L::splat(-2.0 / 3.0),
-        )
-    };
+    let [root, half_root, two, half, far, near] =
+        unsafe { all([SQRT_2, FRAC_1_SQRT_2, 2.0, 0.5, 1.0 / 6.0, -2.0 / 3.0]) };
     let (even_far, odd_far) = (w[2].times_plus(two, w[0]), w[1] * root);
     let (even_near, odd_near) = (w[2].times_plus(half, w[0]), w[1] * half_root);
     [
@@ -189,16 +170,8 @@ pub(super) unsafe fn window<L: Lanes>(w: [L; 3]) -> [L; SIDE] {
 #[inline(always)]
 pub(super) unsafe fn window_back<L: Lanes>(u: [L; SIDE]) -> [L; 3] {
     // SAFETY: as the caller vouches.
-    let (root, half_root, two, half, far, near) = unsafe {
-        (
-            L::splat(SQRT_2),
-            L::splat(FRAC_1_SQRT_2),
-            L::splat(2.0),
-            L::splat(0.5),
-            L::splat(1.0 / 6.0),
-            L::splat(-2.0 / 3.0),
-        )
-    };
+    let [root, half_root, two, half, far, near] =
+        unsafe { all([SQRT_2, FRAC_1_SQRT_2, 2.0, 0.5, 1.0 / 6.0, -2.0 / 3.0]) };
     let (even_far, odd_far) = ((u[1] + u[2]) * far, (u[1] - u[2]) * far);
     let (even_near, odd_near) = ((u[3] + u[4]) * near, (u[3] - u[4]) * near);
     [
