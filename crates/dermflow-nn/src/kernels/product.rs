@@ -3,8 +3,8 @@
 //! [`Product`] reads its left side where it lies. A row of it is made of *runs* of adjacent
 //! numbers at a fixed distance: one run for a 1x1 convolution, one per line of the window for a
 //! k×k convolution over channels-last pixels, so that no patch matrix is ever made. Rows are the
-//! places of some images, and lie as places do, on both sides. Each number of a result is one
-//! chain of fused multiply-adds in the order of the depth, so tile sizes don't change results.
+//! places of some images, and lie as places do, on both sides. Each number of a result is a sum of
+//! chains of fused multiply-adds, cut by the depth alone, so tile sizes don't change results.
 //!
 //! Must not know what is multiplied.
 #![allow(unsafe_code)]
@@ -21,7 +21,7 @@ use super::panels::Right;
 pub(crate) use finish::Finishing;
 pub(crate) use outer::OuterSum;
 pub(crate) use tile::Tiles;
-use tile::{MOST_ROWS, Tile};
+use tile::{Chains, MOST_ROWS, Tile};
 
 /// How many rows there are: places in lines in images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,6 +239,7 @@ impl Kernel for Product<'_> {
             out: [start; MOST_ROWS],
             last: WIDTH,
             add: matches!(self.end, End::Add),
+            chains: Chains::new(self.run_length),
         };
         for block in (0..count).step_by(ROW_BLOCK) {
             let rows = ROW_BLOCK.min(count - block);

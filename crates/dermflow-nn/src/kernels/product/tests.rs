@@ -126,6 +126,9 @@ fn a_product_is_the_scalar_one_and_the_same_on_every_instruction_set() {
         ((5, 3, 3), 5, 4, 112),
         ((31, 1, 1), 1, 33, 80),
         ((2, 2, 2), 0, 0, 20),
+        ((1, 3, 5), 1, 101, 33),
+        ((1, 1, 9), 3, 40, 70),
+        ((2, 1, 4), 8, 10, 20),
     ] {
         for nonlinearity in ends {
             for add in [false, true] {
@@ -145,6 +148,36 @@ fn a_product_is_the_scalar_one_and_the_same_on_every_instruction_set() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn the_error_of_a_long_sum_is_that_of_short_chains() {
+    let pool = Arc::new(Pool::default());
+    let (rows, depth) = (40, 4096);
+    // All of a sign, so that the sum grows all the way and every step rounds more.
+    let positive = |seed, count| -> Vec<f32> { numbers(seed, count).iter().map(|x| x.abs()).collect() };
+    let (left, right) = (positive(1, rows * depth), positive(2, depth));
+    let (mut plain, mut exact) = (Vec::new(), Vec::new());
+    for row in left.chunks_exact(depth) {
+        let pairs = || row.iter().zip(&right);
+        plain.push(pairs().fold(0.0f32, |sum, (a, b)| a.mul_add(*b, sum)));
+        exact.push(pairs().map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>());
+    }
+    let error = |found: &[f32]| -> f64 {
+        let squares = found.iter().zip(&exact).map(|(a, b)| (f64::from(*a) - b).powi(2));
+        squares.sum::<f64>().sqrt()
+    };
+    for set in InstructionSet::available() {
+        let panels = Panels::from_rows(&pool, set, depth, 1, |k| &right[k..=k]);
+        let mut out = vec![f32::NAN; rows];
+        set.run(Product::plain(&left, panels.all(), &mut out, End::Store));
+        assert!(
+            error(&out) < error(&plain) / 3.0,
+            "{} and {}",
+            error(&out),
+            error(&plain)
+        );
     }
 }
 

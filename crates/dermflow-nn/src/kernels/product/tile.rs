@@ -2,6 +2,8 @@
 //!
 //! Must not know where rows lie.
 
+use std::ops::Range;
+
 use super::super::lanes::{Lanes, WIDTH};
 use super::outer::{OuterTile, accumulate};
 
@@ -21,6 +23,32 @@ pub(crate) struct Tile {
     /// Columns of the last vector that are there, 1 to 16.
     pub(super) last: usize,
     pub(super) add: bool,
+    pub(super) chains: Chains,
+}
+
+/// The most products that are summed in one chain, about. Rounding errors grow with the length of a
+/// chain; but where one ends, the tile is written, and read again. A window of 3×3 over a colour
+/// image, with a map or without, is one.
+const CHAIN: usize = 36;
+
+/// Steps of the depth without a branch between them.
+const UNROLLED: usize = 4;
+
+/// How the depth of a product is cut: chains have so many whole runs, or so many numbers of one.
+#[derive(Clone, Copy)]
+pub(crate) struct Chains {
+    runs: usize,
+    numbers: usize,
+}
+
+impl Chains {
+    pub(super) fn new(run_length: usize) -> Chains {
+        let parts = run_length.div_ceil(CHAIN).max(1);
+        Chains {
+            runs: (CHAIN / run_length.max(1)).max(1),
+            numbers: run_length.div_ceil(parts).next_multiple_of(UNROLLED),
+        }
+    }
 }
 
 /// Keeps the compiler from deriving one address from another: it would spend more instructions
@@ -37,32 +65,59 @@ fn opaque(pointer: *const f32) -> *const f32 {
     pointer
 }
 
-/// Sums of a tile are kept in registers over the whole depth.
+/// A tile's sums: [`Chains`], each begun at zero, and one after another added to the result.
 ///
 /// # Safety
 /// All that the tile addresses can be read or written, and the processor has the instructions.
 #[inline(always)]
 unsafe fn multiply<L: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
+    let mut right = tile.right;
+    let mut add = tile.add;
+    let mut run = 0;
+    loop {
+        let runs = run..tile.runs.min(run + tile.chains.runs);
+        run = runs.end;
+        let mut number = 0;
+        loop {
+            let numbers = number..tile.run_length.min(number + tile.chains.numbers);
+            number = numbers.end;
+            // SAFETY: the caller vouches for the memory and the instruction set.
+            right = unsafe { chain::<L, ROWS, VECTORS>(tile, runs.clone(), numbers, right, add) };
+            add = true;
+            if number == tile.run_length {
+                break;
+            }
+        }
+        if run == tile.runs {
+            break;
+        }
+    }
+}
+
+/// A tile's sums over some numbers of some runs, kept in registers. `right` is where the right side's
+/// numbers for them begin; where they end is given back.
+///
+/// # Safety
+/// As for [`multiply`].
+#[inline(always)]
+unsafe fn chain<L: Lanes, const ROWS: usize, const VECTORS: usize>(
+    tile: &Tile,
+    runs: Range<usize>,
+    numbers: Range<usize>,
+    mut right: *const f32,
+    add: bool,
+) -> *const f32 {
     // SAFETY: the caller vouches for the memory and the instruction set.
     unsafe {
         let mut sums = [[L::splat(0.0); VECTORS]; ROWS];
-        if tile.add {
-            for (sums, out) in sums.iter_mut().zip(tile.out) {
-                for (vector, sum) in sums[..VECTORS - 1].iter_mut().enumerate() {
-                    *sum = L::load(out.add(vector * WIDTH));
-                }
-                sums[VECTORS - 1] = L::load_first(out.add((VECTORS - 1) * WIDTH), tile.last);
-            }
-        }
-        let mut right = tile.right;
-        for run in 0..tile.runs {
+        for run in runs {
             let mut rows = [tile.right; ROWS];
             for (row, left) in rows.iter_mut().zip(tile.left) {
                 *row = opaque(left.add(run * tile.run_pitch));
             }
-            let mut at = 0;
-            while at + 4 <= tile.run_length {
-                for step in 0..4 {
+            let mut at = numbers.start;
+            while at + UNROLLED <= numbers.end {
+                for step in 0..UNROLLED {
                     let mut vectors = [L::splat(0.0); VECTORS];
                     for (vector, value) in vectors.iter_mut().enumerate() {
                         *value = L::load(right.add((step * VECTORS + vector) * WIDTH));
@@ -74,10 +129,10 @@ unsafe fn multiply<L: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Til
                         }
                     }
                 }
-                right = right.add(4 * VECTORS * WIDTH);
-                at += 4;
+                right = right.add(UNROLLED * VECTORS * WIDTH);
+                at += UNROLLED;
             }
-            while at < tile.run_length {
+            while at < numbers.end {
                 for row in 0..ROWS {
                     let number = L::splat(*rows[row].add(at));
                     for (vector, sum) in sums[row].iter_mut().enumerate() {
@@ -88,12 +143,22 @@ unsafe fn multiply<L: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Til
                 at += 1;
             }
         }
+        if add {
+            for (sums, out) in sums.iter_mut().zip(tile.out) {
+                for (vector, sum) in sums[..VECTORS - 1].iter_mut().enumerate() {
+                    *sum = *sum + L::load(out.add(vector * WIDTH));
+                }
+                let last = L::load_first(out.add((VECTORS - 1) * WIDTH), tile.last);
+                sums[VECTORS - 1] = sums[VECTORS - 1] + last;
+            }
+        }
         for (sums, out) in sums.iter().zip(tile.out) {
             for (vector, sum) in sums[..VECTORS - 1].iter().enumerate() {
                 sum.store(out.add(vector * WIDTH));
             }
             store_last(sums[VECTORS - 1], out.add((VECTORS - 1) * WIDTH), tile.last);
         }
+        right
     }
 }
 
