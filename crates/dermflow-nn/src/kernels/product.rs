@@ -148,30 +148,68 @@ impl<'a> Product<'a> {
             assert!(finishing.holds(columns.end, written));
         }
     }
+}
 
-    /// Where a tile's rows lie.
+/// The rows of a product, one after another: where they begin on both sides.
+#[derive(Clone, Copy)]
+struct Rows {
+    places: Places,
+    left: Distances,
+    out: Distances,
+    /// The next row's.
+    image: usize,
+    line: usize,
+    step: usize,
+    left_at: usize,
+    out_at: usize,
+}
+
+impl Rows {
+    /// From row `first` on.
+    fn new(places: Places, left: Distances, out: Distances, first: usize) -> Rows {
+        let (line, step) = (first / places.steps, first % places.steps);
+        let mut rows = Rows {
+            places,
+            left,
+            out,
+            image: line / places.lines,
+            line: line % places.lines,
+            step,
+            left_at: 0,
+            out_at: 0,
+        };
+        rows.look_up();
+        rows
+    }
+
+    #[inline(always)]
+    fn look_up(&mut self) {
+        let at = |of: Distances| self.image * of.image + self.line * of.line + self.step * of.step;
+        (self.left_at, self.out_at) = (at(self.left), at(self.out));
+    }
+
+    /// Makes the next rows those of a tile. Multiplies where a line ends only: with a short depth this
+    /// takes as long as some of the products.
     ///
     /// # Safety
-    /// The rows are among [`Product::places`], and there are at most [`MOST_ROWS`].
+    /// There are so many rows, at most [`MOST_ROWS`], and they lie in what begins at `left` and `out`.
     #[inline(always)]
-    unsafe fn rows(&self, first: usize, count: usize, tile: &mut Tile, out: *mut f32) {
-        let Places { lines, steps, .. } = self.places;
-        let (mut step, line) = (first % steps, first / steps);
-        let (mut line, mut image) = (line % lines, line / lines);
+    unsafe fn give(&mut self, count: usize, tile: &mut Tile, left: *const f32, out: *mut f32) {
         for row in 0..count {
-            let at = |of: &Distances| image * of.image + line * of.line + step * of.step;
-            // SAFETY: within the slices, as `check` has seen; for the left side the same holds for
-            // every run.
+            // SAFETY: as the caller vouches.
             unsafe {
-                tile.left[row] = self.left.as_ptr().add(at(&self.left_distances));
-                tile.out[row] = out.add(at(&self.out_distances));
+                tile.left[row] = left.add(self.left_at);
+                tile.out[row] = out.add(self.out_at);
             }
-            step += 1;
-            if step == steps {
-                (step, line) = (0, line + 1);
-                if line == lines {
-                    (line, image) = (0, image + 1);
+            self.left_at += self.left.step;
+            self.out_at += self.out.step;
+            self.step += 1;
+            if self.step == self.places.steps {
+                (self.step, self.line) = (0, self.line + 1);
+                if self.line == self.places.lines {
+                    (self.line, self.image) = (0, self.image + 1);
                 }
+                self.look_up();
             }
         }
     }
@@ -243,17 +281,19 @@ impl Kernel for Product<'_> {
         };
         for block in (0..count).step_by(ROW_BLOCK) {
             let rows = ROW_BLOCK.min(count - block);
+            let first = Rows::new(self.places, self.left_distances, self.out_distances, block);
             for (panel, values) in self.right.iter() {
                 let column = panel.start * WIDTH;
                 tile.right = values.as_ptr();
                 tile.last = (columns.end - column - (panel.vectors - 1) * WIDTH).min(WIDTH);
-                for (first, size) in RowTiles::new(rows, L::most_rows(panel.vectors)) {
+                let mut lie = first;
+                for (_, size) in RowTiles::new(rows, L::most_rows(panel.vectors)) {
                     // SAFETY: rows are below `count` and columns among those of the right side,
                     // for which `check` has seen that they lie in the slices; a panel holds
                     // `depth` rows of its vectors.
                     unsafe {
                         let out = start.add(column - columns.start);
-                        self.rows(block + first, size, &mut tile, out);
+                        lie.give(size, &mut tile, self.left.as_ptr(), out);
                         L::multiply(size, panel.vectors, &tile);
                         if let End::Finish(finishing) = &self.end {
                             finishing.tile::<L>(&tile, size, panel.vectors, column, start);
