@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use backbone::{Activation, Backbone, BlockKind, Norm, Padding, Stage, Stem};
 pub use blocks::{Block, NeckLayer, strided};
+pub(crate) use check::MAX_NAME;
 pub use check::{InvalidArchitecture, MAX_PARAMETERS};
 pub use published::{Coefficients, Flavour, Named, Published};
 pub use regressor::{NeckStep, Regressor, Upsampling};

@@ -150,6 +150,11 @@ impl Average {
     pub fn statistics(&self) -> &[f32] {
         &self.statistics
     }
+
+    /// The averaged weights and running statistics, without a copy.
+    pub fn into_parts(self) -> (Parameters, Vec<f32>) {
+        (self.parameters, self.statistics)
+    }
 }
 
 #[cfg(test)]

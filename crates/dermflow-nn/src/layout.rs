@@ -197,4 +197,13 @@ impl Layout {
             .filter(|tensor| tensor.group != Group::Statistics);
         trained.map(|tensor| tensor.len() as u64).sum()
     }
+
+    /// How many running means and variances there are, without what lies between tensors.
+    pub fn statistics(&self) -> u64 {
+        let kept = self
+            .tensors
+            .iter()
+            .filter(|tensor| tensor.group == Group::Statistics);
+        kept.map(|tensor| tensor.len() as u64).sum()
+    }
 }

@@ -17,7 +17,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use description::{Description, Interpolation, Preprocessing, ResizeMode};
+pub use description::{Description, Interpolation, Preprocessing, ResizeMode, check_class_name};
 
 use crate::layout::{Layout, Weights};
 use crate::weights::{

@@ -184,8 +184,8 @@ impl Network {
         self.inner.pool.most_bytes()
     }
 
-    /// Gives the memory held for the next step back to the system: after training, or when the
-    /// image size changes.
+    /// Gives the memory held for the next step back to the system: after training or an evaluation, or
+    /// when the image size changes.
     pub fn release_memory(&self) {
         self.inner.pool.trim();
     }

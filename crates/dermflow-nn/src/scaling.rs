@@ -32,7 +32,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::architecture::{Architecture, ScalingRule};
+use crate::architecture::{Architecture, MAX_NAME, ScalingRule};
 use crate::cost::TrainingSetup;
 use choice::choose;
 use costing::Costing;
@@ -86,8 +86,9 @@ pub struct Search {
     pub batch: u32,
     /// What else counts for the memory of training.
     pub training: TrainingSetup,
-    /// Of the candidates within the limits, those count as equal that have at least this share of
-    /// the most multiply-adds; the most balanced of them is chosen.
+    /// Each candidate within the limits uses some share of the limit that it comes nearest to. Those
+    /// count as equal that use at least this much of the largest such share; the most balanced of them
+    /// is chosen, in which depth, width and size grow together.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub share_of_most: f64,
 }
@@ -211,10 +212,11 @@ impl std::error::Error for ScalingError {}
 
 /// Goes through all candidates and chooses one.
 ///
-/// The rule: of those that keep to all limits, the ones with at least `share_of_most` of the most
-/// multiply-adds count as equal; of these the most balanced is chosen, in which the smallest of
-/// the three shares of growth in computation (ln depth, 2·ln width, 2·ln size) is largest; then
-/// the one with more multiply-adds, with fewer parameters, the earlier one.
+/// The rule: each of those that keep to all limits uses some share of the limit that it comes
+/// nearest to, whether that is one on multiply-adds, parameters or memory. The ones that use at least
+/// `share_of_most` of the largest such share count as equal; of these the most balanced is chosen, in
+/// which the smallest of the three shares of growth in computation (ln depth, 2·ln width, 2·ln size)
+/// is largest; then the one with more multiply-adds, with fewer parameters, the earlier one.
 ///
 /// # Errors
 /// Where a setting or the baseline is wrong, or nothing keeps to the limits.
@@ -244,7 +246,7 @@ pub fn search_watched(
         limits,
     };
     let mut candidates = costing.candidates(search.growth.points()?, threads, go_on)?;
-    let Some(chosen) = choose(&candidates, search) else {
+    let Some(chosen) = choose(&candidates, search, limits) else {
         let cheapest = candidates
             .drain(..)
             .min_by_key(|candidate| candidate.costs.multiply_adds);
@@ -256,13 +258,22 @@ pub fn search_watched(
     let architecture = baseline.scaled(width, depth, search.rule());
     let mut architecture = architecture.map_err(|error| ScalingError::Baseline(error.to_string()))?;
     if (width, depth) != (1.0, 1.0) {
-        architecture.name = format!("{} width {width:.4} depth {depth:.4}", baseline.name);
+        architecture.name = renamed(&baseline.name, width, depth);
     }
     Ok(Scaled {
         candidates,
         chosen,
         architecture,
     })
+}
+
+/// The baseline's name and the factors; of a name that leaves no room for them, its beginning.
+fn renamed(baseline: &str, width: f64, depth: f64) -> String {
+    let factors = format!(" width {width:.4} depth {depth:.4}");
+    let room = MAX_NAME.saturating_sub(factors.len());
+    let ends = baseline.char_indices().map(|(at, letter)| at + letter.len_utf8());
+    let end = ends.take_while(|end| *end <= room).last().unwrap_or(0);
+    format!("{}{factors}", &baseline[..end])
 }
 
 impl Limits {

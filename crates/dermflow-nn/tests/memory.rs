@@ -7,6 +7,9 @@
 //! `cargo test --release -p dermflow-nn --test memory -- --ignored a_table --nocapture`
 #![cfg(target_os = "linux")]
 
+#[path = "memory/whole_training.rs"]
+mod whole_training;
+
 use std::process::Command;
 use std::sync::Arc;
 
@@ -19,6 +22,9 @@ use dfdx::tensor::Gradients;
 use dfdx::tensor_ops::{Backward, SumTo};
 
 const THREADS: u32 = 2;
+
+/// A whole training: steps, and all that the loop keeps beside them.
+const WHOLE: &str = "whole-training";
 
 /// Name, network, batch.
 type Case = (&'static str, Architecture, BatchShape);
@@ -126,6 +132,12 @@ fn table() -> Vec<Case> {
     batches.collect()
 }
 
+/// A training in which each copy of the weights counts: they take more than what lies between layers.
+fn whole() -> Case {
+    let network = plain(Published::EfficientNetB0, 1000);
+    ("b0, a whole training", network, shape(2, 32, 32))
+}
+
 /// Bytes that a line of this process's status tells, such as `VmHWM`.
 fn status(field: &str) -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -160,7 +172,7 @@ fn a_case_in_this_process() {
     let [case, what, threads] = words[..] else {
         panic!("{case}");
     };
-    let mut all = cases().into_iter().chain(table());
+    let mut all = cases().into_iter().chain(table()).chain([whole()]);
     let (_, architecture, batch) = all.nth(case.parse().unwrap()).unwrap();
     let pool = threads_of(threads.parse().unwrap());
     warm_up(&pool);
@@ -200,6 +212,7 @@ fn warm_up(pool: &rayon::ThreadPool) {
 fn run(network: &Network, batch: BatchShape, what: &str) {
     match what {
         "training" => train(network, batch),
+        WHOLE => drop(whole_training::trained(network, batch)),
         _ => infer(network, batch),
     }
 }
@@ -264,8 +277,17 @@ fn predicted(architecture: &Architecture, batch: BatchShape, what: &str, threads
             let setup = TrainingSetup {
                 optimiser_numbers: 0,
                 average: false,
+                best_weights: false,
                 batches: 1,
                 threads,
+            };
+            training_memory(architecture, batch, &setup)
+        }
+        WHOLE => {
+            let setup = TrainingSetup {
+                batches: 3,
+                threads,
+                ..TrainingSetup::default()
             };
             training_memory(architecture, batch, &setup)
         }
@@ -301,6 +323,19 @@ fn compare(what: &str) {
 #[test]
 fn a_training_step_takes_the_predicted_memory() {
     compare("training");
+}
+
+/// Its epochs get better and better, so that the best weights are replaced, and each leaves a checkpoint.
+#[test]
+fn a_whole_training_takes_the_predicted_memory() {
+    let (name, architecture, batch) = whole();
+    let predicted = predicted(&architecture, batch, WHOLE, THREADS);
+    let found = measured(cases().len() + table().len(), WHOLE, THREADS);
+    let ratio = predicted as f64 / found as f64;
+    assert!(
+        is_near(ratio),
+        "{name}: predicted {predicted}, found {found}: {ratio:.3}"
+    );
 }
 
 #[test]

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::learning::classifier::{energy, softmax};
 use crate::learning::classifier_ports::contract;
-use crate::learning::infer::{Loaded, Pictures, views};
+use crate::learning::infer::{Loaded, Pictures, resources, views};
 use crate::prediction_rows::{prediction_rows, predictions_type};
 
 /// See the module.
@@ -98,17 +98,15 @@ outputs:
     }
 
     fn resources(_: &ClassifierInferParameters, _: &InputSizes) -> Resources {
-        Resources {
-            memory: 1 << 30,
-            threads: 1,
-        }
+        resources()
     }
 
     fn run(parameters: &ClassifierInferParameters, context: &mut dyn StageContext) -> Result<(), StageError> {
         let loaded = Loaded::read(context, "model")?;
         let schema = predictions_type(true).schema();
         let mut out = context.write_table("predictions", schema.clone())?;
-        let mut pictures = Pictures::of(context, "samples")?;
+        let at_once = loaded.at_once(context.threads());
+        let mut pictures = Pictures::of(context, "samples")?.at_once(at_once);
         let total = pictures.rows();
         let mut done = 0;
         while let Some(part) = pictures.next_part()? {

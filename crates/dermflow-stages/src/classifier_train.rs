@@ -36,7 +36,8 @@ pub struct ClassifierTrainParameters {
     #[schemars(range(min = 8, max = 4096))]
     pub side: Option<u32>,
     /// The classes in the order of the network's outputs; left out, those of the labels that
-    /// are learned from, in alphabetical order.
+    /// are learned from, in alphabetical order. Each must have a picture to learn from, unless a
+    /// model that is wired to `init` tells it already.
     #[serde(default)]
     pub classes: Vec<String>,
     /// What pixels are measured by. With a model wired to `init`, that model's own is used.

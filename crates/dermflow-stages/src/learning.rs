@@ -11,6 +11,7 @@ pub mod classifier_ports;
 pub mod decode;
 pub mod folds;
 pub mod infer;
+pub mod learnable;
 pub mod lesion_batches;
 pub mod lesions;
 pub mod network;

@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::columns::ids_of;
 use crate::learning::classifier_ports::contract;
-use crate::learning::decode::{Found, foreground, lesions};
-use crate::learning::infer::{Loaded, Part, Pictures};
+use crate::learning::decode::{Found, exact_cells, foreground, lesions};
+use crate::learning::infer::{Loaded, Part, Pictures, resources};
 use crate::learning::prior::STRIDE;
 
 /// See the module.
@@ -130,17 +130,15 @@ outputs:
     }
 
     fn resources(_: &RegressorInferParameters, _: &InputSizes) -> Resources {
-        Resources {
-            memory: 1 << 30,
-            threads: 1,
-        }
+        resources()
     }
 
     fn run(parameters: &RegressorInferParameters, context: &mut dyn StageContext) -> Result<(), StageError> {
         let loaded = Loaded::read(context, "model")?;
         let mut maps = context.write_table("foreground", foreground_type().schema())?;
         let mut boxes = context.write_table("boxes", boxes_type().schema())?;
-        let mut pictures = Pictures::of(context, "samples")?;
+        let at_once = loaded.at_once(context.threads());
+        let mut pictures = Pictures::of(context, "samples")?.at_once(at_once);
         let total = pictures.rows();
         let mut done = 0;
         while let Some(part) = pictures.next_part()? {
@@ -148,7 +146,7 @@ outputs:
                 return Err(StageError::cancelled());
             }
             let [heat, sizes] = regress(&loaded, &part.pictures, context.threads())?;
-            maps.write(&foreground_rows(&part, &heat)?)?;
+            maps.write(&foreground_rows(&loaded, &part, &heat)?)?;
             boxes.write(&box_rows(&loaded, &part, &heat, &sizes, parameters)?)?;
             done += part.pictures.len() as u64;
             context.progress(done, Some(total));
@@ -177,6 +175,13 @@ fn regress(loaded: &Loaded, pictures: &[Picture], threads: usize) -> Result<[Gri
     })
 }
 
+/// How many cells of the network's maps its picture is across and down.
+fn cells(loaded: &Loaded) -> [f64; 2] {
+    let preprocessing = &loaded.description.preprocessing;
+    let stride = loaded.description.architecture.output_stride();
+    exact_cells([preprocessing.width, preprocessing.height], stride)
+}
+
 fn foreground_type() -> TableType {
     closed("Foreground", [])
 }
@@ -194,11 +199,12 @@ fn closed(name: &str, more: impl IntoIterator<Item = Column>) -> TableType {
     table
 }
 
-fn foreground_rows(part: &Part, heat: &Grids) -> Result<RecordBatch, StageError> {
+fn foreground_rows(loaded: &Loaded, part: &Part, heat: &Grids) -> Result<RecordBatch, StageError> {
+    let exact = cells(loaded);
     let (mut heights, mut widths) = (Int64Builder::new(), Int64Builder::new());
     let mut codes = BinaryBuilder::new();
     for (place, picture) in part.pictures.iter().enumerate() {
-        let map = foreground(heat, place, [picture.width(), picture.height()], STRIDE);
+        let map = foreground(heat, exact, place, [picture.width(), picture.height()], STRIDE);
         heights.append_value(map.height() as i64);
         widths.append_value(map.width() as i64);
         codes.append_value(map.codes());
@@ -220,6 +226,7 @@ fn box_rows(
     parameters: &RegressorInferParameters,
 ) -> Result<RecordBatch, StageError> {
     let ids = ids_of(&part.rows)?;
+    let exact = cells(loaded);
     let mut own = Vec::new();
     let (mut labels, mut probabilities) = (StringBuilder::new(), Float32Builder::new());
     let mut sides: [Float64Builder; 4] = std::array::from_fn(|_| Float64Builder::new());
@@ -227,7 +234,8 @@ fn box_rows(
         let mut id = [0; 32];
         id.copy_from_slice(ids.value(place));
         let placement = placement(&part.rows, place)?;
-        for found in lesions(heat, sizes, place, parameters.threshold as f32, parameters.most) {
+        let threshold = parameters.threshold as f32;
+        for found in lesions(heat, sizes, exact, place, threshold, parameters.most) {
             let Found { class, score, of_map } = found;
             let [width, height] = [picture.width(), picture.height()];
             let stored = PixelBox {

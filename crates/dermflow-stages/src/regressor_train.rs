@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::learning::batches::BatchSettings;
+use crate::learning::classes::Classes;
 use crate::learning::classifier_ports::contract;
 use crate::learning::folds::FoldChoice;
 use crate::learning::network::NetworkChoice;
@@ -34,8 +35,8 @@ pub struct RegressorTrainParameters {
     /// The network; left out, EfficientNetV2-B0. Of a published one, and of a classifier's
     /// document, the backbone is taken; of a regressor's document all, its number of classes
     /// replaced by that of the data. Left out where one is wired to `architecture`. Where a regressor
-    /// is wired to `init`, that one's network, neck and heads are trained on, with what `dropout` and
-    /// `stochastic-depth` here say.
+    /// is wired to `init`, that one's network, neck and heads are trained on, with what `stochastic-depth`
+    /// here says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<NetworkChoice>,
     /// The steps that double the grid, from the backbone's to the heat maps', each with its
@@ -248,6 +249,9 @@ outputs:
         let network = known.then(|| parameters.network(2));
         let mut problems: Vec<Problem> = network.and_then(Result::err).into_iter().collect();
         problems.extend(parameters.batches.check());
+        if let Err(error) = Classes::new(parameters.classes.clone(), 0) {
+            problems.push(Problem::new("classes", error.message));
+        }
         problems.extend(parameters.channels.check());
         // The side of a network that is wired in is not known yet.
         if let Some(side) = parameters.side

@@ -13,6 +13,8 @@ mod histories;
 mod pictures;
 #[path = "conformance/predicted.rs"]
 mod predicted;
+#[path = "conformance/settings.rs"]
+mod settings;
 #[path = "conformance/views.rs"]
 mod views;
 #[path = "conformance/world.rs"]

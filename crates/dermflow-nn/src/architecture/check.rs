@@ -9,7 +9,8 @@ use crate::layout::parameters_at_most;
 /// No network may have more parameters (4 GiB of float32); the largest published one has a fifth.
 pub const MAX_PARAMETERS: u64 = 1 << 30;
 
-const MAX_NAME: usize = 200;
+/// No network's name has more bytes.
+pub(crate) const MAX_NAME: usize = 200;
 const MAX_STAGES: usize = 64;
 const MAX_LAYERS: u32 = 256;
 const MAX_CHANNELS: u32 = 16_384;

@@ -52,6 +52,9 @@ pub struct TrainingSetup {
     pub optimiser_numbers: u32,
     /// Whether an average of the weights is kept.
     pub average: bool,
+    /// Whether the best weights so far are kept beside those at work, as a whole training does; a step
+    /// alone doesn't.
+    pub best_weights: bool,
     /// Batches in memory at once: the one at work, and those made ready beside it.
     #[schemars(range(min = 1, max = 64))]
     pub batches: u32,
@@ -65,6 +68,7 @@ impl Default for TrainingSetup {
         TrainingSetup {
             optimiser_numbers: 2,
             average: true,
+            best_weights: true,
             batches: crate::training::BATCHES_HELD as u32,
             threads: 2,
         }
@@ -77,7 +81,7 @@ impl Default for TrainingSetup {
 pub struct Memory {
     /// Weights and running statistics.
     pub weights: u64,
-    /// Gradients of the parameters, the optimiser's numbers, the average.
+    /// Gradients of the parameters, the optimiser's numbers, the average, the best weights so far.
     pub training: u64,
     /// Batches of images.
     pub images: u64,
@@ -102,7 +106,10 @@ impl Memory {
     }
 }
 
-/// The most memory that training takes, the program itself not counted.
+/// The most memory that training takes, the program itself not counted: that of a step, by when the best
+/// weights of the epochs before are kept. At an epoch's end they are written over, a checkpoint is
+/// written and read a few numbers at a time, and an evaluation lays weights out in the place of the
+/// gradient.
 ///
 /// The document's numbers must be in range (see [`Architecture::check`]).
 pub fn training_memory(architecture: &Architecture, batch: BatchShape, setup: &TrainingSetup) -> Memory {
@@ -144,11 +151,11 @@ fn beside(architecture: &Architecture, pixels: &Forward, setup: &TrainingSetup, 
     let [decayed, plain, statistics] = numbers(architecture);
     let parameters = decayed + plain;
     let own = u64::from(setup.optimiser_numbers) + 1;
-    let average = if setup.average { parameters + statistics } else { 0 };
+    let copies = u64::from(setup.average) + u64::from(setup.best_weights);
     let batches = u64::from(setup.batches);
     Memory {
         weights: (parameters + statistics) * NUMBER,
-        training: (parameters.saturating_mul(own) + average) * NUMBER,
+        training: (parameters.saturating_mul(own) + copies * (parameters + statistics)) * NUMBER,
         images: batches.saturating_mul(pixels.image_numbers()) * NUMBER,
         // Outputs and their gradients.
         activations: activations.saturating_add(pixels.output_bytes().saturating_mul(2)),

@@ -66,6 +66,35 @@ fn a_regressors_neck_and_heads_are_counted_by_hand() {
     assert_eq!(multiply_adds(&with, 97, 64), bare + neck + heads(8, 13 * 8));
 }
 
+/// The gradient and two numbers of AdamW for each parameter; the average and the best weights with their
+/// running statistics.
+#[test]
+fn training_counts_all_that_the_loop_keeps() {
+    let document = Published::EfficientNetV2B0.document(Flavour::default(), 7);
+    let batch = BatchShape {
+        images: 2,
+        height: 32,
+        width: 32,
+    };
+    let of = |average, best_weights| {
+        let setup = TrainingSetup {
+            average,
+            best_weights,
+            ..TrainingSetup::default()
+        };
+        training_memory(&document, batch, &setup)
+    };
+    let bare = of(false, false);
+    assert_eq!(bare.training, 3 * 4 * parameters(&document));
+    for (average, best_weights, copies) in [(true, false, 1), (false, true, 1), (true, true, 2)] {
+        let memory = of(average, best_weights);
+        assert_eq!(memory.training, bare.training + copies * bare.weights);
+        assert_eq!(memory.total() - bare.total(), copies * bare.weights);
+    }
+    let usual = training_memory(&document, batch, &TrainingSetup::default());
+    assert_eq!(usual, of(true, true));
+}
+
 /// What a step keeps is a part of what it takes, and no small one.
 #[test]
 fn the_least_memory_is_below_the_exact_one_and_near_it() {

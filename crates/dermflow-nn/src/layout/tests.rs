@@ -28,6 +28,15 @@ fn tensors_of_a_buffer_lie_aligned_one_behind_the_other() {
     }
 }
 
+/// 42,016 are what torchvision's B0 has as buffers, but for its 49 counts of batches.
+#[test]
+fn running_statistics_are_counted_without_what_lies_between_them() {
+    let b0 = Published::EfficientNetB0.document(Flavour::default(), 1000);
+    let layout = Layout::of(&b0).unwrap();
+    assert_eq!(layout.statistics(), 42_016);
+    assert!(layout.length(Group::Statistics) > 42_016);
+}
+
 #[test]
 fn stages_cut_every_buffer_into_ranges_without_gaps() {
     let layout = Layout::of(&small_regressor()).unwrap();

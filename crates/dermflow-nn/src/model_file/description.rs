@@ -156,16 +156,25 @@ impl Description {
         }
         let mut seen = BTreeSet::new();
         for class in &self.classes {
-            if class.is_empty() || class.len() > MAX_NAME {
-                return Err(format!(
-                    "a class's name must have 1 to {MAX_NAME} bytes: {class:.40?}"
-                ));
-            }
+            check_class_name(class)?;
             if !seen.insert(class) {
                 return Err(format!("two classes are called {class:?}"));
             }
         }
         self.preprocessing.check()
+    }
+}
+
+/// Whether a model file takes this as the name of a class, to be asked before a training.
+///
+/// # Errors
+/// Tells what a name must have.
+pub fn check_class_name(name: &str) -> Result<(), String> {
+    match name.is_empty() || name.len() > MAX_NAME {
+        true => Err(format!(
+            "a class's name must have 1 to {MAX_NAME} bytes: {name:.40?}"
+        )),
+        false => Ok(()),
     }
 }
 

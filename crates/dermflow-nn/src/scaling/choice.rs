@@ -2,21 +2,23 @@
 
 use std::cmp::Ordering;
 
-use super::{Candidate, Search};
+use super::{Candidate, Costs, Limits, Search};
 
 /// The chosen candidate; none where none fits.
-pub(super) fn choose(candidates: &[Candidate], search: &Search) -> Option<usize> {
+pub(super) fn choose(candidates: &[Candidate], search: &Search, limits: &Limits) -> Option<usize> {
     let fitting = || {
         candidates
             .iter()
             .enumerate()
             .filter(|(_, candidate)| candidate.fits)
     };
+    // Of the limits, not of computation: under a limit on memory alone, the most computation is that
+    // of the widest networks, and under one on parameters that of the largest images.
     let most = fitting()
-        .map(|(_, candidate)| candidate.costs.multiply_adds)
-        .max()?;
-    let least = most as f64 * search.share_of_most;
-    let equal = fitting().filter(|(_, candidate)| candidate.costs.multiply_adds as f64 >= least);
+        .map(|(_, candidate)| used(&candidate.costs, limits))
+        .max_by(f64::total_cmp)?;
+    let least = most * search.share_of_most;
+    let equal = fitting().filter(|(_, candidate)| used(&candidate.costs, limits) >= least);
     let better = |one: &(usize, &Candidate), other: &(usize, &Candidate)| {
         let balance = |candidate: &Candidate| balance(candidate, search.size);
         balance(one.1)
@@ -29,9 +31,22 @@ pub(super) fn choose(candidates: &[Candidate], search: &Search) -> Option<usize>
     equal.max_by(better).map(|(index, _)| index)
 }
 
+/// How much the costs use of that limit of which they use most: 1 where they reach it.
+pub(super) fn used(costs: &Costs, limits: &Limits) -> f64 {
+    let of_each = [
+        (Some(costs.multiply_adds), limits.multiply_adds),
+        (Some(costs.parameters), limits.parameters),
+        (costs.training_memory, limits.training_memory),
+    ];
+    of_each
+        .into_iter()
+        .filter_map(|(cost, limit)| Some(cost? as f64 / limit? as f64))
+        .fold(0.0, f64::max)
+}
+
 /// The smallest of the three shares of growth in computation, in thousandths: 333 where depth,
 /// width and size grow alike, 0 where one doesn't grow. Coarse, so that rounding decides nothing.
-fn balance(candidate: &Candidate, size: u32) -> f64 {
+pub(super) fn balance(candidate: &Candidate, size: u32) -> f64 {
     let of_size = match (candidate.ratios, candidate.phi) {
         (Some([.., gamma]), Some(phi)) => phi * libm::log(gamma),
         _ => libm::log(f64::from(candidate.size) / f64::from(size)),

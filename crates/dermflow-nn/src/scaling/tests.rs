@@ -1,3 +1,4 @@
+use super::choice::{balance, used};
 use super::*;
 use crate::architecture::{Flavour, Named, Published};
 use crate::cost::{BatchShape, multiply_adds, parameters, training_memory};
@@ -212,8 +213,9 @@ fn the_choice_keeps_to_every_limit_and_uses_what_they_allow() {
         assert!(best.fits && limits.allow(&best.costs), "{tight}");
         assert_eq!(parameters(&found.architecture), best.costs.parameters);
         let most = found.candidates.iter().filter(|candidate| candidate.fits);
-        let most = most.map(|candidate| candidate.costs.multiply_adds).max().unwrap();
-        assert!(best.costs.multiply_adds as f64 >= 0.95 * most as f64);
+        let most = most.map(|candidate| used(&candidate.costs, &limits));
+        assert!(used(&best.costs, &limits) >= 0.95 * most.fold(0.0, f64::max));
+        assert!(balance(best, 224) >= 100.0, "{tight}: {best:?}");
     }
 }
 
@@ -310,6 +312,74 @@ fn of_equals_the_most_balanced_is_chosen() {
     let largest = found.candidates.iter().filter(|candidate| candidate.fits);
     let largest = largest.map(|candidate| candidate.costs.multiply_adds).max();
     assert_eq!(Some(found.best().costs.multiply_adds), largest);
+}
+
+/// Whichever limit binds: that of memory is not used up by width alone, that of parameters not by the
+/// image size.
+#[test]
+fn depth_width_and_size_grow_together_under_a_limit_of_any_kind() {
+    let gigabytes = |number: u64| Limits {
+        training_memory: Some(number * 1_000_000_000),
+        ..Limits::default()
+    };
+    let million_parameters = |number: u64| Limits {
+        parameters: Some(number * 1_000_000),
+        ..Limits::default()
+    };
+    let million_multiply_adds = |number: u64| Limits {
+        multiply_adds: Some(number * 1_000_000),
+        ..Limits::default()
+    };
+    for limits in [
+        gigabytes(2),
+        gigabytes(3),
+        million_parameters(9),
+        million_parameters(14),
+        million_multiply_adds(1000),
+        million_multiply_adds(1600),
+        Limits {
+            parameters: Some(9_000_000),
+            ..gigabytes(8)
+        },
+    ] {
+        let found = search(&b0(), &coarse(), &limits).unwrap();
+        let best = found.best();
+        assert!(
+            best.depth > 1.05 && best.width > 1.03 && best.size > 224,
+            "{best:?}"
+        );
+        assert!(balance(best, 224) >= 200.0, "{best:?}");
+        assert!(used(&best.costs, &limits) > 0.85, "{best:?}");
+    }
+}
+
+#[test]
+fn a_scaled_network_has_a_name_that_is_accepted_however_long_its_baselines_is() {
+    let limits = Limits {
+        parameters: Some(u64::MAX),
+        ..Limits::default()
+    };
+    let factors = Search {
+        growth: Growth::Table(vec![Row {
+            depth: 1.5,
+            width: 1.2,
+            size: 240,
+        }]),
+        ..Search::default()
+    };
+    let long = "n".repeat(200);
+    let letters_of_two_bytes = format!("n{}", "é".repeat(99));
+    for (name, kept) in [
+        ("b0", 2),
+        (long.as_str(), 174),
+        (letters_of_two_bytes.as_str(), 173),
+    ] {
+        let mut baseline = b0();
+        baseline.name = name.to_owned();
+        let found = search(&baseline, &factors, &limits).unwrap().architecture;
+        assert_eq!(found.check(), Ok(()));
+        assert_eq!(found.name, format!("{} width 1.2000 depth 1.5000", &name[..kept]));
+    }
 }
 
 #[test]

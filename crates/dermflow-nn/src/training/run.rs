@@ -231,6 +231,8 @@ where
     }
 
     fn evaluate(&mut self) -> Result<Vec<f64>, TrainingError> {
+        // An evaluation lays the weights out anew: it has the gradient's memory for that.
+        self.buffers = ParameterGradients::default();
         let (parameters, statistics) = self.state.evaluated();
         let epoch = self.state.progress.epoch;
         let numbers = [parameters.decayed.values(), parameters.plain.values(), statistics];
@@ -290,8 +292,7 @@ where
         progress.sums = Default::default();
         (progress.epoch, progress.index) = (epoch + 1, 0);
         if is_best {
-            let (parameters, statistics) = self.state.evaluated();
-            self.state.best = Some(Snapshot::copy(parameters, statistics));
+            self.state.keep_best();
         }
         if let Some(row) = self.state.progress.history.last() {
             (self.control.events)(Event::Epoch {
@@ -316,7 +317,13 @@ where
         };
         Ok(Trained {
             last: current,
-            average: average.map(|average| Snapshot::copy(average.parameters(), average.statistics())),
+            average: average.map(|average| {
+                let (parameters, statistics) = average.into_parts();
+                Snapshot {
+                    parameters,
+                    statistics,
+                }
+            }),
             best: Best {
                 weights,
                 epoch: mark.epoch + 1,

@@ -33,6 +33,14 @@ impl Snapshot {
             statistics: statistics.to_vec(),
         }
     }
+
+    /// Makes this a copy of as many numbers, in the memory that it has.
+    fn overwrite(&mut self, parameters: &Parameters, statistics: &[f32]) {
+        let Parameters { decayed, plain } = &mut self.parameters;
+        decayed.values_mut().copy_from_slice(parameters.decayed.values());
+        plain.values_mut().copy_from_slice(parameters.plain.values());
+        self.statistics.copy_from_slice(statistics);
+    }
 }
 
 /// Where a training stands. With the seed, this is also its random state.
@@ -99,6 +107,19 @@ impl State {
         }
     }
 
+    /// Keeps what was evaluated as the best so far, in the memory of the best before it: the training
+    /// holds one copy of the best weights, never two.
+    pub(super) fn keep_best(&mut self) {
+        let (parameters, statistics) = match &self.average {
+            Some(average) => (average.parameters(), average.statistics()),
+            None => (&self.current.parameters, &self.current.statistics[..]),
+        };
+        match &mut self.best {
+            Some(best) => best.overwrite(parameters, statistics),
+            None => self.best = Some(Snapshot::copy(parameters, statistics)),
+        }
+    }
+
     /// Writes everything into `folder`.
     pub(super) fn save(&mut self, folder: &Path, configuration: &str) -> Result<(), TrainingError> {
         let optimiser = self.optimiser.state();
@@ -123,7 +144,7 @@ impl State {
     }
 
     /// Takes up what [`State::save`] wrote.
-    pub(super) fn restore(&mut self, mut checkpoint: Checkpoint) -> Result<(), TrainingError> {
+    pub(super) fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), TrainingError> {
         let broken = |what: &str| TrainingError::Checkpoint(format!("the checkpoint has no fitting {what}"));
         self.progress = serde_json::from_str(&checkpoint.progress).map_err(|_| broken("progress"))?;
         let lengths = [
@@ -131,13 +152,10 @@ impl State {
             self.current.parameters.plain.values().len(),
             self.current.statistics.len(),
         ];
-        let mut snapshot = |names: [&str; 3]| {
+        let snapshot = |names: [&str; 3]| {
             let mut buffers = Vec::with_capacity(3);
             for (name, length) in names.iter().zip(lengths) {
-                let buffer = checkpoint
-                    .buffers
-                    .remove(*name)
-                    .filter(|buffer| buffer.len() == length);
+                let buffer = checkpoint.buffer(name)?.filter(|buffer| buffer.len() == length);
                 buffers.push(buffer.ok_or_else(|| broken(name))?);
             }
             let statistics = buffers.pop().unwrap_or_default();
@@ -163,7 +181,7 @@ impl State {
             Some(_) => Some(snapshot(BEST)?),
             None => None,
         };
-        let mut moments = |name: &str| checkpoint.buffers.remove(name).ok_or_else(|| broken(name));
+        let moments = |name: &str| checkpoint.buffer(name)?.ok_or_else(|| broken(name));
         let state = OptimiserState {
             steps: self.progress.optimiser_steps,
             first: [
@@ -196,4 +214,43 @@ fn named<'a>(
         (names[1], buffers[1]),
         (names[2], buffers[2]),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optimiser::{OptimiserSettings, Rates};
+
+    #[test]
+    fn better_weights_take_the_memory_of_the_best_before_them() {
+        let current = Snapshot {
+            parameters: Parameters::new(vec![1.0; 3], vec![2.0; 2]),
+            statistics: vec![3.0],
+        };
+        let optimiser = Optimiser::new(&OptimiserSettings::default(), Rates::uniform(3, 2)).unwrap();
+        let mut state = State::new(current, optimiser, None);
+        state.keep_best();
+        let place = |state: &State| {
+            let best = state.best.as_ref().unwrap();
+            let parameters = &best.parameters;
+            let buffers = [
+                parameters.decayed.values(),
+                parameters.plain.values(),
+                &best.statistics,
+            ];
+            (
+                buffers.map(|buffer| buffer.as_ptr()),
+                buffers.map(|buffer| buffer[0]),
+            )
+        };
+        let (before, numbers) = place(&state);
+        assert_eq!(numbers, [1.0, 2.0, 3.0]);
+        state.current.parameters.decayed.values_mut().fill(4.0);
+        state.current.parameters.plain.values_mut().fill(5.0);
+        state.current.statistics.fill(6.0);
+        // What is trained on is another memory than what is kept.
+        assert_eq!(place(&state), (before, [1.0, 2.0, 3.0]));
+        state.keep_best();
+        assert_eq!(place(&state), (before, [4.0, 5.0, 6.0]));
+    }
 }

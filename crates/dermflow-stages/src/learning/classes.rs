@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, AsArray};
 use dermflow_core::{SampleId, StageContext, StageError};
+use dermflow_nn::model_file::check_class_name;
 
 use crate::columns::ids_of;
 
@@ -21,10 +22,11 @@ impl Classes {
     /// These classes in this order.
     ///
     /// # Errors
-    /// Where one stands twice, or there are fewer than `least`.
+    /// Where one stands twice, no model file takes its name, or there are fewer than `least`.
     pub fn new(names: Vec<String>, least: usize) -> Result<Classes, StageError> {
         let mut index = BTreeMap::new();
         for (place, name) in names.iter().enumerate() {
+            check_class_name(name).map_err(StageError::new)?;
             if index.insert(name.clone(), place).is_some() {
                 return Err(StageError::new(format!(
                     "the class `{name}` stands twice in the list of classes"

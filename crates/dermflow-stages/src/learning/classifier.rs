@@ -104,7 +104,11 @@ impl Objective for ClassifierObjective {
             return Ok(Vec::new());
         }
         let network = self.network.inference(parameters, statistics).map_err(failed)?;
-        self.valid.scores(&network, evaluation.cancelled)
+        let scores = self.valid.scores(&network, evaluation.cancelled);
+        // The steps that follow need their memory, not that of weights laid out anew.
+        drop(network);
+        self.network.release_memory();
+        scores
     }
 }
 

@@ -4,7 +4,8 @@
 
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::Int64Type;
-use dermflow_core::{SAMPLE_ID, StageContext, StageError, TableReader};
+use dermflow_core::{Resources, SAMPLE_ID, StageContext, StageError, TableReader};
+use dermflow_nn::cost::{BatchShape, inference_memory};
 use dermflow_nn::layout::Group;
 use dermflow_nn::model_file::{Description, Model};
 use dermflow_nn::network::{Inference, Network};
@@ -14,8 +15,25 @@ use dermflow_vision::picture::Picture;
 use super::network::{model, snapshot};
 use super::normalise::Normalise;
 
-/// How many pictures go through a network at once.
+/// The most pictures that go through a network at once.
 const AT_ONCE: usize = 32;
+
+/// The most bytes that a network takes with the pictures that go through it at once, unless a single
+/// picture takes more.
+const NETWORK_MEMORY: u64 = 768 << 20;
+
+/// Bytes for what there is beside it: stored pictures, which are read some at a time, and rows that are
+/// written.
+const ROOM: u64 = 256 << 20;
+
+/// What putting pictures through a network takes. The network isn't known when this is asked, so the work
+/// is made to fit: see [`Loaded::at_once`].
+pub fn resources() -> Resources {
+    Resources {
+        memory: NETWORK_MEMORY + ROOM,
+        threads: 1,
+    }
+}
 
 /// A model ready to infer.
 pub struct Loaded {
@@ -72,6 +90,29 @@ impl Loaded {
         Augmentation::resized(picture, size).picture
     }
 
+    /// How many pictures may go through the network at once with so many threads: fewer where pictures
+    /// are large, so that it keeps to what [`resources`] tells. At least one.
+    pub fn at_once(&self, threads: usize) -> usize {
+        let fits = |images: usize| self.memory(images, threads) <= NETWORK_MEMORY;
+        let mut images = AT_ONCE;
+        while images > 1 && !fits(images) {
+            images /= 2;
+        }
+        images
+    }
+
+    /// Bytes that so many pictures take on their way through the network, its weights with them.
+    fn memory(&self, images: usize, threads: usize) -> u64 {
+        let batch = BatchShape {
+            images: images as u32,
+            height: self.description.preprocessing.height,
+            width: self.description.preprocessing.width,
+        };
+        let memory = inference_memory(&self.description.architecture, batch, threads.max(1) as u32);
+        // Beside the network's input, the pictures that it is made of.
+        memory.total().saturating_add(memory.images)
+    }
+
     /// Does something with the network within a pool of so many threads.
     ///
     /// # Errors
@@ -94,6 +135,7 @@ pub struct Pictures {
     table: Box<dyn TableReader>,
     port: String,
     held: Option<(arrow::array::RecordBatch, usize)>,
+    at_once: usize,
 }
 
 /// Some pictures.
@@ -116,7 +158,16 @@ impl Pictures {
             table: context.table(port)?,
             port: port.to_string(),
             held: None,
+            at_once: AT_ONCE,
         })
+    }
+
+    /// The same, at most so many at a time.
+    pub fn at_once(self, pictures: usize) -> Pictures {
+        Pictures {
+            at_once: pictures.max(1),
+            ..self
+        }
     }
 
     /// How many rows there are in all.
@@ -136,7 +187,7 @@ impl Pictures {
                 None => return Ok(None),
             },
         };
-        let length = AT_ONCE.min(batch.num_rows() - from);
+        let length = self.at_once.min(batch.num_rows() - from);
         let rows = batch.slice(from, length);
         if from + length < batch.num_rows() {
             self.held = Some((batch, from + length));
@@ -203,7 +254,51 @@ pub fn views(picture: &Picture, number: usize) -> Picture {
 
 #[cfg(test)]
 mod tests {
+    use dermflow_core::memory::MemoryContext;
+    use dermflow_nn::architecture::{Named, Published};
+    use dermflow_nn::layout::{Layout, Weights};
+    use dermflow_nn::model_file::Preprocessing;
+
     use super::*;
+
+    fn loaded(side: u32) -> Loaded {
+        let named = Named {
+            width: 0.15,
+            depth: 0.2,
+            ..Named::plain(Published::EfficientNetV2B0)
+        };
+        let architecture = named.classifier(2).unwrap();
+        let weights = Weights::initialise(Layout::of(&architecture).unwrap().into(), 7);
+        let description = Description::new(architecture, ["a", "b"], Preprocessing::imagenet(side, side));
+        Loaded::of(Model::new(description, weights).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn large_pictures_go_through_a_network_few_at_a_time_within_what_is_told() {
+        assert_eq!(loaded(32).at_once(2), AT_ONCE);
+        let large = loaded(1536);
+        let images = large.at_once(2);
+        assert!((2..AT_ONCE).contains(&images), "{images}");
+        assert!(large.memory(images, 2) + ROOM <= resources().memory);
+        assert!(large.memory(2 * images, 2) > NETWORK_MEMORY);
+        // However large, one at a time.
+        assert_eq!(loaded(8192).at_once(2), 1);
+    }
+
+    #[test]
+    fn pictures_come_so_many_at_a_time_and_all_of_them() {
+        let mut made = MemoryContext::default();
+        let kind = crate::registry().get("synthesize").unwrap().clone();
+        let with = serde_yaml::from_str("{images: 5, width: 16, height: 16, classes: 2}").unwrap();
+        kind.run(&kind.parse(&with).unwrap(), &mut made).unwrap();
+        made.add_table("samples", made.output("samples"));
+        let mut pictures = Pictures::of(&made, "samples").unwrap().at_once(2);
+        let mut lengths = Vec::new();
+        while let Some(part) = pictures.next_part().unwrap() {
+            lengths.push(part.pictures.len());
+        }
+        assert_eq!(lengths, [2, 2, 1]);
+    }
 
     #[test]
     fn eight_views_of_a_square_are_eight_pictures_with_the_same_pixels() {

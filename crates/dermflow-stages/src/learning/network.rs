@@ -8,7 +8,7 @@ use std::sync::Arc;
 use dermflow_core::{Problem, StageContext, StageError};
 use dermflow_nn::Parameters;
 use dermflow_nn::architecture::{Architecture, Backbone, InvalidArchitecture, Named, Published, ScalingRule};
-use dermflow_nn::layout::{Group, Layout, Unit, Weights};
+use dermflow_nn::layout::{Layout, Unit, Weights};
 use dermflow_nn::model_file::Model;
 use dermflow_nn::network::Network;
 use dermflow_nn::training::Snapshot;
@@ -328,7 +328,7 @@ pub fn told(network: &Network, context: &mut dyn StageContext) {
         "{}: {} parameters, {} running statistics",
         network.architecture().name,
         layout.parameters(),
-        layout.length(Group::Statistics)
+        layout.statistics()
     ));
 }
 

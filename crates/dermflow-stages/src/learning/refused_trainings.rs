@@ -1,10 +1,15 @@
 //! Trainings that must not begin, or not so: through the kinds, as a pipeline would have them.
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
 use dermflow_core::memory::MemoryContext;
 use dermflow_core::{Problem, StageError};
 use dermflow_nn::model_file::Model;
+
+use crate::columns::ids_of;
 
 const NARROW: &str = "{published: {name: efficientnetv2-b0, width: 0.15, depth: 0.2}}";
 
@@ -51,12 +56,23 @@ impl Photos {
     }
 
     fn context(&self) -> MemoryContext {
+        self.pictures_of(&self.labels())
+    }
+
+    /// The pictures of these samples alone.
+    fn pictures_of(&self, of: &RecordBatch) -> MemoryContext {
+        let wanted = ids_of(of).unwrap();
+        let wanted: BTreeSet<&[u8]> = (0..of.num_rows()).map(|row| wanted.value(row)).collect();
+        let samples = self.made.output("samples");
+        let ids = ids_of(&samples).unwrap();
+        let rows = 0..samples.num_rows();
+        let kept: BooleanArray = rows.map(|row| Some(wanted.contains(ids.value(row)))).collect();
         let mut context = MemoryContext::default();
         // Trainings leave checkpoints: one folder each.
         let others = std::fs::read_dir(self.folder.path()).unwrap().count();
         context.scratch = self.folder.path().join(others.to_string());
         std::fs::create_dir(&context.scratch).unwrap();
-        context.add_table("samples", self.made.output("samples"));
+        context.add_table("samples", filter_record_batch(&samples, &kept).unwrap());
         context
     }
 
@@ -91,6 +107,100 @@ fn nothing_is_measured_on_what_is_learned_from() {
     let with = format!("{{architecture: {NARROW}, side: 32, training: {{epochs: 1}}}}");
     let error = run("classifier-train", &with, &mut context).unwrap_err();
     assert!(error.message.starts_with("5 samples of `validation`"), "{error}");
+}
+
+#[test]
+fn what_is_measured_on_has_pictures() {
+    let photos = Photos::new();
+    let (learned, others) = (photos.labels().slice(0, 18), photos.labels().slice(18, 6));
+    let with = format!("{{architecture: {NARROW}, side: 32, training: {{epochs: 1}}}}");
+    for (validation, said) in [
+        (others.slice(0, 0), "`validation` has no samples"),
+        (others, "none of the 6 samples of `validation` has a picture"),
+    ] {
+        let mut context = photos.pictures_of(&learned);
+        context.add_table("labels", learned.clone());
+        context.add_table("validation", validation);
+        let error = run("classifier-train", &with, &mut context).unwrap_err();
+        assert!(error.message.starts_with(said), "{error}");
+    }
+}
+
+#[test]
+fn a_class_has_a_picture_to_learn_from_unless_the_model_to_go_on_from_tells_it() {
+    let photos = Photos::new();
+    let all = "classes: [class-0, class-1, class-2]";
+    let with = |more: &str| {
+        format!("{{architecture: {NARROW}, side: 32, training: {{epochs: 1}}, classes: [{more}]}}")
+    };
+    let of_two = || {
+        let mut context = photos.pictures_of(&photos.labels_without("class-2"));
+        context.add_table("labels", photos.labels());
+        context
+    };
+    let refused = |with: &str, mut context: MemoryContext| {
+        run("classifier-train", with, &mut context).unwrap_err().message
+    };
+    let unseen = refused(&with(""), of_two());
+    assert!(unseen.contains("from: `class-2` ("), "{unseen}");
+    let named = "class-0, class-1, class-2, class-3";
+    let unseen = refused(&with(named), photos.labelled(photos.labels()));
+    assert!(unseen.contains("`class-3` (0 labelled samples)"), "{unseen}");
+
+    let mut first = photos.labelled(photos.labels());
+    run("classifier-train", &with(""), &mut first).unwrap();
+    let model = photos.saved(&first, "all.safetensors");
+    let goes_on = format!("{{side: 32, training: {{epochs: 1}}, {all}}}");
+    let mut second = of_two();
+    second.add_model("init", &model);
+    run("classifier-train", &goes_on, &mut second).unwrap();
+    // Outputs that are drawn anew know nothing.
+    let mut third = of_two();
+    third.add_model("init", &model);
+    let unseen = refused(&with(named), third);
+    assert!(
+        unseen.contains("`class-2` (") && unseen.contains("`class-3` ("),
+        "{unseen}"
+    );
+
+    let labels = photos.labels();
+    let names = labels.column_by_name("label").unwrap().as_string::<i32>();
+    let kept: BooleanArray = names.iter().map(|name| Some(name == Some("class-0"))).collect();
+    let mut alone = photos.pictures_of(&filter_record_batch(&labels, &kept).unwrap());
+    alone.add_table("labels", labels);
+    alone.add_model("init", &model);
+    let alone = refused(&goes_on, alone);
+    assert!(alone.contains("pictures of `class-0` alone"), "{alone}");
+}
+
+#[test]
+fn names_that_no_model_file_takes_are_refused_before_training() {
+    for (kind, with, place) in [
+        ("classifier-train", "{side: 32, classes: [a, b, '']}", "classes"),
+        ("regressor-train", "{side: 32, classes: [a, b, '']}", "classes"),
+        (
+            "joint-retrain",
+            "{classifier: {side: 32, classes: [a, b, '']}}",
+            "classifier.classes",
+        ),
+    ] {
+        let problems = checked(kind, with);
+        assert_eq!(problems[0].parameter, place);
+        assert!(problems[0].message.contains("1 to 500 bytes"), "{problems:?}");
+    }
+    let photos = Photos::new();
+    let labels = photos.labels();
+    let long = "x".repeat(501);
+    let names = labels.column_by_name("label").unwrap().as_string::<i32>();
+    let names = names
+        .iter()
+        .map(|name| name.map(|name| name.replace("class-2", &long)));
+    let mut columns = labels.columns().to_vec();
+    columns[labels.schema().index_of("label").unwrap()] = Arc::new(names.collect::<StringArray>());
+    let labels = RecordBatch::try_new(labels.schema(), columns).unwrap();
+    let with = format!("{{architecture: {NARROW}, side: 32, training: {{epochs: 1}}}}");
+    let error = run("classifier-train", &with, &mut photos.labelled(labels)).unwrap_err();
+    assert!(error.message.contains("1 to 500 bytes"), "{error}");
 }
 
 #[test]

@@ -22,6 +22,7 @@ use super::classes::{Classes, Labelled};
 use super::classifier::{ClassifierObjective, Measured};
 use super::classifier_ports::{SCORES, write_classes};
 use super::folds::Use;
+use super::learnable::{check_apart, check_measured, check_pictured, pictured};
 use super::network::{
     Started, WantedClasses, check_frozen, continued, fresh, initial, provenance, told, weights,
 };
@@ -129,7 +130,7 @@ struct Data {
 /// Trains, and writes the outputs.
 ///
 /// # Errors
-/// Where the labels don't make a training: one class, unknown classes, no pictures.
+/// Where the labels don't make a training: one class, unknown classes, a class without pictures.
 pub fn train(
     kind: &str,
     parameters: &ClassifierTrainParameters,
@@ -148,9 +149,11 @@ pub fn train(
         deviation: parameters.channels.deviation,
         ..Preprocessing::imagenet(side, side)
     };
+    let mut of_init: Vec<String> = Vec::new();
     let started = match context.has_input("init") {
         true => {
             let model = initial(context, parameters.architecture.as_ref())?;
+            of_init.clone_from(&model.description.classes);
             preprocessing.mean = model.description.preprocessing.mean;
             preprocessing.deviation = model.description.preprocessing.deviation;
             let wanted = match parameters.classes.is_empty() {
@@ -178,16 +181,16 @@ pub fn train(
     };
     let side = side as usize;
     let source = source(parameters, prior, &data, &classes, &preprocessing, context)?;
+    // Where outputs are drawn anew, nothing is known of any class.
+    let known: &[String] = if classes.names() == of_init { &of_init } else { &[] };
+    check_pictured(&data.train, &data.classes, known, &data.pictures)?;
     // Sampling that evens classes out leaves nothing for weights to even out again.
     let counts = source
         .sampler
         .of_classes(classes.len(), |sample| source.samples[sample].1);
     let loss = SoftmaxLoss::new(&parameters.loss, &counts)
         .map_err(|error| StageError::new(format!("`loss`: {error}")))?;
-    let measured_on = match context.has_input("validation") {
-        true => "`validation`",
-        false => "the fold of `splits` that is measured on",
-    };
+    let measured_on = measured_on(context);
     let objective = ClassifierObjective {
         network: network.clone(),
         loss,
@@ -245,6 +248,14 @@ pub fn train(
     write_classes(&classes, context)
 }
 
+/// Where samples to measure on come from, in words.
+fn measured_on(context: &dyn StageContext) -> &'static str {
+    match context.has_input("validation") {
+        true => "`validation`",
+        false => "the fold of `splits` that is measured on",
+    }
+}
+
 fn gather(
     parameters: &ClassifierTrainParameters,
     context: &mut dyn StageContext,
@@ -268,6 +279,9 @@ fn gather(
         placements.extend(extremes(batch));
     })?;
     let pictures = Arc::new(pictures);
+    if context.has_input("validation") || valid.iter().next().is_some() {
+        check_measured(&valid, measured_on(context), &pictures)?;
+    }
     let missing = train
         .iter()
         .chain(valid.iter())
@@ -286,23 +300,6 @@ fn gather(
         valid,
         pictures,
     })
-}
-
-/// That nothing is measured on what is learned from.
-///
-/// # Errors
-/// Tells how many samples are both, and one of them.
-fn check_apart(train: &Labelled, valid: &Labelled) -> Result<(), StageError> {
-    let mut both = valid.iter().filter(|(id, _)| train.label(*id).is_some());
-    let Some((first, _)) = both.next() else {
-        return Ok(());
-    };
-    let count = 1 + both.count();
-    Err(StageError::new(format!(
-        "{count} samples of `validation` are among those that are learned from, {} for one: scores would be too good",
-        SampleId::from_bytes(*first)
-    ))
-    .with_help("take them out of `labels`, with a stage of kind `join` and `how: anti`"))
 }
 
 /// The smallest and the largest `placed_width` and `placed_height` of a batch.
@@ -356,10 +353,8 @@ fn source(
         );
     }
     context.metric("training samples", samples.len() as f64);
-    context.metric(
-        "validation samples",
-        pairs_count(&data.valid, &data.pictures) as f64,
-    );
+    let measured = pictured(&data.valid, &data.pictures).count();
+    context.metric("validation samples", measured as f64);
     let keys: Vec<[u8; 32]> = samples
         .iter()
         .map(|(picture, _)| *data.pictures.id(*picture))
@@ -380,11 +375,4 @@ fn source(
         orders: Orders::default(),
         samples,
     })
-}
-
-fn pairs_count(labelled: &Labelled, pictures: &Grids) -> usize {
-    labelled
-        .iter()
-        .filter(|(id, _)| pictures.find(*id).is_some())
-        .count()
 }

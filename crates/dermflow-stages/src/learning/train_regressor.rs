@@ -134,6 +134,9 @@ impl Objective for RegressorObjective {
             heat += count * f64::from(self.loss.heat(maps, &truth.codes)?.as_vec()[0]);
             size += count * f64::from(self.loss.size(sizes, &truth.centres)?.as_vec()[0]);
         }
+        // The steps that follow need their memory, not that of weights laid out anew.
+        drop(network);
+        self.network.release_memory();
         let all = self.valid.len() as f64;
         Ok(vec![(heat + size) / all, heat / all, size / all])
     }
