@@ -1,9 +1,10 @@
 //! [`Plan`]: what it takes to forget samples, and doing it.
 //!
 //! What goes: every partition of a table that holds a row of them, files that were made from
-//! such tables, all that an external program made of them (what it kept can't be seen), rows of
-//! other samples that name them, and listings of folders that name their files. What stays, and
-//! is marked: models and figures that were made from them. A tombstone keeps them out of every
+//! such tables or have one of theirs among them, all that an external program made of them (what
+//! it kept can't be seen), also where it found them in its declared folders, rows of other samples
+//! that name them, and listings of folders that name their files. What stays, and is marked:
+//! models and figures that were made from them. A tombstone keeps them out of every
 //! later run, so that the next run gives, digest for digest, what a run without them gives.
 //!
 //! Records stay: they hold digests, no content, and the lineage of what is marked leads through
@@ -24,9 +25,11 @@ use dermflow_store::{Erasure, Journal, Mark, Tombstone};
 use serde::Serialize;
 use serde_json::json;
 
+pub(crate) use certificate::waiting;
 pub use certificate::{Certificate, Replaced, certificate};
 pub use similar::Similar;
 
+use crate::files::{self, FileReach};
 use crate::graph::Graph;
 use crate::records::Records;
 use crate::rows::Rows;
@@ -75,8 +78,6 @@ pub struct Plan {
     /// The ids that rows about the same images would have.
     #[serde(skip)]
     names: BTreeSet<SampleId>,
-    #[serde(skip)]
-    scratch: Vec<Key>,
 }
 
 /// How samples are to be forgotten.
@@ -111,7 +112,7 @@ impl Plan {
             .with_help("`dermflow verify --repair` sets damaged results aside; then try again"));
         }
         let before = records.store().forgotten()?;
-        let tainted = tainted(records, graph, &trace);
+        let tainted = tainted(records, graph, &trace, &ids)?;
         let mut removing = Removing {
             records,
             found: BTreeMap::new(),
@@ -134,10 +135,6 @@ impl Plan {
                 reruns.push(stage);
             }
         }
-        let scratch = affected.iter().flat_map(|key| {
-            let parts = records.node(key).map(|node| node.parts.clone());
-            parts.unwrap_or_default().into_iter().chain([*key])
-        });
         Ok(Plan {
             sources: sources(records, &ids, &trace)?,
             results: results_holding(records, manner.results, &affected)?,
@@ -146,7 +143,6 @@ impl Plan {
                 true => similar::find(records, &ids),
                 false => Vec::new(),
             },
-            scratch: scratch.collect(),
             names: trace.samples.names(records),
             removals,
             marks,
@@ -178,7 +174,6 @@ impl Plan {
         });
         let erasure = Erasure {
             blobs: blobs.collect(),
-            scratch: self.scratch.clone(),
         };
         let digest = store.erase(&tombstone, &erasure)?;
         let header = json!({"forget": {"tombstone": digest, "samples": tombstone.samples.len(),
@@ -208,10 +203,16 @@ impl Plan {
     }
 }
 
-/// Artifacts that may hold content of the samples though no row says so: files made from tables
-/// with rows of them, and all that comes from a program that was given such a table or file.
-/// Figures and models are not among them.
-fn tainted(records: &Records, graph: &Graph<'_>, trace: &Trace) -> BTreeMap<Digest, String> {
+/// Artifacts that may hold content of the samples though no row says so: files that are theirs or
+/// were made from tables with rows of them, and all that comes from a program that was given such
+/// a table or file. Figures and models are not among them.
+fn tainted(
+    records: &Records,
+    graph: &Graph<'_>,
+    trace: &Trace,
+    ids: &BTreeSet<SampleId>,
+) -> Result<BTreeMap<Digest, String>, StageError> {
+    let as_files = files::reached(records, ids)?;
     let with_rows: BTreeSet<Digest> = trace
         .reached
         .iter()
@@ -224,25 +225,27 @@ fn tainted(records: &Records, graph: &Graph<'_>, trace: &Trace) -> BTreeMap<Dige
         let takes = |known: &dyn Fn(&Digest) -> bool| node.wires().any(|(_, _, one)| known(&one.artifact));
         let rows = takes(&|artifact| with_rows.contains(artifact));
         let taint = takes(&|artifact| tainted.contains_key(artifact));
-        if !rows && !taint {
-            continue;
-        }
-        for artifact in node.outputs.values() {
-            let name = artifact.name();
-            let why = match artifact {
-                Artifact::Model(_) => continue,
-                Artifact::Table(table) if table.contract == "Metrics" => continue,
+        for (artifact, name) in node.named() {
+            let why = match (artifact, as_files.get(&name)) {
+                (_, Some(FileReach::Holds)) => "a file of them is in it",
+                (Artifact::Model(_), _) => continue,
+                (Artifact::Table(table), _) if table.contract == "Metrics" => continue,
+                (_, Some(FileReach::Given)) => "a program made it that was given a file of them",
+                (_, Some(FileReach::Unknown)) => {
+                    "a program made it from a folder whose list of files is gone"
+                }
+                _ if !rows && !taint => continue,
                 _ if node.opaque => "a program made it from them",
-                Artifact::Files(_) => "files made from them",
-                Artifact::Table(_) if taint && !with_rows.contains(&name) => {
+                (Artifact::Files(_), _) => "files made from them",
+                (Artifact::Table(_), _) if taint && !with_rows.contains(&name) => {
                     "made from what a program, or files, made from them"
                 }
-                Artifact::Table(_) => continue,
+                (Artifact::Table(_), _) => continue,
             };
             tainted.entry(name).or_insert_with(|| why.to_string());
         }
     }
-    tainted
+    Ok(tainted)
 }
 
 struct Removing<'a> {

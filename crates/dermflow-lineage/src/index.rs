@@ -27,7 +27,7 @@ struct Folder {
 
 /// Every action of a store, and the records that can't be read, with the reason.
 pub(crate) fn nodes(store: &Store) -> (BTreeMap<Key, Node>, BTreeMap<Key, String>) {
-    let name = Digest::derive("dermflow lineage index v1", b"nodes");
+    let name = Digest::derive("dermflow lineage index v2", b"nodes");
     let known: Vec<Folder> = store
         .read_memo(&name)
         .and_then(|bytes| postcard::from_bytes(&bytes).ok())

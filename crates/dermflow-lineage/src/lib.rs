@@ -25,6 +25,7 @@ pub mod card;
 pub mod diff;
 mod drawing;
 pub mod export;
+mod files;
 pub mod forget;
 pub mod graph;
 mod index;

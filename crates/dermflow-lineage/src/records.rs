@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::index::{self, IdSets};
 
+/// Kinds that run a program of the user's.
+const PROGRAMS: [&str; 2] = ["process", "random-process"];
+
 /// What questions need of a record. The rest is read when it is asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Node {
@@ -51,7 +54,8 @@ impl Node {
         Node {
             kind: manifest.kind.clone(),
             version: manifest.version,
-            opaque: manifest.tool.is_some(),
+            // A program that is one of its own declared files is no tool of the machine's.
+            opaque: manifest.tool.is_some() || PROGRAMS.contains(&manifest.kind.as_str()),
             started: record.making.started,
             seconds: record.making.seconds,
             outputs: record.outputs.clone(),

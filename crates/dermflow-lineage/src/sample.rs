@@ -12,11 +12,15 @@ use arrow::array::{Array, AsArray};
 use dermflow_core::{Artifact, ColumnType, Digest, SampleId, StageError, TableManifest};
 use serde::Serialize;
 
+use crate::forget::waiting;
 use crate::records::Records;
 use crate::rows::{Rows, partition_ids, texts};
 
 /// The columns that a plain text is looked for in.
 const NAMING: [&str; 3] = ["group", "patient", "source"];
+
+/// How many meanings of a name are told.
+const MOST_MEANINGS: usize = 4;
 
 /// Fewer digits than this are no prefix of an id.
 const SHORTEST: usize = 6;
@@ -34,7 +38,7 @@ impl Samples {
     /// Finds the samples that all these names mean.
     ///
     /// # Errors
-    /// Where one means nothing in this store, or a prefix fits several.
+    /// Where one means nothing in this store, or a prefix fits several samples.
     pub fn find(records: &Records, names: &[String]) -> Result<Samples, StageError> {
         let mut samples = Samples {
             asked: names.to_vec(),
@@ -79,12 +83,16 @@ fn named(records: &Records, name: &str) -> Result<(Named, bool), StageError> {
     if let Ok(id) = name.parse::<SampleId>() {
         return Ok((Named::from([(id, "its id".to_string())]), false));
     }
+    let found = by_text(records, name);
     let is_prefix =
         name.len() >= SHORTEST && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if is_prefix {
         let fitting = by_prefix(records, name);
         match fitting.len() {
             0 => {}
+            _ if found.keys().any(|id| !fitting.contains(id)) => {
+                return Err(ambiguous(name, &fitting, &found));
+            }
             1 => {
                 let told = "the first digits of its id".to_string();
                 return Ok((fitting.into_iter().map(|id| (id, told.clone())).collect(), false));
@@ -95,16 +103,52 @@ fn named(records: &Records, name: &str) -> Result<(Named, bool), StageError> {
             }
         }
     }
-    let found = by_text(records, name);
-    if found.is_empty() {
-        return Err(
-            StageError::new(format!("`{name}` is no sample of this store")).with_help(
-                "name an image file, a sample id or its first 6 digits or more, a patient (a value of the column \
-                 `group` or `patient`), a file as a table names it, or `column=value`",
-            ),
-        );
+    match found.is_empty() {
+        true => Err(unknown(records, name)),
+        false => Ok((found, true)),
     }
-    Ok((found, true))
+}
+
+/// A name that is the beginning of ids, and a name in tables besides.
+fn ambiguous(name: &str, fitting: &BTreeSet<SampleId>, found: &Named) -> StageError {
+    let ids = fitting
+        .iter()
+        .map(|id| format!("the beginning of the sample id {id}"));
+    let others = found.iter().filter(|(id, _)| !fitting.contains(id));
+    let rows = others.map(|(id, told)| format!("{told} (sample id {id})"));
+    let all: Vec<String> = ids.chain(rows).collect();
+    let more = match all.len().saturating_sub(MOST_MEANINGS) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    let shown = &all[..all.len().min(MOST_MEANINGS)];
+    StageError::new(format!(
+        "`{name}` means several samples: {}{more}",
+        shown.join(", ")
+    ))
+    .with_help(
+        "write all 64 digits of the sample id that is meant, or `column=value` for all rows with a text",
+    )
+}
+
+/// A name that means nothing now: it may have, before results were removed.
+fn unknown(records: &Records, name: &str) -> StageError {
+    let waiting: Vec<String> = waiting(records).into_iter().collect();
+    match waiting.as_slice() {
+        [] => StageError::new(format!("`{name}` is no sample of this store")).with_help(
+            "name an image file, a sample id or its first 6 digits or more, a patient (a value of the column \
+             `group` or `patient`), a file as a table names it, or `column=value`",
+        ),
+        [first, ..] => StageError::new(format!(
+            "`{name}` is no sample of this store as it is now; it may be one of those in the {} results (`{first}`, …) \
+             that an earlier forgetting removed and that wait to be made anew",
+            waiting.len()
+        ))
+        .with_help(
+            "run their pipelines first, and then ask again. An image file, or all 64 digits of a sample id, needs no \
+             such run",
+        ),
+    }
 }
 
 /// Every id that starts with these digits.

@@ -6,12 +6,15 @@
 //!   least (a picture without a label teaches nothing), and in a fold that is used;
 //! * **figures** (tables about other things than samples) and **files** are reached where an
 //!   input holds a row;
-//! * through an external **program** nothing can be seen: all that it gave is reached;
+//! * through an external **program** nothing can be seen: all that it gave is reached, also where
+//!   it found the sample among its declared files;
+//! * **files** that are the sample's own, byte for byte, are reached whoever made them;
 //! * what was made from a model, figures, files or a program's results that were reached is
 //!   reached through them.
 //!
 //! A table about samples without a row of this one is not reached: the sample was dropped there.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, AsArray};
@@ -19,6 +22,7 @@ use dermflow_core::canonical::Value;
 use dermflow_core::{Artifact, Digest, Key, SampleId, StageError, TableManifest};
 use serde::Serialize;
 
+use crate::files::{self, FileReach};
 use crate::graph::Graph;
 use crate::records::{Node, Records};
 use crate::rows::{Rows, partition_ids};
@@ -129,6 +133,7 @@ impl Trace {
                 .collect(),
         };
         tracing.count_rows();
+        tracing.take_files(&ids)?;
         tracing.spread()?;
         let reached = tracing.reached(graph);
         let unused = tracing.verdicts.iter().filter_map(|(key, verdict)| {
@@ -196,6 +201,23 @@ impl Tracing<'_> {
                 }
             }
         }
+    }
+
+    /// What holds the samples as files, and what programs made that were given them so.
+    fn take_files(&mut self, ids: &BTreeSet<SampleId>) -> Result<(), StageError> {
+        for (name, reach) in files::reached(self.records, ids)? {
+            let why = match reach {
+                FileReach::Holds => "holds a file of them",
+                FileReach::Given => "the program was given a file of them",
+                // Too little to say that it was reached.
+                FileReach::Unknown => continue,
+            };
+            if let Entry::Vacant(level) = self.levels.entry(name) {
+                level.insert(Level::From);
+                self.why.insert(name, why.to_string());
+            }
+        }
+        Ok(())
     }
 
     fn is_removed(&self, table: &TableManifest) -> bool {

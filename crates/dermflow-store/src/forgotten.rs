@@ -6,14 +6,19 @@
 //! because a file was lost.
 
 use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use dermflow_core::{BlobRef, Digest, Key, SampleId};
 use serde::{Deserialize, Serialize};
 
 use crate::Store;
+use crate::committer::blobs_of;
 use crate::error::StoreError;
-use crate::find::names_in;
-use crate::gc::{Alone, forget, remove, remove_leftover};
+use crate::find::{digests_in, names_in};
+use crate::gc::{Alone, forget, remove};
 
 /// What was forgotten at one time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -47,8 +52,6 @@ pub struct Mark {
 pub struct Erasure {
     /// Blobs.
     pub blobs: Vec<BlobRef>,
-    /// Actions whose scratch folders go.
-    pub scratch: Vec<Key>,
 }
 
 impl Store {
@@ -100,7 +103,8 @@ impl Store {
     }
 
     /// Puts a tombstone up, and then removes what it and `erasure` name, with what may hold
-    /// traces of it: half-written files, memos, set-aside copies, entries of source files.
+    /// traces of it: blobs that no record names, scratch folders of actions that did not finish,
+    /// half-written files, trash, memos, set-aside copies, entries of source files.
     ///
     /// # Errors
     /// [`StoreError::InUse`] while another process has the store open; otherwise where a file
@@ -113,23 +117,22 @@ impl Store {
         let digest = Digest::of(&bytes);
         let path = disk.at("forgotten").join(format!("{digest}.json"));
         disk.replace_durably(&path, &bytes)?;
-        for blob in &erasure.blobs {
-            remove(&disk.blob_path(blob))?;
-            forget(&disk, &blob.digest);
+        let mut gone = self.unnamed_blobs()?;
+        gone.extend(erasure.blobs.iter().map(|blob| blob.digest));
+        for digest in &gone {
+            remove(&disk.sharded("blobs", digest, ""))?;
+            forget(&disk, digest);
         }
-        for key in &erasure.scratch {
-            for name in [key.hex(), format!("{key}.lock")] {
-                remove_leftover(&disk, &disk.at("work").join(name))?;
-            }
-        }
-        for folder in ["tmp", "memos"] {
+        // The store is held alone, so nobody works in a scratch folder; what an action that failed
+        // left there may be copies of all that it read.
+        for folder in ["tmp", "memos", "trash", "work"] {
             for name in names_in(&disk.at(folder)) {
-                remove(&disk.at(folder).join(name))?;
+                remove_whole(&disk.at(folder).join(name))?;
             }
         }
-        let removed: BTreeSet<String> = erasure.blobs.iter().map(|blob| blob.digest.hex()).collect();
+        let gone: BTreeSet<String> = gone.iter().map(Digest::hex).collect();
         for name in names_in(&disk.at("damaged")) {
-            if name.get(..64).is_some_and(|start| removed.contains(start)) {
+            if name.get(..64).is_some_and(|start| gone.contains(start)) {
                 remove(&disk.at("damaged").join(name))?;
             }
         }
@@ -138,21 +141,58 @@ impl Store {
         crate::source::forget_content(&disk, &contents.collect())?;
         Ok(digest)
     }
+
+    /// Blobs that no record names: of actions that failed or were killed before they had one.
+    fn unnamed_blobs(&self) -> Result<BTreeSet<Digest>, StoreError> {
+        let all = digests_in(&self.disk().at("blobs"), "");
+        let mut unnamed: BTreeSet<Digest> = all.into_iter().collect();
+        for key in self.records() {
+            for digest in self.get_record(&key)?.iter().flat_map(blobs_of) {
+                unnamed.remove(&digest);
+            }
+        }
+        Ok(unnamed)
+    }
+}
+
+/// Removes a file, or a folder with all in it, also where a program made parts of it read-only.
+fn remove_whole(path: &Path) -> Result<(), StoreError> {
+    if !fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()) {
+        return remove(path);
+    }
+    let removed = fs::remove_dir_all(path).or_else(|_| {
+        unlock(path);
+        fs::remove_dir_all(path)
+    });
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io("removing", path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a folder and those in it such that they can be emptied, where that is allowed.
+fn unlock(folder: &Path) {
+    let _ = fs::set_permissions(folder, Permissions::from_mode(0o700));
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|sort| sort.is_dir()) {
+            unlock(&entry.path());
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::store;
+    use crate::testing::{key, record, store};
 
     #[test]
     fn a_tombstone_stays_and_what_it_names_goes() {
         let (_folder, store) = store();
         assert!(store.forgotten().unwrap().is_empty());
-        let (gone, kept) = (
-            store.put_bytes(b"gone").unwrap(),
-            store.put_bytes(b"kept").unwrap(),
-        );
+        let finished = record(&store, 1, b"kept");
+        let kept = finished.outputs["model"].blobs()[0];
+        store.commit(finished).unwrap().wait().unwrap();
+        let gone = store.put_bytes(b"gone").unwrap();
         let sample = SampleId::of_content(b"a picture");
         let tombstone = Tombstone {
             samples: BTreeSet::from([sample]),
@@ -160,10 +200,7 @@ mod tests {
             marks: Vec::new(),
         };
         store.write_memo(&Digest::of(b"memo"), b"something").unwrap();
-        let erasure = Erasure {
-            blobs: vec![gone],
-            scratch: Vec::new(),
-        };
+        let erasure = Erasure { blobs: vec![gone] };
         let digest = store.erase(&tombstone, &erasure).unwrap();
         assert_eq!(store.erase(&tombstone, &erasure).unwrap(), digest);
         assert_eq!(store.blobs(), [kept]);
@@ -174,5 +211,28 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap().replace("  ", " ");
         std::fs::write(&path, text).unwrap();
         assert!(store.forgotten().is_err());
+    }
+
+    #[test]
+    fn what_unfinished_actions_left_goes_as_well() {
+        let (_folder, store) = store();
+        let finished = record(&store, 1, b"kept");
+        let kept = finished.outputs["model"].blobs()[0];
+        store.commit(finished).unwrap().wait().unwrap();
+        store.put_bytes(b"of an action that was killed").unwrap();
+        let lock = store.try_lock_key(&key(2)).unwrap().unwrap();
+        let attempt = lock.folder().join("attempt");
+        drop(lock);
+        fs::create_dir(&attempt).unwrap();
+        fs::write(attempt.join("rows"), "a copy").unwrap();
+        fs::set_permissions(&attempt, Permissions::from_mode(0o500)).unwrap();
+        fs::create_dir_all(store.root().join("trash/left")).unwrap();
+        fs::write(store.root().join("trash/left/rows"), "a copy").unwrap();
+
+        store.erase(&Tombstone::default(), &Erasure::default()).unwrap();
+        assert_eq!(store.blobs(), [kept]);
+        for folder in ["work", "trash", "tmp"] {
+            assert!(names_in(&store.root().join(folder)).is_empty(), "{folder}");
+        }
     }
 }

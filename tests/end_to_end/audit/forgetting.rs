@@ -1,12 +1,14 @@
 //! `forget`: what it says, what it removes, and that the next run is the run that never knew.
 
+mod naming;
+
 use std::collections::BTreeMap;
 
 use dermflow_tests::Project;
 use serde_json::Value;
 
 use super::{OTHER, PATIENT, files_of, json, ran, written};
-use crate::project::{digests, files_below, journals_are_sound};
+use crate::project::{digests, empty, files_below, journals_are_sound};
 
 /// Bytes of any stored file that name a patient or hold a photo of theirs.
 fn traces(project: &Project, patient: &str, photos: &[Vec<u8>]) -> Vec<String> {
@@ -119,6 +121,60 @@ fn nothing_in_the_store_names_or_shows_whom_was_forgotten() {
         !traces(&project, OTHER, &[]).is_empty(),
         "the search finds nobody"
     );
+}
+
+/// Programs that are given a folder of pictures: one of the machine's, one of the user's own, and
+/// one that takes what that made.
+const GIVEN: &str = "\
+name: given
+stages:
+  copy:
+    kind: process
+    with: {command: 'cp photos/* outputs/o/', files: [photos], outputs: {o: files}}
+  own:
+    kind: process
+    with: {command: [./own.sh], files: [own.sh, photos], outputs: {o: files}}
+  all:
+    kind: process
+    in: {given: own.o}
+    with: {command: 'cat inputs/given/all.txt inputs/given/all.txt > outputs/o/twice.txt', outputs: {o: files}}
+outputs: {copy: copy.o, all: all.o}
+";
+
+#[test]
+fn what_a_program_found_in_a_declared_folder_goes_and_does_not_come_back() {
+    let project = empty();
+    for number in 1..=3 {
+        project.write(&format!("photos/p{number}.txt"), format!("PICTURE-{number}\n"));
+    }
+    project.write("own.sh", "#!/bin/sh\ncat photos/* > outputs/o/all.txt\n");
+    let executable: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(project.at("own.sh"), executable).unwrap();
+    project.write("dermflow.yaml", GIVEN);
+    project.run(&["run"]);
+    assert!(traces(&project, "PICTURE-1", &[]).len() >= 3);
+    let trace = json(&project, &["trace", "photos/p1.txt", "--json"]);
+    let reached: Vec<&str> = trace["reached"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
+    for name in ["copy.o", "own.o", "all.o"] {
+        assert!(reached.contains(&name), "{name} in {reached:?}");
+    }
+
+    project.done(&["forget", "photos/p1.txt", "--yes"]);
+    assert_eq!(traces(&project, "PICTURE-1", &[]), Vec::<String>::new());
+    assert_eq!(project.run(&["run"]).executed(), 3);
+    assert_eq!(traces(&project, "PICTURE-1", &[]), Vec::<String>::new());
+    assert_eq!(
+        project.read("results/given/all/twice.txt"),
+        "PICTURE-2\nPICTURE-3\nPICTURE-2\nPICTURE-3\n"
+    );
+    assert!(project.at("photos/p1.txt").exists(), "it is the user's");
+    assert_eq!(project.run(&["run"]).executed(), 0);
+    assert_eq!(project.ended(&["verify"]).code, Some(0));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! [`Certificate`]: what a forgetting removed, what it marked, and what later runs put in its
 //! place. Made from the sealed journal, so it can be made again at any time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dermflow_core::{Artifact, Digest, SampleId, StageError};
 use dermflow_store::{JournalName, Mark};
@@ -88,6 +88,16 @@ pub fn certificate(records: &Records, tombstone: &Digest) -> Result<Certificate,
         "no journal tells of the forgetting {tombstone}: it was not completed"
     ))
     .with_help("do it again with the same samples"))
+}
+
+/// What earlier forgettings removed and no run has made anew yet, as people call it. One that can't
+/// be told of says nothing.
+pub(crate) fn waiting(records: &Records) -> BTreeSet<String> {
+    let stones = records.store().tombstones().unwrap_or_default().into_iter();
+    let certificates = stones.filter_map(|(digest, _)| certificate(records, &digest).ok());
+    let replaced = certificates.flat_map(|certificate| certificate.replaced);
+    let waiting = replaced.filter(|one| one.became == "removed" && one.now.is_none());
+    waiting.map(|one| one.name).collect()
 }
 
 fn from_journal(

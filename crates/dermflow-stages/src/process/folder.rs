@@ -3,7 +3,7 @@
 //! Thousands of stages may each have one, and folders are what costs most in a quick stage: no
 //! more of them are made than a program can see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use dermflow_core::{Column, NamedFile, StageContext, StageError, TableFiles, TableType};
@@ -125,9 +125,13 @@ impl Folder {
     ) -> Result<BTreeMap<&'a str, PathBuf>, StageError> {
         let mut files = BTreeMap::new();
         for (at, file) in parameters.files.iter().enumerate() {
-            let source = context.source(&ProcessParameters::source_parameter(at))?;
+            let parameter = ProcessParameters::source_parameter(at);
+            let source = context.source(&parameter)?;
             let path = self.work.join(&file.name);
-            link(&source, &path)?;
+            match source.is_dir() {
+                true => link_folder(&source, &context.source_files(&parameter)?, &path)?,
+                false => link(&source, &path)?,
+            }
             files.insert(file.name.as_str(), path);
         }
         Ok(files)
@@ -206,14 +210,56 @@ fn link_files(place: &Path, files: &[NamedFile]) -> Result<ToldInput, StageError
     for file in files {
         dermflow_core::artifact::safe_relative_path(&file.name).map_err(StageError::new)?;
         let path = place.join(&file.name);
-        if let (true, Some(parent)) = (file.name.contains('/'), path.parent()) {
-            std::fs::create_dir_all(parent)
-                .map_err(|error| StageError::io("making the folder", parent, &error))?;
-        }
+        make_parent(&file.name, &path)?;
         link_blob(&file.path, &path)?;
         told.insert(file.name.clone(), path);
     }
     Ok(ToldInput::Files { files: told })
+}
+
+/// A folder as it was hashed into the key. Where there is more in it (files of samples that were
+/// forgotten) the program gets a folder of links to the others instead.
+fn link_folder(source: &Path, files: &[NamedFile], path: &Path) -> Result<(), StageError> {
+    let names: HashSet<&str> = files.iter().map(|file| file.name.as_str()).collect();
+    let whole = holds_only(source, "", &names);
+    if whole.map_err(|error| StageError::io("reading the folder", source, &error))? {
+        return link(source, path);
+    }
+    make(path)?;
+    for file in files {
+        let place = path.join(&file.name);
+        make_parent(&file.name, &place)?;
+        link(&file.path, &place)?;
+    }
+    Ok(())
+}
+
+/// Whether a folder, which lies at `within` in the one that was hashed, has no file but these.
+fn holds_only(folder: &Path, within: &str, names: &HashSet<&str>) -> std::io::Result<bool> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        // A store's own files are no source.
+        if name == ".dermflow" {
+            continue;
+        }
+        let Some(name) = name.to_str() else {
+            return Ok(false);
+        };
+        let sort = entry.file_type()?;
+        let is_folder = match sort.is_symlink() {
+            true => std::fs::metadata(entry.path())?.is_dir(),
+            false => sort.is_dir(),
+        };
+        let known = match is_folder {
+            true => holds_only(&entry.path(), &format!("{within}{name}/"), names)?,
+            false => names.contains(format!("{within}{name}").as_str()),
+        };
+        if !known {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, StageError> {
@@ -222,6 +268,14 @@ fn absolute(path: &Path) -> Result<PathBuf, StageError> {
 
 fn make(folder: &Path) -> Result<(), StageError> {
     std::fs::create_dir(folder).map_err(|error| StageError::io("making the folder", folder, &error))
+}
+
+/// Makes the folder that a file called `name` is to lie in at `path`, if it is to lie in one.
+fn make_parent(name: &str, path: &Path) -> Result<(), StageError> {
+    let (true, Some(parent)) = (name.contains('/'), path.parent()) else {
+        return Ok(());
+    };
+    std::fs::create_dir_all(parent).map_err(|error| StageError::io("making the folder", parent, &error))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), StageError> {

@@ -93,6 +93,10 @@ fn declared_files_and_inputs_lie_under_their_names() {
     let more = scratch.path().join("more");
     std::fs::create_dir(&more).unwrap();
     std::fs::write(more.join("x.txt"), "file").unwrap();
+    let listed = NamedFile {
+        name: "x.txt".to_string(),
+        path: more.join("x.txt"),
+    };
     let blob = scratch.path().join("0123abcd");
     std::fs::write(&blob, "input ").unwrap();
     let note = NamedFile {
@@ -101,7 +105,7 @@ fn declared_files_and_inputs_lie_under_their_names() {
     };
     context.add_files("notes", vec![note]);
     context.add_source("files.0.path", run, Vec::new());
-    context.add_source("files.1.path", more, Vec::new());
+    context.add_source("files.1.path", more, vec![listed]);
     let given = parameters(
         "{command: [./run.sh], files: [{path: original.sh, name: run.sh}, data/more], outputs: {out: files}}",
     );
@@ -109,6 +113,27 @@ fn declared_files_and_inputs_lie_under_their_names() {
     assert_eq!(Process::tool(&given), None);
     Process::run(&given, &mut context).unwrap();
     assert_eq!(context.output_files["out"]["both.txt"], b"input file");
+}
+
+#[test]
+fn a_declared_folder_comes_without_files_that_are_not_in_the_key() {
+    let (scratch, mut context) = world();
+    let photos = scratch.path().join("photos");
+    std::fs::create_dir_all(photos.join("b")).unwrap();
+    for name in ["a.txt", "forgotten.txt", "b/c.txt", "b/forgotten.txt"] {
+        std::fs::write(photos.join(name), name).unwrap();
+    }
+    let kept = ["a.txt", "b/c.txt"].map(|name| NamedFile {
+        name: name.to_string(),
+        path: photos.join(name),
+    });
+    context.add_source("files.0.path", photos, kept.to_vec());
+    let given = parameters(
+        "{command: 'find -L photos -type f | sort | xargs cat > outputs/out/all.txt', files: [photos], \
+          outputs: {out: files}}",
+    );
+    Process::run(&given, &mut context).unwrap();
+    assert_eq!(context.output_files["out"]["all.txt"], b"a.txtb/c.txt");
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! `forget`: removes samples and all that holds them, and keeps them out of later runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use dermflow_core::Digest;
+use dermflow_core::{Digest, StageError};
 use dermflow_lineage::forget::{Certificate, Manner, Plan, Similar, certificate};
 use dermflow_lineage::{Graph, Records, Samples};
 use dermflow_store::Store;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::exit::{Done, Failure};
 use crate::options::StoreOptions;
@@ -17,6 +17,8 @@ use crate::verbs::trace;
 /// Forgets samples: removes every stored row and file of them, marks models and figures that were
 /// made from them, and keeps them out of every later run. Without --yes it only says what would
 /// go and what must run again.
+///
+/// What unfinished stages left goes as well: a training that was interrupted starts anew.
 #[derive(Args)]
 pub struct Arguments {
     /// As `trace` takes them; or the tombstone of an earlier forgetting, for its certificate.
@@ -36,7 +38,8 @@ pub struct Arguments {
     /// Doesn't look for pictures that look the same: for that, every stored picture is read.
     #[arg(long)]
     no_similar: bool,
-    /// Where the certificate is written: what was removed, and what replaced it.
+    /// Where the certificate is written: what was removed, and what replaced it. A file of that
+    /// name that holds anything else is never overwritten: a number is added to the name.
     #[arg(long, value_name = "FILE", default_value = "forgotten.json")]
     certificate: PathBuf,
     /// Where runs laid results out. Left out: `results` beside the store.
@@ -56,6 +59,7 @@ pub fn run(arguments: &Arguments) -> Done {
     let store = arguments.store.open_alone()?;
     let records = Records::read(&store)?;
     if let Some(tombstone) = tombstone(&store, &arguments.samples)? {
+        refuse_if_sample(&records, &arguments.samples, &tombstone)?;
         return tell_certificate(arguments, &certificate(&records, &tombstone)?);
     }
     let samples = Samples::find(&records, &arguments.samples)?;
@@ -109,6 +113,46 @@ fn tombstone(store: &Store, names: &[String]) -> Result<Option<Digest>, Failure>
         [one] => Ok(Some(*one)),
         _ => Ok(None),
     }
+}
+
+/// Whoever names a sample is not to be told of another forgetting as if it were done.
+fn refuse_if_sample(records: &Records, names: &[String], tombstone: &Digest) -> Done {
+    let is_whole = names.iter().any(|name| *name == tombstone.hex());
+    if is_whole || Samples::find(records, names).is_err() {
+        return Ok(());
+    }
+    let error = StageError::new(format!(
+        "`{}` names a sample, and is the beginning of the tombstone {tombstone}",
+        names.join(" ")
+    ));
+    let help = "write all 64 digits of the one that is meant: `dermflow trace` tells those of the sample";
+    Err(error.with_help(help).into())
+}
+
+/// Where a certificate goes: the file that was asked for, unless something else is in it. It is a
+/// proof, so that another is never written over; the first number that is free is added.
+fn place_of(asked: &Path, certificate: &Certificate) -> PathBuf {
+    let tombstone = certificate.tombstone.hex();
+    let is_same = |path: &Path| {
+        let text = std::fs::read(path).unwrap_or_default();
+        let there: Result<Value, _> = serde_json::from_slice(&text);
+        there.is_ok_and(|there| there["tombstone"].as_str() == Some(tombstone.as_str()))
+    };
+    let stem = asked.file_stem().unwrap_or_default().to_string_lossy();
+    let ending = asked
+        .extension()
+        .map(|ending| format!(".{}", ending.to_string_lossy()));
+    let mut place = asked.to_path_buf();
+    let mut number = 1;
+    // What is no regular file, such as /dev/stdout, keeps nothing.
+    while place.is_file() && !is_same(&place) {
+        number += 1;
+        place = asked.with_file_name(format!(
+            "{stem}-{number}{}",
+            ending.as_deref().unwrap_or_default()
+        ));
+    }
+    place
 }
 
 fn tell(plan: &Plan) {
@@ -183,10 +227,17 @@ fn tell_similar(similar: &[Similar]) {
 }
 
 fn tell_certificate(arguments: &Arguments, certificate: &Certificate) -> Done {
-    let path = &arguments.certificate;
+    let path = &place_of(&arguments.certificate, certificate);
     let written = serde_json::to_vec_pretty(certificate).map_err(|error| error.to_string());
     let written = written.and_then(|text| std::fs::write(path, text).map_err(|error| error.to_string()));
     written.map_err(|error| Failure::new(format!("writing {}: {error}", path.display())))?;
+    if *path != arguments.certificate {
+        eprintln!(
+            "note: {} is kept as it is: it is no certificate of this forgetting, which went to {}",
+            arguments.certificate.display(),
+            path.display()
+        );
+    }
     if arguments.json {
         println!("{:#}", json!(certificate));
         return Ok(());
