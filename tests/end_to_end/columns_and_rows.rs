@@ -113,6 +113,24 @@ fn one_changed_file_of_many_is_read_alone() {
 }
 
 #[test]
+fn a_column_that_may_no_longer_be_empty_is_another_input() {
+    let project = chain(300);
+    project.run(&["run"]);
+    let sure = CHAIN.replace("{type: integer, nullable: true}", "integer");
+    project.write("dermflow.yaml", sure);
+    let run = project.run(&["run"]);
+    assert!(run.computed().contains(&"adults".to_string()), "{run:#?}");
+    let started = run.of("stage-started");
+    let adults = started.iter().find(|event| event["stage"] == "adults");
+    let reason = adults.unwrap()["reasons"].to_string();
+    assert!(reason.contains("no value may be missing any more"), "{reason}");
+    let incremental = digests(&project);
+    std::fs::remove_dir_all(project.at(".dermflow")).unwrap();
+    project.run(&["run"]);
+    assert_eq!(digests(&project), incremental);
+}
+
+#[test]
 fn a_forced_map_takes_nothing_over() {
     let project = chain(300);
     project.run(&["run"]);

@@ -5,7 +5,7 @@ use std::process::Child;
 
 use dermflow_tests::{Ended, Events, Project};
 
-use crate::project::{COUNT, counted, digests, empty, lesions};
+use crate::project::{COUNT, counted, digests, empty, files_below, lesions};
 
 /// Stages that say in `log` that they run, around a map.
 fn counting() -> Project {
@@ -189,4 +189,27 @@ stages:
     assert_eq!(second.wait().unwrap().code(), Some(130));
     std::fs::write(&go, "").unwrap();
     assert_eq!(all_end_well(vec![first])[0].executed(), 1);
+}
+
+#[test]
+fn scratch_that_can_not_be_removed_fails_no_finished_action() {
+    let project = empty();
+    let (work, saved) = (project.at(".dermflow/work"), project.at("saved"));
+    std::fs::create_dir(&saved).unwrap();
+    let save = format!("cp {}/*.json {}", work.display(), saved.display());
+    project.write(
+        "dermflow.yaml",
+        format!(
+            "name: one\nstages:\n  one: {{kind: process, with: {{command: '{save}; echo 1 > outputs/text/1', \
+             outputs: {{text: files}}}}}}\n"
+        ),
+    );
+    project.run(&["run", "--isolate"]);
+    let file = files_below(&saved).remove(0);
+    let key = file.file_stem().unwrap().to_str().unwrap();
+    // As if another process had been asked for it, and found it done when the lock was free.
+    std::fs::copy(&file, work.join(format!("{key}.json"))).unwrap();
+    // A file is not removed as a folder is, whoever runs this; the superuser may remove any folder.
+    std::fs::write(work.join(key), "in the way").unwrap();
+    project.done(&["exec", key]);
 }

@@ -127,6 +127,37 @@ fn a_damaged_blob_is_told_set_aside_and_made_again_by_one_run() {
 }
 
 #[test]
+fn a_run_that_made_one_result_again_forgets_none_of_the_others() {
+    let project = empty();
+    project.write(
+        "dermflow.yaml",
+        "name: two
+stages:
+  a: {kind: import-table, with: {path: a.csv, key: id, columns: {id: text, v: integer}}}
+  b: {kind: import-table, with: {path: b.csv, key: id, columns: {id: text, v: integer}}}
+outputs: {a: a.table, b: b.table}
+",
+    );
+    project.write("a.csv", "id,v\nx,1\n");
+    project.write("b.csv", "id,v\ny,2\n");
+    project.run(&["run", "--until", "a"]);
+    let of_a = files_below(&project.at(".dermflow/blobs"));
+    project.run(&["run"]);
+    let before = contents(&project.at("results"));
+    for blob in of_a {
+        let length = std::fs::metadata(&blob).unwrap().len();
+        put_in_place(&blob, &vec![0; length as usize]);
+    }
+    std::fs::remove_file(project.at("results/two/a.csv")).unwrap();
+    project.run(&["run"]);
+    assert_eq!(contents(&project.at("results")), before);
+    let again = project.run(&["run"]);
+    assert_eq!((again.executed(), again.hit()), (0, 2), "{again:#?}");
+    project.write("b.csv", "id,v\ny,3\n");
+    assert_eq!(project.run(&["run"]).computed(), ["b"]);
+}
+
+#[test]
 fn deleted_blobs_are_made_again() {
     damage_every_blob(&|blob| std::fs::remove_file(blob).unwrap());
 }

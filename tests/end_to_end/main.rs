@@ -3,6 +3,7 @@
 mod audit;
 mod caching;
 mod classifying;
+mod closed_output;
 mod columns_and_rows;
 mod comparing;
 mod concurrency;
@@ -22,6 +23,7 @@ mod poor_data;
 mod predicting;
 mod project;
 mod readme;
+mod results;
 mod running;
 mod shared_store;
 mod sources;

@@ -218,7 +218,7 @@ fn the_readme_names_the_exit_codes_and_every_folder_that_is_there() {
     for code in [
         "0 done",
         "1 a stage failed",
-        "2 the pipeline is wrong",
+        "2 the pipeline or the command line is wrong",
         "130 interrupted",
     ] {
         assert!(text.replace('\n', " ").contains(code), "{code}");

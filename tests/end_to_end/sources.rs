@@ -84,6 +84,46 @@ fn a_source_edited_while_another_process_reads_it_is_read_again() {
     is_never_filed_under_the_wrong_key(&["run", "--isolate"]);
 }
 
+fn a_replaced_program_is_never_filed_under_the_wrong_key(arguments: &[&str]) {
+    let project = empty();
+    let at = |name: &str| project.at(name).display().to_string();
+    let (program, next, flag) = (at("program"), at("next"), at("flag"));
+    // The first time that it runs it puts the next one in its place.
+    let first = format!(
+        "#!/bin/sh\nif [ ! -e {flag} ]; then : > {flag}; mv {next} {program}; fi\necho first > outputs/text/told.txt\n"
+    );
+    project.write("program", &first);
+    project.write("next", "#!/bin/sh\necho second > outputs/text/told.txt\n");
+    for path in [&program, &next] {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    project.write(
+        "dermflow.yaml",
+        format!(
+            "name: told\nstages:\n  told: {{kind: process, with: {{command: ['{program}'], outputs: {{text: files}}}}}}\n\
+             outputs: {{told: told.text}}\n"
+        ),
+    );
+    assert_eq!(project.run(arguments).computed(), ["told"]);
+    assert_eq!(project.read("results/told/told/told.txt"), "second\n");
+    assert_eq!(project.run(arguments).executed(), 0);
+    // What the first one gave was not kept under any key.
+    project.write("program", &first);
+    assert_eq!(project.run(arguments).computed(), ["told"]);
+    assert_eq!(project.read("results/told/told/told.txt"), "first\n");
+}
+
+#[test]
+fn a_program_replaced_while_it_runs_runs_again() {
+    a_replaced_program_is_never_filed_under_the_wrong_key(&["run"]);
+}
+
+#[test]
+fn a_program_replaced_while_another_process_runs_it_runs_again() {
+    a_replaced_program_is_never_filed_under_the_wrong_key(&["run", "--isolate"]);
+}
+
 #[test]
 fn a_source_that_never_stays_the_same_fails_with_words() {
     let project = eager(1000);

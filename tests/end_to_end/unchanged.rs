@@ -150,7 +150,7 @@ fn until_rehash_and_force_are_heeded_though_nothing_changed() {
     assert_eq!(project.run(&["run", "--rehash"]).hit(), 4);
     assert_eq!(project.run(&["run", "--force", "names"]).computed(), ["names"]);
     let wrong = project.ended(&["run", "--force", "nmaes"]);
-    assert_eq!(wrong.code, Some(1));
+    assert_eq!(wrong.code, Some(2));
     // A source that only an unwanted stage names must still be there.
     std::fs::rename(project.at("count.sh"), project.at("gone.sh")).unwrap();
     assert_eq!(project.ended(&["run", "--until", "adults"]).code, Some(2));

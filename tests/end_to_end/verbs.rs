@@ -119,10 +119,7 @@ fn why_names_the_line_that_causes_a_rerun() {
     let told = project.done(&["why", "names"]).out;
     assert!(told.contains("the content of `lesions.csv` changed"), "{told}");
     let ended = project.ended(&["why", "rports"]);
-    assert!(
-        matches!(ended.code, Some(1 | 2)) && ended.err.contains("rports"),
-        "{ended:?}"
-    );
+    assert!(ended.code == Some(2) && ended.err.contains("rports"), "{ended:?}");
 }
 
 #[test]
@@ -524,7 +521,7 @@ fn help_and_version_are_there_and_looks_at_no_store_say_so() {
 }
 
 #[test]
-fn a_mistyped_stage_or_kind_is_told_with_the_name_that_was_meant() {
+fn a_wrong_command_line_starts_nothing_and_is_told_with_what_was_meant() {
     let project = chain(20);
     for arguments in [
         &["why", "reprot"][..],
@@ -533,11 +530,32 @@ fn a_mistyped_stage_or_kind_is_told_with_the_name_that_was_meant() {
         &["stages", "fitler"],
     ] {
         let ended = project.ended(arguments);
-        assert_eq!(ended.code, Some(1), "{arguments:?}");
+        assert_eq!(ended.code, Some(2), "{arguments:?}");
         assert!(
             ended.err.contains("did you mean `"),
             "{arguments:?}: {}",
             ended.err
         );
     }
+    // Where none is near, those that there are.
+    let ended = project.ended(&["run", "--force", "nope"]);
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended.err.contains("known stages: `adults`, `lesions`"),
+        "{}",
+        ended.err
+    );
+    let ended = project.ended(&["check", "--matrix", "nope"]);
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended.err.contains("there are no matrices at all"),
+        "{}",
+        ended.err
+    );
+    for option in [&["gc", "--yes", "--max-size"][..], &["run", "--memory"]] {
+        let ended = project.ended(&[option, &["17592186044416"]].concat());
+        assert_eq!(ended.code, Some(2), "{option:?}");
+        assert!(ended.err.contains("are too many"), "{}", ended.err);
+    }
+    assert!(!project.at(".dermflow").exists(), "something was started");
 }

@@ -95,13 +95,6 @@ impl TableManifest {
         if wide || files { 8 } else { 14 }
     }
 
-    /// Digests by column name, of the whole table or of one partition.
-    pub fn digests_by_name(&self, partition: Option<&Partition>) -> BTreeMap<String, Digest> {
-        let digests = partition.map_or(&self.digests, |partition| &partition.digests);
-        let names = self.columns.iter().map(|column| column.name.clone());
-        names.zip(digests.iter().copied()).collect()
-    }
-
     /// Whether counts, order and digests agree with each other: what every reader may rely on.
     ///
     /// # Errors

@@ -70,7 +70,8 @@ pub struct Manifest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum InputDigest {
-    /// The digests of the columns that the kind reads.
+    /// Of each column that the kind reads, a digest of its values, of whether they may be missing,
+    /// and of which column stands before it.
     Table(BTreeMap<String, Digest>),
     /// A model's name.
     Model(Digest),

@@ -7,14 +7,17 @@ use std::sync::Arc;
 use dermflow_core::canonical::Value;
 use dermflow_core::{
     Ancestor, Artifact, Column, Digest, FILES_PORT, InputDigest, InputSizes, InputTypes, Inputs, Key, Kind,
-    Manifest, OutputPort, Parameters, PortType, Reads, SampleId, Shape, SideRows, SourceDigest, StageError,
-    TableManifest, Take,
+    Manifest, OutputPort, Parameters, Partition, PortType, Reads, SampleId, Shape, SideRows, SourceDigest,
+    StageError, TableManifest, Take,
 };
 use dermflow_graph::Pipeline;
 
 use crate::event::StageLabel;
 use crate::finished::Finished;
 use crate::sources::{BoundSource, Sources};
+
+#[cfg(test)]
+mod tests;
 
 /// An input artifact: an output of something finished.
 #[derive(Clone, Debug)]
@@ -338,7 +341,7 @@ fn input_digests(
 /// What counts of an artifact for a reader of these columns.
 pub(crate) fn input_digest(artifact: &Artifact, reads: &Option<Vec<String>>) -> InputDigest {
     match artifact {
-        Artifact::Table(table) => InputDigest::Table(read_digests(table.digests_by_name(None), reads)),
+        Artifact::Table(table) => InputDigest::Table(read_digests(table, None, reads)),
         Artifact::Model(_) => InputDigest::Model(artifact.name()),
         Artifact::Files(_) => InputDigest::Files(artifact.name()),
     }
@@ -358,11 +361,34 @@ fn may_read(column: &str, reads: &Option<Vec<String>>) -> bool {
     column == dermflow_core::SAMPLE_ID || reads.as_ref().is_none_or(declared)
 }
 
-/// Of all column digests, those of the sample id and of the columns that are read.
+/// What counts of a table, or of one partition of it: the sample id and the columns that are read.
 pub(crate) fn read_digests(
-    mut digests: BTreeMap<String, dermflow_core::Digest>,
+    table: &TableManifest,
+    partition: Option<&Partition>,
     reads: &Option<Vec<String>>,
-) -> BTreeMap<String, dermflow_core::Digest> {
-    digests.retain(|name, _| may_read(name, reads));
+) -> BTreeMap<String, Digest> {
+    let digests = partition.map_or(&table.digests, |partition| &partition.digests);
+    let columns = table.columns.iter().zip(digests.iter().copied());
+    seen_digests(columns.filter(|(column, _)| may_read(&column.name, reads)))
+}
+
+/// A digest of each column that a kind sees, from those of the values. Whether values may be missing
+/// and which column stands before it count too: the kind is given both, and its own columns may be
+/// as they are.
+pub(crate) fn seen_digests<'a>(
+    columns: impl Iterator<Item = (&'a Column, Digest)>,
+) -> BTreeMap<String, Digest> {
+    let mut before = "";
+    let mut digests = BTreeMap::new();
+    for (column, values) in columns {
+        let seen = Value::List(vec![
+            Value::Text(before.to_string()),
+            Value::Boolean(column.nullable),
+            Value::Bytes(values.as_bytes().to_vec()),
+        ]);
+        let digest = Digest::derive("dermflow read column v1", &seen.encode());
+        digests.insert(column.name.clone(), digest);
+        before = &column.name;
+    }
     digests
 }

@@ -114,7 +114,7 @@ pub enum Event {
         #[serde(flatten)]
         label: StageLabel,
     },
-    /// The same action gave another result than before. The first stays.
+    /// The same action gave another result than before. The first stays, if it is whole.
     Nondeterminism {
         /// Which.
         #[serde(flatten)]
@@ -123,10 +123,12 @@ pub enum Event {
         key: Key,
         /// The output.
         port: String,
-        /// The artifact that stays.
+        /// The artifact that came first, and stays if it is not replaced.
         kept: Digest,
         /// The artifact that came now.
         found: Digest,
+        /// Whether it takes the place of the first, of which something is gone.
+        replaced: bool,
     },
     /// Something stored was damaged or gone; it was set aside and is made again.
     Damaged {
@@ -157,6 +159,12 @@ pub enum Event {
     OutputPublished {
         /// The output's name, with the cell where there is one.
         name: String,
+        /// The file or folder.
+        path: String,
+    },
+    /// What an earlier run laid was removed: the pipeline no longer has that output, or lays it in
+    /// another format.
+    OutputRemoved {
         /// The file or folder.
         path: String,
     },

@@ -180,16 +180,28 @@ impl<'a> History<'a> {
         let columns = changed_columns(before, action.manifest.inputs.get(port)?.get(at)?);
         let ancestor = last.ancestry.get(port)?.get(at)?;
         let earlier = self.store.get_record(ancestor.action.as_ref()?).ok()??;
-        let (Artifact::Table(before), Artifact::Table(now)) = (
-            earlier.outputs.get(&ancestor.port)?,
-            action.inputs.get(port)?.get(at)?.artifact().ok()?,
-        ) else {
+        let earlier = earlier.outputs.get(&ancestor.port)?;
+        // It may hold another result by now, which tells nothing of what was read.
+        if earlier.name() != ancestor.artifact {
+            return None;
+        }
+        let (Artifact::Table(before), Artifact::Table(now)) =
+            (earlier, action.inputs.get(port)?.get(at)?.artifact().ok()?)
+        else {
             return None;
         };
         let told = columns.iter().filter_map(|name| {
             let at =
                 |columns: &[dermflow_core::Column]| columns.iter().position(|column| column.name == *name);
             let (old, new) = (at(&before.columns)?, at(&now.columns)?);
+            match (before.columns[old].nullable, now.columns[new].nullable) {
+                (false, true) => return Some(format!(".{name}: values may be missing now")),
+                (true, false) => return Some(format!(".{name}: no value may be missing any more")),
+                _ if before.digests[old] == now.digests[new] => {
+                    return Some(format!(".{name}: the same values, given in another way"));
+                }
+                _ => {}
+            }
             let known: std::collections::BTreeSet<_> = before
                 .partitions
                 .iter()

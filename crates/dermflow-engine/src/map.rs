@@ -67,7 +67,7 @@ impl MapWork {
         for partition in &driver.partitions {
             let columns = driver.columns.clone();
             let table = TableManifest::new(driver.contract.clone(), columns, vec![partition.clone()]);
-            let mut manifest = part_manifest(&action, &over, driver.digests_by_name(Some(partition)));
+            let mut manifest = part_manifest(&action, &over, &driver, Some(partition));
             cut_sides(&mut manifest, store, &sides, partition, &table)?;
             let key = key_of(&manifest)?;
             let result = OnceLock::new();
@@ -82,7 +82,7 @@ impl MapWork {
             });
         }
         let is_side = |port: &str, at: usize| sides.iter().any(|side| (side.port, side.at) == (port, at));
-        let family = part_manifest(&action, &over, BTreeMap::new()).family(&over, &is_side);
+        let family = part_manifest(&action, &over, &driver, None).family(&over, &is_side);
         let family = family.map_err(|error| StageError::new(error.to_string()))?;
         let named = [family.as_bytes(), action.label.stage.as_bytes()].concat();
         let family = Digest::derive("dermflow stage family v1", &named);
@@ -118,10 +118,15 @@ impl MapWork {
 }
 
 /// The manifest of one partition: that of the whole, with the driver's digests of that
-/// partition. The files of a map over files stand in its table by their content (which the kind
-/// checks as it reads them), whether the engine listed them or the table was wired, so the
-/// folder does not count.
-fn part_manifest(action: &Action, over: &str, digests: BTreeMap<String, Digest>) -> Manifest {
+/// partition (of the whole driver, where none is given). The files of a map over files stand in
+/// its table by their content (which the kind checks as it reads them), whether the engine listed
+/// them or the table was wired, so the folder does not count.
+fn part_manifest(
+    action: &Action,
+    over: &str,
+    driver: &TableManifest,
+    partition: Option<&Partition>,
+) -> Manifest {
     let mut manifest = action.manifest.clone();
     if action.kind.shape(&action.parameters) == Shape::MapFiles {
         manifest.sources.clear();
@@ -130,7 +135,7 @@ fn part_manifest(action: &Action, over: &str, digests: BTreeMap<String, Digest>)
         .inputs
         .get(over)
         .and_then(|inputs| inputs.first()?.reads.clone());
-    let digest = InputDigest::Table(read_digests(digests, &reads));
+    let digest = InputDigest::Table(read_digests(driver, partition, &reads));
     manifest.inputs.insert(over.to_string(), vec![digest]);
     manifest
 }
@@ -169,7 +174,8 @@ pub(crate) fn run_part(workshop: &Workshop<'_>, work: &MapWork, at: usize) -> Re
     if !work.forced
         && let Lookup::Complete(finished) = look_up(workshop.store, &part.key)?
     {
-        lock.done()?;
+        // As where a whole action is found: scratch that stays is in nobody's way.
+        let _ = lock.done();
         return Ok(finish_part(workshop, work, at, finished, How::Found));
     }
     let started = SystemTime::now();
@@ -190,6 +196,8 @@ pub(crate) fn run_part(workshop: &Workshop<'_>, work: &MapWork, at: usize) -> Re
     };
     let scratch = lock.folder_path().to_path_buf();
     let (outputs, metrics) = compute_part(workshop, work, part, taken.as_ref(), scratch)?;
+    // Before the part is filed; sources are confirmed once, as the map is finished.
+    workshop.confirm_tool(&work.action)?;
     let mut making = making(started, metrics);
     (making.rows_computed, making.rows_reused) = (computed, reused);
     let record = Record {
@@ -292,10 +300,12 @@ pub(crate) fn finish_map(
 ) -> Result<Made, StageError> {
     let (store, action) = (workshop.store, &work.action);
     let lock = workshop.lock(&action.key)?;
+    // Where a part was computed, an earlier result may be whole again by that, and is compared below.
     if !work.forced
+        && computed.is_empty()
         && let Lookup::Complete(finished) = look_up(store, &action.key)?
     {
-        lock.done()?;
+        let _ = lock.done();
         return Ok(Made {
             finished,
             how: How::Found,

@@ -4,7 +4,7 @@
 //! A hidden index remembers which artifact each path holds and the digest of every file, so that
 //! an unchanged result costs one `stat` a file (the source index knows the rest), a result that
 //! somebody edited is laid again, and a result file can be asked for its lineage. Files that
-//! people put beside ours are none of our business.
+//! people put beside ours are none of our business; ours that no output gives any more are removed.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,11 +16,15 @@ use arrow::datatypes::{DataType, Field, Schema};
 use dermflow_core::{
     Artifact, BlobRef, ColumnType, Digest, Key, StageError, TableManifest, sample_ids_as_text,
 };
+use dermflow_graph::Output;
 use dermflow_store::{Store, TableReader as StoredTableReader, concatenate};
 use serde::{Deserialize, Serialize};
 
 use crate::hashed_file::write_hashed;
 use crate::sources::Sources;
+
+mod cell_folder;
+mod retire;
 
 /// The index of published files in a pipeline's results folder.
 const INDEX: &str = ".published.json";
@@ -40,6 +44,9 @@ pub struct Published {
     pub action: Key,
     /// The output port.
     pub port: String,
+    /// What the file of the pipeline that laid it is called; empty in indexes of early versions.
+    #[serde(default)]
+    file: String,
     /// The digests of the files as they were laid: of the path itself (under the empty name), or
     /// of all below it.
     files: Files,
@@ -56,8 +63,12 @@ pub struct Results<'a> {
     store: &'a Store,
     sources: &'a Sources,
     folder: PathBuf,
+    /// What the pipeline's file is called.
+    file: String,
     index: Index,
     changed: bool,
+    /// The names that hold the outputs laid out so far, by the output.
+    laid: BTreeMap<String, Vec<String>>,
     /// Processes that lay the same outputs out take turns.
     _turn: File,
 }
@@ -67,7 +78,7 @@ pub(crate) fn results_folder(results: &Path, pipeline: &str, cell: Option<&str>)
     let folder = results.join(pipeline);
     match cell {
         // No output can have such a name, so the two never share a folder.
-        Some(cell) => folder.join(format!("@{cell}")),
+        Some(cell) => folder.join(cell_folder::name_of(cell)),
         None => folder,
     }
 }
@@ -86,18 +97,26 @@ pub(crate) fn names_of(output: &str, artifact: &Artifact) -> Vec<String> {
 
 impl<'a> Results<'a> {
     /// Waits for its turn in the folder, which is made if it is missing. `sources` knows the
-    /// digests of files that nobody touched.
+    /// digests of files that nobody touched; `file` is the pipeline's.
     ///
     /// # Errors
     /// Where the folder can't be written.
-    pub fn open(store: &'a Store, sources: &'a Sources, folder: PathBuf) -> Result<Results<'a>, StageError> {
+    pub fn open(
+        store: &'a Store,
+        sources: &'a Sources,
+        folder: PathBuf,
+        file: &Path,
+    ) -> Result<Results<'a>, StageError> {
         let turn = take_turn(&folder)?;
+        let file = file.file_name().unwrap_or_default();
         Ok(Results {
             store,
             sources,
             index: read_index(&folder),
             folder,
+            file: file.to_string_lossy().into_owned(),
             changed: false,
+            laid: BTreeMap::new(),
             _turn: turn,
         })
     }
@@ -125,33 +144,38 @@ impl<'a> Results<'a> {
         let path = self.folder.join(&names[0]);
         let found = artifact.name();
         if self.hold(&names, &found) {
+            self.laid.insert(output.to_string(), names);
             return Ok((path, false));
         }
-        for name in names {
+        for name in &names {
             // A kill before the index is written leaves files that don't fit their old entry,
             // or have none: they are laid out again.
-            let files = write(self.store, artifact, &self.folder.join(&name))?;
+            let files = write(self.store, artifact, &self.folder.join(name))?;
             let held = Published {
                 artifact: found,
                 action,
                 port: port.to_string(),
+                file: self.file.clone(),
                 files,
             };
-            self.index.insert(name, held);
+            self.index.insert(name.clone(), held);
             self.changed = true;
         }
+        self.laid.insert(output.to_string(), names);
         Ok((path, true))
     }
 
-    /// Writes the index, if anything was laid out.
+    /// Removes what no output of the pipeline, which has these, gives any more, and writes the
+    /// index if anything changed. Returns the paths that were removed.
     ///
     /// # Errors
     /// Where the folder can't be written.
-    pub fn close(self) -> Result<(), StageError> {
-        match self.changed {
-            true => write_index(&self.folder, &self.index),
-            false => Ok(()),
+    pub fn close(mut self, outputs: &[Output]) -> Result<Vec<PathBuf>, StageError> {
+        let removed = self.retire(outputs);
+        if self.changed {
+            write_index(&self.folder, &self.index)?;
         }
+        removed
     }
 }
 

@@ -127,7 +127,7 @@ impl Recalled {
                 continue;
             }
             let folder = results_folder(results, &pipeline.name, pipeline.cell.as_deref());
-            let laid = Results::open(store, sources, folder)?;
+            let laid = Results::open(store, sources, folder, &pipeline.file)?;
             let mut outputs = pipeline.outputs.iter();
             if !outputs.all(|output| laid.hold(&output.names, &output.artifact)) {
                 return Ok(false);

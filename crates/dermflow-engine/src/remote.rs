@@ -1,6 +1,7 @@
 //! Both ends of an action that runs in a process of its own: the driver's, which submits it
 //! to an [`Executor`] and looks for the record, and that of `dermflow exec`.
 
+use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -75,6 +76,7 @@ enum Heard {
         port: String,
         kept: Digest,
         found: Digest,
+        replaced: bool,
     },
 }
 
@@ -154,13 +156,14 @@ pub(crate) fn run_remote(
     }
 }
 
-/// The other process looked at the sources; this one still holds what they were, and would
-/// submit the same action again.
+/// The other process looked at the sources and the program; this one still holds what they were,
+/// and would submit the same action again.
 fn forget_changed(workshop: &Workshop<'_>, action: &Action) {
     for source in action.sources.values() {
         // An error is what is hoped for here; the next look tells it again where it stays.
         let _ = workshop.sources.confirm(source);
     }
+    let _ = workshop.confirm_tool(action);
 }
 
 fn forward(sink: &Sink<'_>, action: &Action, line: &str) {
@@ -173,12 +176,14 @@ fn forward(sink: &Sink<'_>, action: &Action, line: &str) {
             port,
             kept,
             found,
+            replaced,
         }) => Event::Nondeterminism {
             label,
             key,
             port,
             kept,
             found,
+            replaced,
         },
         Err(_) => Event::StageLog {
             label,
@@ -209,7 +214,8 @@ pub fn execute(
 
 fn print_line(line: &impl Serialize) {
     if let Ok(text) = serde_json::to_string(line) {
-        println!("{text}");
+        // Whoever listened may be gone: what was made is kept all the same.
+        let _ = writeln!(std::io::stdout(), "{text}");
     }
 }
 

@@ -95,11 +95,13 @@ pub fn run(
         None => HeadStart::default(),
     };
     let mut ran = crew.go_through(manners, journal, sink, Some(&head_start));
+    let mut healed = false;
     if let Some(results) = &options.results
         && !ran.summary.interrupted
     {
         let damaged = crew.lay_out(&mut ran, results, sink, true);
         if !damaged.is_empty() {
+            healed = true;
             ran = crew.heal(ran, damaged, sink);
             crew.lay_out(&mut ran, results, sink, false);
         }
@@ -109,8 +111,11 @@ pub fn run(
         return Err(error);
     }
     let mut summary = ran.summary.clone();
+    // After a heal only the stages that ran again are at hand: a memo of them would be taken for one
+    // of the whole run, and edits of what the others read would not be seen.
     if let Some(remember) = &options.remember
         && summary.is_whole()
+        && !healed
     {
         let finished = |pipeline: usize, stage: usize| ran.finished(pipeline, stage).cloned();
         crate::memo::remember(store, remember, &head_start, pipelines, &finished);
@@ -294,7 +299,10 @@ impl Crew<'_> {
                 let written = finished.output(&output.port).and_then(|artifact| {
                     let results = match &mut open {
                         Some(open) => open,
-                        None => open.insert(Results::open(self.store, self.sources, folder.clone())?),
+                        None => {
+                            let (folder, file) = (folder.clone(), &pipeline.file);
+                            open.insert(Results::open(self.store, self.sources, folder, file)?)
+                        }
                     };
                     results.lay(&output.name, (finished.key, &output.port), artifact)
                 });
@@ -313,10 +321,15 @@ impl Crew<'_> {
                     Err(error) => tell_not_laid_out(ran, pipeline, output, error, sink),
                 }
             }
-            if let (Some(open), Some(last)) = (open, pipeline.outputs.last())
-                && let Err(error) = open.close()
-            {
-                tell_not_laid_out(ran, pipeline, last, error, sink);
+            let (Some(open), Some(last)) = (open, pipeline.outputs.last()) else {
+                continue;
+            };
+            match open.close(&pipeline.outputs) {
+                Ok(removed) => removed.iter().for_each(|path| {
+                    let path = path.display().to_string();
+                    sink(&Event::OutputRemoved { path });
+                }),
+                Err(error) => tell_not_laid_out(ran, pipeline, last, error, sink),
             }
         }
         damaged

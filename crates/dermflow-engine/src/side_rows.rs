@@ -10,7 +10,7 @@ use dermflow_core::{
 };
 use dermflow_store::{SampleRows, Store, TableReader as StoredTableReader, take_samples};
 
-use crate::action::{Action, read_digests, readable};
+use crate::action::{Action, read_digests, readable, seen_digests};
 
 /// A table wired to a port that is read sample by sample.
 pub(crate) struct SideTable<'a> {
@@ -66,7 +66,7 @@ impl SideTable<'_> {
             .clone()
             .find(|own| own.digests.first() == partition.digests.first());
         if same.is_some() {
-            return Ok(read_digests(self.table.digests_by_name(same), self.reads));
+            return Ok(read_digests(self.table, same, self.reads));
         }
         let samples = match near.next() {
             Some(_) => samples()?,
@@ -83,8 +83,7 @@ impl SideTable<'_> {
             }
         }
         let digests = hashers.into_iter().map(ColumnHasher::finish);
-        let names = columns.into_iter().map(|column| column.name);
-        Ok(names.zip(digests).collect())
+        Ok(seen_digests(columns.iter().zip(digests)))
     }
 
     /// The table that was wired here when `record` was made, if it had the same columns and is
@@ -120,12 +119,14 @@ pub(crate) fn overlap(one: &Partition, other: &Partition) -> bool {
     one.last >= other.first && one.first <= other.last
 }
 
-/// The table behind an input of an earlier result.
+/// The table behind an input of an earlier result. `None` where the action that gave it gave
+/// another one since: what the result was made from is not known any more.
 pub(crate) fn input_table(store: &Store, record: &Record, port: &str, at: usize) -> Option<TableManifest> {
     let ancestor = record.ancestry.get(port)?.get(at)?;
     let before = store.get_record(ancestor.action.as_ref()?).ok()??;
-    match before.outputs.get(&ancestor.port)? {
-        Artifact::Table(table) => Some(table.clone()),
+    let artifact = before.outputs.get(&ancestor.port)?;
+    match artifact {
+        Artifact::Table(table) if artifact.name() == ancestor.artifact => Some(table.clone()),
         _ => None,
     }
 }

@@ -198,6 +198,13 @@ impl Sources {
         let name = path.file_name().and_then(|name| name.to_str());
         let name = name.ok_or_else(|| StageError::new(format!("{} has no name in UTF-8", path.display())))?;
         let blob = blob(self.index.digest_file(path)?);
+        if self
+            .forgotten()?
+            .contains(&SampleId::of_content_digest(blob.digest))
+        {
+            let error = StageError::new(format!("{} was forgotten: no run reads it", path.display()));
+            return Err(error.with_help("take it out of the pipeline"));
+        }
         let digest = SourceDigest::File {
             name: name.to_string(),
             digest: blob.digest,
@@ -259,6 +266,21 @@ impl Sources {
         let (digest, _) = self.index.digest_file(&found)?;
         tools.insert(wanted, (found.clone(), digest));
         Ok((found, digest))
+    }
+
+    /// Looks at a program again after it ran.
+    ///
+    /// # Errors
+    /// With [`Cause::SourceChanged`] where it is not what the manifest says, or gone.
+    pub fn confirm_tool(&self, program: &Path, digest: &Digest) -> Result<(), StageError> {
+        let now = self.index.digest_file(program);
+        if now.is_ok_and(|(now, _)| now == *digest) {
+            return Ok(());
+        }
+        let mut tools = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
+        tools.retain(|_, (path, _)| path.as_path() != program);
+        let message = format!("the program {} changed while it ran", program.display());
+        Err(StageError::new(message).with_cause(Cause::SourceChanged))
     }
 }
 

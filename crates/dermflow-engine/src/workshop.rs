@@ -87,11 +87,12 @@ pub(crate) enum Lookup {
     Absent,
     /// A record with all that it names.
     Complete(Arc<Finished>),
-    /// A record of which something is gone; it was set aside.
+    /// A record of which something is gone. It stays until its action ran again, so that what
+    /// comes out then is compared with it.
     Incomplete(String),
 }
 
-/// Looks a key up, and sets a record aside that names what is not there.
+/// Looks a key up.
 pub(crate) fn look_up(store: &Store, key: &Key) -> Result<Lookup, StageError> {
     let Some(record) = store.get_record(key)? else {
         return Ok(Lookup::Absent);
@@ -100,7 +101,17 @@ pub(crate) fn look_up(store: &Store, key: &Key) -> Result<Lookup, StageError> {
         return Ok(Lookup::Complete(Arc::new(Finished::new(*key, record))));
     }
     let missing = missing_blob(store, &record);
-    store.invalidate_record(key, &missing);
+    if store.remote_path().is_some() {
+        // Another machine may have made it again, but the remote is only asked for what is not here.
+        store.invalidate_record(key, &missing);
+        match store.get_record(key)? {
+            Some(again) if store.is_complete(&again) => {
+                return Ok(Lookup::Complete(Arc::new(Finished::new(*key, again))));
+            }
+            Some(_) => {}
+            None => drop(store.put_record(&record)?),
+        }
+    }
     Ok(Lookup::Incomplete(missing))
 }
 
@@ -150,8 +161,8 @@ impl Workshop<'_> {
         })
     }
 
-    /// Looks at every source again after it was read, and keeps listings of folders, so that
-    /// a later run can say which file changed.
+    /// Looks at every source again after it was read, and at the external program after it ran.
+    /// Keeps listings of folders, so that a later run can say which file changed.
     pub fn confirm_sources(&self, action: &Action) -> Result<(), StageError> {
         for source in action.sources.values() {
             self.sources.confirm(source)?;
@@ -159,11 +170,19 @@ impl Workshop<'_> {
                 self.store.put_bytes(listing.as_bytes())?;
             }
         }
-        Ok(())
+        self.confirm_tool(action)
     }
 
-    /// Ends an action: compares with an earlier result under the same key, which stays, and
-    /// otherwise hands the record to the store.
+    /// Looks at the external program again after it ran.
+    pub fn confirm_tool(&self, action: &Action) -> Result<(), StageError> {
+        match (&action.tool, &action.manifest.tool) {
+            (Some(program), Some(digest)) => self.sources.confirm_tool(program, digest),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends an action: compares with an earlier result under the same key, which stays if it is
+    /// whole, and otherwise hands the record to the store.
     pub fn settle(
         &self,
         action: &Action,
@@ -173,9 +192,11 @@ impl Workshop<'_> {
         family: Option<Digest>,
     ) -> Result<Made, StageError> {
         if let Some(earlier) = self.store.get_record(&key)? {
-            self.tell_differences(action, key, &earlier.outputs, &record.outputs);
-            if self.store.is_complete(&earlier) {
-                lock.done()?;
+            let stays = self.store.is_complete(&earlier);
+            self.tell_differences(action, key, &earlier.outputs, &record.outputs, stays);
+            if stays {
+                // As in [`Commit::complete`]: a folder that can't be removed is in nobody's way.
+                let _ = lock.done();
                 // It may be whole only now, and not be so in the remote.
                 self.store.share(&key, &earlier);
                 let finished = Arc::new(Finished::new(key, earlier));
@@ -207,6 +228,7 @@ impl Workshop<'_> {
         key: Key,
         earlier: &BTreeMap<String, Artifact>,
         now: &BTreeMap<String, Artifact>,
+        stays: bool,
     ) {
         for (port, artifact) in now {
             let (found, kept) = (artifact.name(), earlier.get(port).map(Artifact::name));
@@ -217,6 +239,7 @@ impl Workshop<'_> {
                     port: port.clone(),
                     kept,
                     found,
+                    replaced: !stays,
                 });
             }
         }

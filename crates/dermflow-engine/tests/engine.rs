@@ -208,7 +208,7 @@ impl StageKind for Weigh {
     }
 }
 
-/// Gives another value whenever it is called, and forgets its output if told so.
+/// Gives another `v` whenever it is called, and forgets its output if told so.
 struct Unsteady;
 
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -229,8 +229,11 @@ impl StageKind for Unsteady {
         Inputs::default()
     }
     fn outputs(_: &UnsteadyParameters, _: &InputTypes) -> Result<Vec<OutputPort>, Problem> {
-        let table = TableType::exactly([Column::new("v", ColumnType::Integer)]);
-        Ok(vec![OutputPort::new("table", PortType::Table(table), "a value")])
+        Ok(vec![OutputPort::new(
+            "table",
+            PortType::Table(numbers_type()),
+            "a value",
+        )])
     }
     fn run(parameters: &UnsteadyParameters, context: &mut dyn StageContext) -> Result<(), StageError> {
         if parameters.forget {
@@ -243,13 +246,12 @@ impl StageKind for Unsteady {
             .or_default()
             .len() as i64;
         note(&parameters.test, "called".to_string());
-        let schema = TableType::exactly([Column::new("v", ColumnType::Integer)]).schema();
+        let schema = numbers_type().schema();
         let ids = dermflow_core::sample_ids(&[SampleId::of_key("a")]);
+        let (v, w) = (Int64Array::from(vec![calls]), Int64Array::from(vec![1]));
+        let columns = vec![ids, Arc::new(v) as _, Arc::new(w) as _];
         let mut out = context.write_table("table", schema.clone())?;
-        out.write(&RecordBatch::try_new(
-            schema,
-            vec![ids, Arc::new(Int64Array::from(vec![calls]))],
-        )?)?;
+        out.write(&RecordBatch::try_new(schema, columns)?)?;
         out.finish()
     }
 }
@@ -314,6 +316,18 @@ impl World {
         let ran = self.run_with(yaml, &Options::default());
         assert_eq!(ran.summary.failed, 0, "{:?}", ran.events);
         ran
+    }
+
+    /// The same after the blobs of an artifact were removed. It has another store: the one before
+    /// saw the blobs already.
+    fn without(self, artifact: &Artifact) -> World {
+        for blob in artifact.blobs() {
+            let hex = blob.digest.hex();
+            let path = self.store.root().join("blobs").join(&hex[..2]).join(&hex[2..]);
+            std::fs::remove_file(path).unwrap();
+        }
+        let store = Store::open(self.store.root()).unwrap();
+        World { store, ..self }
     }
 
     /// The name of a stage's table, which a plan must call a hit.
@@ -542,6 +556,52 @@ fn another_result_under_the_same_key_is_told_and_the_first_stays() {
             .any(|event| matches!(event, Event::Nondeterminism { .. }))
     );
     assert_eq!((again.summary.executed, world.artifact(yaml, "one")), (1, first));
+}
+
+#[test]
+fn another_result_in_the_place_of_one_that_is_gone_is_told() {
+    let yaml = "name: unsteady\nstages:\n  one: {kind: unsteady, with: {test: gone}}\n";
+    let world = World::new();
+    world.run(yaml);
+    let first = world.artifact(yaml, "one");
+    let world = world.without(&first);
+    let again = world.run(yaml);
+    let second = world.artifact(yaml, "one");
+    assert_ne!(first, second);
+    let told: Vec<_> = again
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Nondeterminism {
+                kept,
+                found,
+                replaced,
+                ..
+            } => Some((*kept, *found, *replaced)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [(first.name(), second.name(), true)]);
+    assert_eq!(world.run(yaml).summary.hit, 1);
+}
+
+#[test]
+fn no_row_is_taken_over_from_a_result_whose_input_gave_another_table_since() {
+    let yaml = "name: unsteady\nstages:\n  one: {kind: unsteady, with: {test: upstream}}\n  \
+                double: {kind: double, in: {table: one}, with: {test: downstream}}\n";
+    let world = World::new();
+    world.run(yaml);
+    assert_eq!(calls("downstream"), ["0"]);
+    let first = world.artifact(yaml, "one");
+    let world = world.without(&first);
+    let only = Options {
+        until: vec!["one".to_string()],
+        ..Options::default()
+    };
+    assert_eq!(world.run_with(yaml, &only).summary.executed, 1);
+    let ran = world.run(yaml);
+    assert_eq!((ran.summary.executed, ran.summary.rows_reused), (1, 0));
+    assert_eq!(calls("downstream"), ["1"]);
 }
 
 #[test]

@@ -156,8 +156,12 @@ impl Reporter {
         candidates: impl Iterator<Item = &'a str> + Clone,
     ) -> Option<String> {
         let count = candidates.clone().count();
+        let all = match what {
+            "matrix" => "matrices".to_string(),
+            _ => format!("{what}s"),
+        };
         if count == 0 {
-            return Some(format!("there are no {what}s at all"));
+            return Some(format!("there are no {all} at all"));
         }
         let left = self.budget.get();
         self.budget.set(left.saturating_sub(count));
@@ -168,7 +172,7 @@ impl Reporter {
         };
         Some(match near {
             Some(name) => format!("did you mean `{name}`?"),
-            None => format!("known {what}s: {}", suggest::listed(candidates)),
+            None => format!("known {all}: {}", suggest::listed(candidates)),
         })
     }
 

@@ -28,7 +28,7 @@ fn fold(name: &str) -> String {
 }
 
 /// Names for a list in a message: `a`, `b` and 3 more.
-pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     const SHOWN: usize = 12;
     let all: Vec<&str> = names.into_iter().collect();
     let shown: Vec<String> = all.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();

@@ -20,6 +20,7 @@ use dermflow_core::{
 };
 
 use crate::columns::{failure, wired_table};
+use crate::list_files::warn_of_none;
 use crate::rejects::Rejects;
 use decoding::Decoding;
 use files::Files;
@@ -143,7 +144,10 @@ outputs:
         let known = TableType::from_schema("FileList", &listed.schema()).map_err(StageError::new)?;
         let layout = Layout::new(parameters, &known).map_err(failure)?;
         let root = match &parameters.root {
-            Some(_) => Some(context.source("root")?),
+            Some(root) => {
+                warn_of_none("root", root, &parameters.matching, total, context)?;
+                Some(context.source("root")?)
+            }
             None => None,
         };
         let pattern = parameters.compiled_pattern().map_err(failure)?;

@@ -97,6 +97,7 @@ outputs:
         let schema = Arc::new(Schema::new(fields));
         let folder = context.source("path")?;
         let total = listed.rows();
+        warn_of_none("path", &parameters.path, &parameters.matching, total, context)?;
         let mut done = 0;
         let mut out = context.write_table("files", schema.clone())?;
         for batch in listed {
@@ -114,6 +115,31 @@ outputs:
         }
         out.finish()
     }
+}
+
+/// Tells where a folder has no file that is asked for, which is seldom what was meant: a kind that
+/// was given `rows` of its files asks here first.
+///
+/// # Errors
+/// Where the kind declared no source of that parameter.
+pub(crate) fn warn_of_none(
+    parameter: &str,
+    folder: &str,
+    matching: &[String],
+    rows: u64,
+    context: &dyn StageContext,
+) -> Result<(), StageError> {
+    // Without rows there may be files all the same, none of which is new.
+    if rows == 0 && context.source_files(parameter)?.is_empty() {
+        context.log(&match matching {
+            [] => format!("`{folder}` has no files: is this the right folder?"),
+            patterns => format!(
+                "no file below `{folder}` matches `{}`: is this the right pattern? Upper and lower case differ",
+                patterns.join("`, `")
+            ),
+        });
+    }
+    Ok(())
 }
 
 /// The bytes of the files of a batch, which must still be what the engine hashed.
@@ -147,7 +173,7 @@ fn contents(
 mod tests {
     use arrow::array::{AsArray, Int64Array};
     use dermflow_core::memory::MemoryContext;
-    use dermflow_core::sample_ids;
+    use dermflow_core::{NamedFile, sample_ids};
 
     use super::*;
 
@@ -187,6 +213,34 @@ mod tests {
         let content = table.column(3).as_binary::<i32>();
         let same = (0..3).filter(|row| content.value(*row) == b"same").count();
         assert_eq!(same, 2);
+    }
+
+    #[test]
+    fn a_folder_that_has_nothing_of_what_is_asked_for_is_told() {
+        let lines = |matching: &[&str], files: Vec<NamedFile>| {
+            let mut context = MemoryContext::default();
+            context.add_source("path", "photos", files);
+            context.add_table(FILES_PORT, listed(&[]));
+            let parameters = ListFilesParameters {
+                path: "photos".to_string(),
+                matching: matching.iter().map(|pattern| pattern.to_string()).collect(),
+                content: false,
+            };
+            ListFiles::run(&parameters, &mut context).unwrap();
+            context.lines.into_inner().unwrap()
+        };
+        let told = lines(&["**/*.JPG"], Vec::new());
+        assert!(told.len() == 1 && told[0].contains("`**/*.JPG`"), "{told:?}");
+        let told = lines(&[], Vec::new());
+        assert!(
+            told.len() == 1 && told[0].contains("`photos` has no files"),
+            "{told:?}"
+        );
+        let known = NamedFile {
+            name: "a.JPG".to_string(),
+            path: "photos/a.JPG".into(),
+        };
+        assert!(lines(&["**/*.JPG"], vec![known]).is_empty());
     }
 
     #[test]

@@ -226,6 +226,15 @@ outputs:
             problems.push(Problem::new(format!("shares.{name}"), message));
         }
         match parameters.folds {
+            None if parameters.shares.is_empty() => {
+                let problem = Problem::new(
+                    "shares",
+                    "`shares` or `folds` is missing: into what is to be split?",
+                );
+                problems.push(problem.with_help(
+                    "write `shares: {train: 0.7, valid: 0.15, test: 0.15}`, or `folds: 5` for cross-validation",
+                ));
+            }
             None if (total - 1.0).abs() > ROUNDING => {
                 let problem = Problem::new("shares", format!("they add up to {total}, not to 1"));
                 problems.push(problem.with_help("or write `folds: 5` to cut the rest into folds"));

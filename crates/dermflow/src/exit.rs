@@ -1,16 +1,19 @@
 //! Exit codes: 0 done, 1 a stage or the verb failed, 2 the pipeline (or the command line) is
 //! wrong, 130 interrupted.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use dermflow_core::StageError;
-use dermflow_graph::{Diagnostics, nearest};
+use dermflow_graph::{Diagnostics, listed, nearest};
 use dermflow_store::StoreError;
 
 /// Why a verb ends other than well.
 pub enum Failure {
     /// The pipeline file is wrong: nothing was started.
     Pipeline(Diagnostics),
+    /// The command line is wrong, in words: nothing was started.
+    CommandLine(StageError),
     /// Something failed, in words.
     Failed(StageError),
     /// It was told already.
@@ -30,14 +33,17 @@ impl Failure {
 }
 
 impl Failure {
-    /// A name that is not among those that there are.
+    /// A name on the command line that is not among those that there are.
     pub fn unknown<'a>(sort: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Failure {
+        // Cells have stages of one name.
+        let known: BTreeSet<&str> = known.into_iter().collect();
         let error = StageError::new(format!("there is no {sort} `{name}`"));
-        match nearest(name, known) {
-            Some(near) => error.with_help(format!("did you mean `{near}`?")),
-            None => error,
-        }
-        .into()
+        let help = match nearest(name, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if known.is_empty() => format!("there are no {sort}s at all"),
+            None => format!("known {sort}s: {}", listed(known)),
+        };
+        Failure::CommandLine(error.with_help(help))
     }
 }
 
@@ -61,10 +67,14 @@ impl From<Diagnostics> for Failure {
 
 /// Tells what is left to tell, and the code to end with.
 pub fn code(done: Done) -> ExitCode {
-    match done {
+    match done.and_then(|()| crate::output::finish()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Pipeline(diagnostics)) => {
             eprint!("{}", diagnostics.render(crate::text::stderr_has_colour()));
+            ExitCode::from(2)
+        }
+        Err(Failure::CommandLine(error)) => {
+            eprintln!("error: {error}");
             ExitCode::from(2)
         }
         Err(Failure::Failed(error)) => {

@@ -11,6 +11,10 @@
 //! }
 //! ```
 
+// Before all others, which print by its macros.
+#[macro_use]
+mod output;
+
 mod exit;
 mod lookup;
 mod options;

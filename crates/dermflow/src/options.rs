@@ -89,6 +89,20 @@ pub fn require_stages<'a>(
     Ok(())
 }
 
+/// Reads a number of MiB, as bytes.
+pub fn mebibytes(text: &str) -> Result<u64, String> {
+    let number: u64 = text
+        .parse()
+        .map_err(|_| format!("`{text}` is no number of MiB: write a whole number such as 4096"))?;
+    let most = u64::MAX >> 20;
+    match number <= most {
+        true => Ok(number << 20),
+        false => Err(format!(
+            "`{text}` MiB are too many: at most {most} can be counted"
+        )),
+    }
+}
+
 /// A verb that only looks: nothing is pushed, and no remote is made.
 const READS: RemoteUse = RemoteUse {
     push: false,
@@ -193,5 +207,19 @@ impl StoreOptions {
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty());
         folder.unwrap_or(Path::new(".")).join("results")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mebibytes;
+
+    #[test]
+    fn sizes_are_bytes_and_none_wraps_around() {
+        assert_eq!(mebibytes("3"), Ok(3 << 20));
+        assert_eq!(mebibytes("17592186044415"), Ok(17_592_186_044_415 << 20));
+        for wrong in ["17592186044416", "18446744073709551616", "-1", "1.5", "", "1GiB"] {
+            assert!(mebibytes(wrong).is_err(), "{wrong}");
+        }
     }
 }

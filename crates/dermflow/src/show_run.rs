@@ -189,11 +189,16 @@ fn line(event: &Event) -> Option<String> {
             port,
             kept,
             found,
+            replaced,
             ..
         } => format!(
-            "WARNING  {label}: the output `{port}` came out as {} where the same action gave {} before; the first stays",
+            "WARNING  {label}: the output `{port}` came out as {} where the same action gave {} before; {}",
             found.short(),
-            kept.short()
+            kept.short(),
+            match *replaced {
+                false => "the first stays",
+                true => "the first is no longer whole, so this one takes its place",
+            }
         ),
         Event::Damaged { label, message } => format!("damaged  {label}: {message}; it is made again"),
         Event::RemoteNote { message, help } => {
@@ -213,6 +218,7 @@ fn line(event: &Event) -> Option<String> {
             text::bytes(*bytes)
         ),
         Event::OutputPublished { name, path } => format!("output   {name}: {path}"),
+        Event::OutputRemoved { path } => format!("removed  {path}: this pipeline no longer lays it"),
         Event::RunFinished(summary) => finished(summary),
     })
 }

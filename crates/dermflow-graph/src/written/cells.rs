@@ -1,5 +1,9 @@
 //! Which pipelines a file stands for: itself, its variants, and each combination of a matrix.
 
+use std::collections::BTreeMap;
+
+use dermflow_core::Digest;
+
 use super::node::{Key, Node, Value, shorten};
 use super::overrides::{self, Assignment};
 use super::pipeline::{self, WrittenPipeline};
@@ -131,6 +135,13 @@ const VARIANT_AXIS: &str = "variant";
 /// The name by which that axis takes the pipeline without any variant.
 const BASE: &str = "base";
 
+/// A list of a matrix.
+struct Axis {
+    key: Key,
+    /// Each with what it is called in labels of cells.
+    values: Vec<(Node, String)>,
+}
+
 /// The cartesian product, the last list turning fastest.
 fn of_matrix(reporter: &mut Reporter, name: &Key, node: &Node, variants: &[Cell]) -> Vec<Cell> {
     let what = format!("matrix `{}`", name.text);
@@ -138,21 +149,21 @@ fn of_matrix(reporter: &mut Reporter, name: &Key, node: &Node, variants: &[Cell]
         "a matrix is `name: {param: [values], stages.NAME.with.PARAMETER: [values], variant: [names]}`";
     let before = reporter.errors();
     let axes = pipeline::entries(reporter, node.clone(), &what, help);
-    let axes: Vec<(Key, Vec<Node>)> = axes
+    let axes: Vec<Axis> = axes
         .into_iter()
-        .filter_map(|(key, values)| Some((key.clone(), axis(reporter, &key, values)?)))
+        .filter_map(|(key, values)| axis(reporter, key, values))
         .collect();
-    for (_, names) in axes.iter().filter(|(key, _)| key.text == VARIANT_AXIS) {
-        names
-            .iter()
-            .for_each(|name| known_variant(reporter, name, variants));
+    for axis in axes.iter().filter(|axis| axis.key.text == VARIANT_AXIS) {
+        for (name, _) in &axis.values {
+            known_variant(reporter, name, variants);
+        }
     }
     if reporter.errors() > before {
         return Vec::new();
     }
     let count = axes
         .iter()
-        .try_fold(1_usize, |count, (_, values)| count.checked_mul(values.len()));
+        .try_fold(1_usize, |count, axis| count.checked_mul(axis.values.len()));
     if axes.is_empty() || count.is_none_or(|count| count > MOST_CELLS) {
         let message = match axes.is_empty() {
             true => format!("{what} has no list of values"),
@@ -173,7 +184,7 @@ fn of_matrix(reporter: &mut Reporter, name: &Key, node: &Node, variants: &[Cell]
 
 /// Refuses a value of the axis `variant` that is the name of none.
 fn known_variant(reporter: &mut Reporter, name: &Node, variants: &[Cell]) {
-    let text = label(name);
+    let text = text_of(name);
     let names = || variants.iter().filter_map(|cell| cell.label.as_deref());
     if text == BASE || names().any(|known| known == text) {
         return;
@@ -183,7 +194,7 @@ fn known_variant(reporter: &mut Reporter, name: &Node, variants: &[Cell]) {
     reporter.add(Report::error("unknown-variant", name.span, message).maybe_help(help));
 }
 
-fn axis(reporter: &mut Reporter, key: &Key, values: Node) -> Option<Vec<Node>> {
+fn axis(reporter: &mut Reporter, key: Key, values: Node) -> Option<Axis> {
     let described = values.describe();
     let Value::List(elements) = values.value else {
         let message = format!(
@@ -198,45 +209,72 @@ fn axis(reporter: &mut Reporter, key: &Key, values: Node) -> Option<Vec<Node>> {
         reporter.add(Report::error("empty-matrix", values.span, message));
         return None;
     }
-    let mut labels: Vec<(String, Span)> = elements.iter().map(|node| (label(node), node.span)).collect();
-    labels.sort();
-    for pair in labels.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
-        let message = format!("the value {} stands twice", pair[1].0);
+    let mut seen: Vec<(String, Span, &Node)> = elements
+        .iter()
+        .map(|node| (yaml_of(node), node.span, node))
+        .collect();
+    seen.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+    for pair in seen.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+        let message = format!("the value {} stands twice", label(pair[1].2));
         reporter
             .add(Report::error("repeated-value", pair[1].1, message).note(pair[0].1, "it stands here first"));
     }
-    Some(elements)
+    Some(Axis {
+        key,
+        values: labelled(elements),
+    })
+}
+
+/// Values with what they are called in labels of cells. Those that would be called the same, as long
+/// texts that begin alike, are told apart by their digests.
+fn labelled(values: Vec<Node>) -> Vec<(Node, String)> {
+    let labels: Vec<String> = values.iter().map(label).collect();
+    let mut uses: BTreeMap<&str, usize> = BTreeMap::new();
+    for label in &labels {
+        *uses.entry(label).or_default() += 1;
+    }
+    let told = values.iter().zip(&labels).map(|(value, label)| {
+        if uses.get(label.as_str()) == Some(&1) {
+            return label.clone();
+        }
+        let digest = Digest::derive("dermflow cell value v1", yaml_of(value).as_bytes());
+        format!("{label}~{}", digest.short())
+    });
+    let told: Vec<String> = told.collect();
+    values.into_iter().zip(told).collect()
 }
 
 /// The changes of a cell's variant, if there is one, come before those of all other axes.
-fn combination(name: &str, axes: &[(Key, Vec<Node>)], number: usize, variants: &[Cell]) -> Cell {
+fn combination(name: &str, axes: &[Axis], number: usize, variants: &[Cell]) -> Cell {
     let mut rest = number;
-    let mut chosen: Vec<(&Key, &Node)> = Vec::with_capacity(axes.len());
-    for (key, values) in axes.iter().rev() {
-        chosen.push((key, &values[rest % values.len()]));
+    let mut chosen: Vec<(&Key, &Node, &str)> = Vec::with_capacity(axes.len());
+    for Axis { key, values } in axes.iter().rev() {
+        let (value, label) = &values[rest % values.len()];
+        chosen.push((key, value, label.as_str()));
         rest /= values.len();
     }
     chosen.reverse();
     let parts: Vec<String> = chosen
         .iter()
-        .map(|(key, value)| format!("{}={}", key.text, label(value)))
+        .map(|(key, _, label)| format!("{}={label}", key.text))
         .collect();
-    let (named, others): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|(key, _)| key.text == VARIANT_AXIS);
+    let (named, others): (Vec<_>, Vec<_>) =
+        chosen.into_iter().partition(|(key, ..)| key.text == VARIANT_AXIS);
     let variant = |name: &Node| {
-        let name = label(name);
+        let name = text_of(name);
         variants
             .iter()
             .find(move |cell| cell.label.as_ref() == Some(&name))
     };
     let mut changes: Vec<Assignment> = named
         .into_iter()
-        .filter_map(|(_, name)| variant(name))
+        .filter_map(|(_, name, _)| variant(name))
         .flat_map(|cell| cell.changes.clone())
         .collect();
     changes.extend(
         others
             .into_iter()
-            .map(|(key, value)| Assignment::new(key, value.clone())),
+            .map(|(key, value, _)| Assignment::new(key, value.clone())),
     );
     Cell {
         label: Some(format!("{name}[{}]", parts.join(","))),
@@ -244,13 +282,23 @@ fn combination(name: &str, axes: &[(Key, Vec<Node>)], number: usize, variants: &
     }
 }
 
-/// A value in a cell's name.
+/// A value in a cell's name, where no other value looks like it.
 fn label(node: &Node) -> String {
+    shorten(&text_of(node))
+}
+
+/// A value as YAML: two values that differ in anything differ here, as `1` and `'1'`.
+fn yaml_of(node: &Node) -> String {
+    serde_yaml::to_string(&node.to_yaml()).unwrap_or_default()
+}
+
+/// A value as text, the whole of it.
+fn text_of(node: &Node) -> String {
     match &node.value {
         Value::Null => "null".to_string(),
         Value::Boolean(truth) => truth.to_string(),
         Value::Number(number) => number.to_string(),
-        Value::Text(text) => shorten(text),
-        _ => shorten(&serde_json::to_string(&node.to_yaml()).unwrap_or_default()),
+        Value::Text(text) => text.clone(),
+        _ => serde_json::to_string(&node.to_yaml()).unwrap_or_default(),
     }
 }

@@ -1,5 +1,7 @@
 //! What files that are right mean.
 
+use std::collections::BTreeSet;
+
 use dermflow_graph::{CellSelection, Pipeline};
 
 use super::{changed, codes, load_as, load_file, pipeline};
@@ -157,6 +159,27 @@ matrix: {each: {m: [3], variant: [base, more], seed: [5, 6]}}";
         (label, format!("List([Text(\"{command}\")])"))
     });
     assert_eq!(seen, wanted);
+}
+
+#[test]
+fn values_of_a_matrix_that_look_alike_have_labels_of_their_own() {
+    let long = "x".repeat(70);
+    let text = format!(
+        "params: {{n: 1}}\nstages: {{a: {{kind: script, with: {{command: ['${{n}}.']}}}}}}\n\
+         matrix: {{each: {{n: [{long}a, {long}b, 1, '1', c]}}}}"
+    );
+    let load = |cells: &str| load_as(&text, CellSelection::Matrix(cells.into()), &[]).unwrap();
+    let cells = load("each").pipelines;
+    let labels: Vec<&str> = cells.iter().filter_map(|cell| cell.cell.as_deref()).collect();
+    let beginnings = [&long[..60], &long[..60], "1~", "1~", "c]"];
+    for (label, beginning) in labels.iter().zip(beginnings) {
+        assert!(label.starts_with(&format!("each[n={beginning}")), "{label}");
+    }
+    assert_eq!(labels.iter().collect::<BTreeSet<_>>().len(), 5, "{labels:?}");
+    let one = load(labels[1]).pipelines;
+    assert_eq!(one.len(), 1);
+    let command = parameter(&one[0], "a", "command");
+    assert!(command.contains(&format!("{long}b.")), "{command}");
 }
 
 #[test]

@@ -320,3 +320,15 @@ fn parameters_that_make_no_sense_are_told_at_their_place() {
         problem.message
     );
 }
+
+#[test]
+fn a_pattern_that_fits_no_file_is_told() {
+    let context = run(&[], "matching: ['**/*.JPG']");
+    let lines = context.lines.lock().unwrap();
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("below `photos` matches `**/*.JPG`")),
+        "{lines:?}"
+    );
+}

@@ -196,6 +196,11 @@ fn parameters_that_make_no_sense_are_told_at_their_place() {
         problems.into_iter().map(|problem| problem.parameter).collect()
     };
     assert_eq!(places("{}"), ["shares"]);
+    let neither = Split::check(&serde_yaml::from_str("{exact: true}").unwrap());
+    assert!(
+        neither[0].message.starts_with("`shares` or `folds` is missing"),
+        "{neither:?}"
+    );
     assert_eq!(places("{shares: {train: 0.5, test: 0.4}}"), ["shares"]);
     assert_eq!(
         places("{shares: {train: 1.5, test: -0.5}}"),

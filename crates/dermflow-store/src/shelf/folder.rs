@@ -15,8 +15,9 @@ use crate::family::read_word;
 /// How much is copied at a time.
 const CHUNK: usize = 1 << 20;
 
-/// A record that claims to be larger is no record.
-const LARGEST_RECORD: u64 = 64 << 20;
+/// A record that claims to be larger is no record, and none is written: one of files names each,
+/// so that this holds some millions of them.
+const LARGEST_RECORD: u64 = 1 << 30;
 
 impl Shelf for Disk {
     fn has_blob(&self, blob: &BlobRef) -> Result<bool, StoreError> {
@@ -104,6 +105,18 @@ impl Shelf for Disk {
     }
 
     fn write_record(&self, key: &Key, bytes: &[u8]) -> Result<bool, StoreError> {
+        // What would be refused when it is read is no result, however often it is computed.
+        if bytes.len() as u64 > LARGEST_RECORD {
+            return Err(StoreError::Invalid {
+                message: format!(
+                    "the record of this result has {} bytes, and a store takes {LARGEST_RECORD} at most",
+                    bytes.len()
+                ),
+                help: Some(
+                    "a result of very many files names each in its record: pack them into fewer".to_string(),
+                ),
+            });
+        }
         self.write_new(&self.record_path(key), bytes)
     }
 
@@ -168,4 +181,20 @@ fn read_record(path: &Path) -> Result<Vec<u8>, Unread> {
     let filled = file.read_exact(&mut bytes);
     filled.map_err(|error| Unread::Error(StoreError::io("reading", path, error)))?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{key, store};
+
+    #[test]
+    fn a_record_that_would_be_refused_when_it_is_read_is_not_written() {
+        let (_folder, store) = store();
+        let largest = vec![0; LARGEST_RECORD as usize + 1];
+        let error = store.disk().write_record(&key(1), &largest).unwrap_err();
+        assert!(error.message().contains("1073741825 bytes"), "{error}");
+        assert!(error.help().is_some());
+        assert!(!store.disk().has_record(&key(1)).unwrap());
+    }
 }

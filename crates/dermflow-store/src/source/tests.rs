@@ -276,17 +276,21 @@ fn a_walk_tells_of_names_links_and_pipes_that_it_can_not_take() {
     tree(folder.path(), &["a.png"]);
     fs::write(folder.path().join(OsStr::from_bytes(b"\xff.png")), "").unwrap();
     symlink("/nowhere/at/all", folder.path().join("dangling")).unwrap();
+    symlink("round", folder.path().join("round")).unwrap();
     make_pipe(&folder.path().join("pipe"));
     let walk = |pattern: &str| walk(folder.path(), &[pattern.to_string()]);
     assert_eq!(walk("a*").unwrap(), ["a.png"]);
     for (pattern, expected) in [
         ("*.png", "\\xff.png"),
         ("pipe", "a pipe"),
-        ("dang*", "dangling"),
+        ("dang*", "dangling is a link that can't be followed"),
+        ("round", "round is a link that can't be followed"),
         ("{a", "pattern"),
     ] {
-        let message = walk(pattern).unwrap_err().message();
+        let error = walk(pattern).unwrap_err();
+        let message = error.message();
         assert!(message.contains(expected), "{pattern}: {message}");
+        assert!(error.help().is_some(), "{pattern}: {message}");
     }
     assert!(super::walk(&folder.path().join("missing"), &[]).is_err());
 }

@@ -9,6 +9,9 @@ use walkdir::{DirEntry, WalkDir};
 use crate::blob::sort_of;
 use crate::error::StoreError;
 
+/// What to do about an entry that is asked for and is no file.
+const REMOVE_OR_LEAVE_OUT: &str = "remove it, or leave it out with a pattern";
+
 /// The relative paths (`/` between the parts, sorted) of the files below `folder` that match
 /// one of the patterns; no pattern means all. `*` and `?` stay within a part, `**` crosses
 /// parts, `{a,b}` is either. Links to files and folders are followed. Folders called
@@ -84,7 +87,7 @@ fn accept(folder: &Path, wanted: &GlobSet, entry: &DirEntry) -> Result<Option<St
         let sort = entry.metadata().map_or("special", |metadata| sort_of(&metadata));
         return Err(StoreError::Invalid {
             message: format!("{} is {sort}, not a file", entry.path().display()),
-            help: Some("remove it, or leave it out with a pattern".to_string()),
+            help: Some(REMOVE_OR_LEAVE_OUT.to_string()),
         });
     }
     Ok(Some(text.to_string()))
@@ -103,12 +106,15 @@ fn unreadable(folder: &Path, wanted: &GlobSet, error: walkdir::Error) -> Option<
             help: Some("remove the link".to_string()),
         });
     }
-    let dangling = path.is_symlink() && !path.exists();
-    if dangling && !is_wanted(folder, wanted, &path) {
-        return None;
-    }
     let io = error
         .into_io_error()
         .unwrap_or_else(|| std::io::Error::other("it can't be listed"));
+    // To nothing, to itself, or through a folder that is closed.
+    if path.is_symlink() && !path.exists() {
+        return is_wanted(folder, wanted, &path).then(|| StoreError::Invalid {
+            message: format!("{} is a link that can't be followed: {io}", path.display()),
+            help: Some(REMOVE_OR_LEAVE_OUT.to_string()),
+        });
+    }
     Some(StoreError::io("reading", &path, io))
 }

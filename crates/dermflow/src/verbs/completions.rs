@@ -14,11 +14,8 @@ pub struct Arguments {
 
 /// Of the whole command line `C`.
 pub fn run<C: CommandFactory>(arguments: &Arguments) -> Done {
-    clap_complete::generate(
-        arguments.shell,
-        &mut C::command(),
-        "dermflow",
-        &mut std::io::stdout(),
-    );
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut C::command(), "dermflow", &mut script);
+    print!("{}", String::from_utf8_lossy(&script));
     Ok(())
 }

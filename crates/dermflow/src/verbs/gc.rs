@@ -7,7 +7,7 @@ use dermflow_store::gc;
 use serde_json::json;
 
 use crate::exit::{Done, Failure};
-use crate::options::StoreOptions;
+use crate::options::{StoreOptions, mebibytes};
 use crate::text;
 
 /// Removes records and files that no kept run needs. Without --yes it only says what it would
@@ -23,7 +23,7 @@ pub struct Arguments {
     #[arg(long, value_name = "AGE", value_parser = age)]
     keep_newer: Option<Duration>,
     /// Removes the oldest until the store is at most this many MiB.
-    #[arg(long, value_name = "MIB")]
+    #[arg(long, value_name = "MIB", value_parser = mebibytes)]
     max_size: Option<u64>,
     /// Really removes.
     #[arg(long)]
@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments) -> Done {
     let policy = gc::Policy {
         keep_runs: arguments.keep_runs,
         keep_newer_than: arguments.keep_newer,
-        max_bytes: arguments.max_size.map(|mebibytes| mebibytes << 20),
+        max_bytes: arguments.max_size,
     };
     if arguments.keep_runs.is_none() && arguments.keep_newer.is_none() && arguments.max_size.is_none() {
         return Err(Failure::new(

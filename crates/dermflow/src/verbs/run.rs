@@ -12,7 +12,7 @@ use dermflow_lineage::sign::{PrivateKey, sign};
 use dermflow_stages::registry;
 
 use crate::exit::{Done, Failure};
-use crate::options::{PipelineOptions, StoreOptions, require_stages};
+use crate::options::{PipelineOptions, StoreOptions, mebibytes, require_stages};
 use crate::show_run::Display;
 use crate::text::stderr_has_colour;
 
@@ -28,7 +28,7 @@ pub struct Arguments {
     jobs: usize,
     /// How much memory running stages may claim together, in MiB; by default four fifths of
     /// the machine's.
-    #[arg(long, value_name = "MIB")]
+    #[arg(long, value_name = "MIB", value_parser = mebibytes)]
     memory: Option<u64>,
     /// Goes on with what does not depend on a failed stage.
     #[arg(long)]
@@ -77,7 +77,7 @@ fn run_unsigned(arguments: &Arguments) -> Done {
     let invocation = arguments.pipeline.invocation(&cells, &arguments.until);
     let mut options = Options {
         jobs: arguments.jobs,
-        memory: arguments.memory.map(|mebibytes| mebibytes << 20),
+        memory: arguments.memory,
         keep_going: arguments.keep_going,
         until: arguments.until.clone(),
         force: arguments.force.clone(),
