@@ -49,6 +49,6 @@ pub use diagnostic::{Diagnostic, Diagnostics, Note, Severity};
 pub use language_schema::language_schema;
 pub use load::{Loaded, Request, load, load_text};
 pub use place::Place;
-pub use suggest::{listed, nearest};
+pub use suggest::{nearest, suggestion};
 pub use written::cells::CellSelection;
 pub use written::files::ReadFile;

@@ -156,23 +156,11 @@ impl Reporter {
         candidates: impl Iterator<Item = &'a str> + Clone,
     ) -> Option<String> {
         let count = candidates.clone().count();
-        let all = match what {
-            "matrix" => "matrices".to_string(),
-            _ => format!("{what}s"),
-        };
-        if count == 0 {
-            return Some(format!("there are no {all} at all"));
-        }
         let left = self.budget.get();
         self.budget.set(left.saturating_sub(count));
-        let near = if left >= count {
-            suggest::nearest(wrong, candidates.clone())
-        } else {
-            None
-        };
-        Some(match near {
-            Some(name) => format!("did you mean `{name}`?"),
-            None => format!("known {all}: {}", suggest::listed(candidates)),
+        Some(match left >= count {
+            true => suggest::suggestion(wrong, what, candidates),
+            false => suggest::choice(what, candidates),
         })
     }
 

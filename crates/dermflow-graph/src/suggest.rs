@@ -27,8 +27,34 @@ fn fold(name: &str) -> String {
     name.to_lowercase().replace('-', "_")
 }
 
+/// What to say of a name that is none of those known: the one that may be meant, or what there is.
+/// `what` is what they are, as `stage`.
+pub fn suggestion<'a>(
+    wrong: &str,
+    what: &str,
+    known: impl IntoIterator<Item = &'a str, IntoIter: Clone>,
+) -> String {
+    let known = known.into_iter();
+    match nearest(wrong, known.clone()) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => choice(what, known),
+    }
+}
+
+/// The names that there are.
+pub(crate) fn choice<'a>(what: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let all = match what {
+        "matrix" => "matrices".to_string(),
+        _ => format!("{what}s"),
+    };
+    match listed(known) {
+        names if names.is_empty() => format!("there are no {all} at all"),
+        names => format!("known {all}: {names}"),
+    }
+}
+
 /// Names for a list in a message: `a`, `b` and 3 more.
-pub fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     const SHOWN: usize = 12;
     let all: Vec<&str> = names.into_iter().collect();
     let shown: Vec<String> = all.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use dermflow_core::StageError;
-use dermflow_graph::{Diagnostics, listed, nearest};
+use dermflow_graph::{Diagnostics, suggestion};
 use dermflow_store::StoreError;
 
 /// Why a verb ends other than well.
@@ -38,11 +38,7 @@ impl Failure {
         // Cells have stages of one name.
         let known: BTreeSet<&str> = known.into_iter().collect();
         let error = StageError::new(format!("there is no {sort} `{name}`"));
-        let help = match nearest(name, known.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if known.is_empty() => format!("there are no {sort}s at all"),
-            None => format!("known {sort}s: {}", listed(known)),
-        };
+        let help = suggestion(name, sort, known.iter().copied());
         Failure::CommandLine(error.with_help(help))
     }
 }
