@@ -59,7 +59,7 @@ use crate::layout::{Group, Layout, moved};
 use crate::{Parameters, TrainingTape};
 
 pub use class_gradients::ClassGradients;
-pub(crate) use context::{idle_threads, is_one_sum, lanes, pieces_of, winograd_lanes};
+pub(crate) use context::{idle_threads, is_one_sum, lanes, pieces_of, winograd_groups, winograd_lanes};
 pub(crate) use convolve::tile_rows;
 pub use error::NetworkError;
 pub(crate) use gated::images_together;

@@ -161,7 +161,8 @@ fn logits_are_timms_and_torchvisions_with_running_and_with_batch_statistics() {
     let mut compared = 0;
     for line in lines {
         let fields: Vec<&str> = line.split('\t').collect();
-        let expected: Vec<f64> = fields[3..].iter().map(|field| field.parse().unwrap()).collect();
+        let own: f64 = fields[3].parse().unwrap();
+        let expected: Vec<f64> = fields[4..].iter().map(|field| field.parse().unwrap()).collect();
         let architecture = architecture(fields[0], fields[1]);
         let convention = match fields[1] {
             "torchvision" => Convention::Torchvision,
@@ -169,14 +170,13 @@ fn logits_are_timms_and_torchvisions_with_running_and_with_batch_statistics() {
         };
         let found = logits(&architecture, convention, fields[2] == "batch");
         let worst = difference(&found, &expected);
-        println!("{} {} {}: {worst:.1e}", fields[0], fields[1], fields[2]);
-        assert!(
-            worst < 1e-4,
-            "{} {} {}: {worst:e}",
-            fields[0],
-            fields[1],
-            fields[2]
+        let told = format!(
+            "{}: {worst:.2e}, PyTorch's own in float32 {own:.2e}",
+            fields[..3].join(" ")
         );
+        println!("{told}");
+        // Where a network makes much of its rounding, PyTorch is not much nearer to the truth.
+        assert!(worst < f64::max(1e-4, 2.0 * own), "{told}");
         compared += 1;
     }
     assert_eq!(compared, 14);

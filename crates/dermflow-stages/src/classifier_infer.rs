@@ -46,7 +46,7 @@ pub enum Views {
 impl StageKind for ClassifierInfer {
     type Parameters = ClassifierInferParameters;
     const NAME: &'static str = "classifier-infer";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
     const ABOUT: &'static str = "Tells the class of every picture, with all probabilities and the energy.";
     const EXAMPLE: &'static str = "\
 name: classifier-infer-example

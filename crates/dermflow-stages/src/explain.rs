@@ -84,7 +84,7 @@ pub enum ExplainedClass {
 impl StageKind for Explain {
     type Parameters = ExplainParameters;
     const NAME: &'static str = "explain";
-    const VERSION: u32 = 5;
+    const VERSION: u32 = 6;
     const ABOUT: &'static str =
         "Paints where a classifier looks, and measures how much of that lies within the lesion boxes.";
     const EXAMPLE: &'static str = "\

@@ -55,7 +55,7 @@ impl Default for RegressorInferParameters {
 impl StageKind for RegressorInfer {
     type Parameters = RegressorInferParameters;
     const NAME: &'static str = "regressor-infer";
-    const VERSION: u32 = 5;
+    const VERSION: u32 = 6;
     const ABOUT: &'static str = "Makes a foreground map of every picture, one channel at stride 8, and tells the boxes of its lesions.";
     const EXAMPLE: &'static str = "\
 name: regressor-infer-example

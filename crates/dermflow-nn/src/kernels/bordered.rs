@@ -16,7 +16,7 @@ pub(crate) struct Bordered {
 }
 
 impl Bordered {
-    pub(super) fn new(whole: (usize, usize), before: (usize, usize), grid: (usize, usize)) -> Bordered {
+    pub(crate) fn new(whole: (usize, usize), before: (usize, usize), grid: (usize, usize)) -> Bordered {
         Bordered {
             height: whole.0,
             width: whole.1,
@@ -56,34 +56,22 @@ impl Bordered {
         }
     }
 
-    /// Copies an image of `steps_of_image` places a line into the grid, with zeros around it.
+    /// [`Bordered::copy`] of images one behind another into as many grids.
+    pub(crate) fn copy_all(&self, channels: usize, image_width: usize, images: &[f32], grids: &mut [f32]) {
+        let grids = grids.chunks_exact_mut(self.len(channels));
+        let of_image = images.len() / grids.len();
+        for (image, grid) in images.chunks_exact(of_image).zip(grids) {
+            self.copy(channels, image_width, image, grid);
+        }
+    }
+
+    /// Copies an image of `image_width` places a line into the grid, with zeros around it.
     pub(crate) fn copy(&self, channels: usize, image_width: usize, image: &[f32], grid: &mut [f32]) {
         self.clear(channels, grid);
         let (pitch, start) = (self.pitch(channels), self.start(channels));
         for line in 0..self.lines {
             let from = &image[line * image_width * channels..][..self.steps * channels];
             grid[start + line * pitch..][..from.len()].copy_from_slice(from);
-        }
-    }
-
-    /// Copies the inside of the grid to an image of `image_width` places a line, or adds it.
-    pub(crate) fn take_out(
-        &self,
-        channels: usize,
-        image_width: usize,
-        grid: &[f32],
-        image: &mut [f32],
-        add: bool,
-    ) {
-        let (pitch, start) = (self.pitch(channels), self.start(channels));
-        for line in 0..self.lines {
-            let from = &grid[start + line * pitch..][..self.steps * channels];
-            let to = &mut image[line * image_width * channels..][..from.len()];
-            if add {
-                to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
-            } else {
-                to.copy_from_slice(from);
-            }
         }
     }
 }
@@ -93,17 +81,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_goes_into_a_border_of_zeros_and_out_of_it() {
+    fn an_image_goes_into_a_border_of_zeros() {
         let border = Bordered::new((4, 5), (1, 2), (2, 2));
         let image: Vec<f32> = (1..=8).map(|number| number as f32).collect();
         let mut grid = vec![f32::NAN; border.len(2)];
         border.copy(2, 2, &image, &mut grid);
         assert_eq!(grid.iter().sum::<f32>(), 36.0);
-        assert_eq!(grid[border.start(2)..][..4], image[..4]);
-        let mut out = vec![f32::NAN; 8];
-        border.take_out(2, 2, &grid, &mut out, false);
-        assert_eq!(out, image);
-        border.take_out(2, 2, &grid, &mut out, true);
-        assert_eq!(out, image.iter().map(|number| 2.0 * number).collect::<Vec<_>>());
+        let (start, pitch) = (border.start(2), border.pitch(2));
+        assert_eq!(grid[start..][..4], image[..4]);
+        assert_eq!(grid[start + pitch..][..4], image[4..]);
     }
 }

@@ -18,7 +18,7 @@ mod portable;
 #[cfg(test)]
 mod tests;
 
-use std::ops::{Add, Mul, Sub};
+use std::ops::{Add, Div, Mul, Sub};
 
 use super::product::Tiles;
 
@@ -36,7 +36,7 @@ pub(crate) const WIDTH: usize = 16;
 /// Arithmetic is safe because a value can only be made by the unsafe [`Lanes::splat`] and loads,
 /// whose callers vouch that the instruction set is there.
 pub(crate) trait Lanes:
-    Copy + 'static + Tiles + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self>
+    Copy + 'static + Tiles + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self>
 {
     /// The most vectors of sixteen that one tile of a matrix product is wide.
     const MOST_VECTORS: usize;
@@ -53,7 +53,7 @@ pub(crate) trait Lanes:
     /// Sixteen numbers can be read at `from`.
     unsafe fn load(from: *const f32) -> Self;
 
-    /// The first `count` (1 to 16) numbers, zeros after them.
+    /// The first `count` (0 to 16) numbers, zeros after them; nothing else is touched.
     ///
     /// # Safety
     /// `count` numbers can be read at `from`.
@@ -63,7 +63,7 @@ pub(crate) trait Lanes:
     /// Sixteen numbers can be written at `to`.
     unsafe fn store(self, to: *mut f32);
 
-    /// Only the first `count` (1 to 16).
+    /// Only the first `count` (0 to 16); nothing else is touched.
     ///
     /// # Safety
     /// `count` numbers can be written at `to`.
@@ -87,9 +87,6 @@ pub(crate) trait Lanes:
     /// `self · 2^n`, where the low bits of `shifted` hold n (see `exponential`), and neither
     /// `self` nor the result is near the ends of what float32 holds.
     fn scaled_by_low_bits(self, shifted: Self) -> Self;
-
-    /// About `1 / self` (5 % off), by subtracting bit patterns; for positive numbers.
-    fn rough_reciprocal(self) -> Self;
 }
 
 /// The first `count` numbers; `WHOLE` says that those are sixteen.
@@ -232,13 +229,19 @@ fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
 
 /// Work on units of several channels, a vector of them at a time.
 pub(crate) trait ByVectors {
+    /// Where a unit lies.
+    type Unit: Copy;
+
+    /// Worked out once for all channels of a unit.
+    fn unit(&self, unit: usize) -> Self::Unit;
+
     /// `count` channels of a unit from `channel` on: [`WIDTH`] if `WHOLE`, else the fewer that are
     /// left.
     ///
     /// # Safety
     /// The unit has these channels in all that is read and written, and the processor has the
     /// instruction set.
-    unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, unit: usize, channel: usize, count: usize);
+    unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, unit: Self::Unit, channel: usize, count: usize);
 }
 
 /// All channels of all units, one unit after another.
@@ -249,6 +252,7 @@ pub(crate) trait ByVectors {
 pub(crate) unsafe fn each_vector<L: Lanes, W: ByVectors>(work: &mut W, units: usize, channels: usize) {
     let whole = channels / WIDTH * WIDTH;
     for unit in 0..units {
+        let unit = work.unit(unit);
         // SAFETY: as the caller vouches.
         unsafe {
             for channel in (0..whole).step_by(WIDTH) {

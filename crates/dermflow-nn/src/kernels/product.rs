@@ -74,7 +74,7 @@ impl Distances {
     }
 
     /// Where the last row begins, if there is any.
-    fn last(&self, places: Places) -> usize {
+    pub(super) fn last(&self, places: Places) -> usize {
         (places.images - 1) * self.image + (places.lines - 1) * self.line + (places.steps - 1) * self.step
     }
 }

@@ -31,6 +31,33 @@ pub(crate) struct Window {
     pub(crate) small: (usize, usize),
 }
 
+/// Every so manyth place of the large grid, and what reaches them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Phase {
+    /// The first place, line and column.
+    pub(crate) at: (usize, usize),
+    /// How many lines and columns of places.
+    pub(crate) size: (usize, usize),
+    /// The window's lines and columns that reach them, in the order in which they ask for growing places
+    /// of the small grid.
+    pub(crate) lines: Vec<usize>,
+    pub(crate) columns: Vec<usize>,
+    /// The small grid's place that the first of them asks for at the first place; negative: before the grid.
+    pub(crate) first: (isize, isize),
+}
+
+impl Phase {
+    /// Whether the large grid has any of them.
+    pub(crate) fn is_there(&self) -> bool {
+        self.size.0 > 0 && self.size.1 > 0
+    }
+
+    /// The number at which its first place lies in an image of the large grid.
+    pub(crate) fn start(&self, large: (usize, usize), channels: usize) -> usize {
+        (self.at.0 * large.1 + self.at.1) * channels
+    }
+}
+
 impl Window {
     /// Whether it is one place on itself: a matrix product of all places.
     pub(crate) fn is_pointwise(&self) -> bool {
@@ -64,20 +91,42 @@ impl Window {
         (taps, first)
     }
 
+    /// All phases of the large grid's places: those of one see the same places of the window.
+    pub(crate) fn phases(&self) -> impl Iterator<Item = Phase> {
+        let (window, stride) = (*self, self.stride);
+        (0..stride * stride).map(move |phase| {
+            let at = (phase / stride, phase % stride);
+            let (lines, first_line) = window.reach(at.0, window.above);
+            let (columns, first_column) = window.reach(at.1, window.left);
+            let places = |phase: usize, large: usize| large.saturating_sub(phase).div_ceil(stride);
+            Phase {
+                at,
+                size: (places(at.0, window.large.0), places(at.1, window.large.1)),
+                lines,
+                columns,
+                first: (first_line, first_column),
+            }
+        })
+    }
+
     /// The small grid with the border that [`Window::spread`] reaches into.
     pub(crate) fn bordered_small(&self) -> Bordered {
-        let axis = |before: usize, large: usize, small: usize| {
+        let axis = |first: fn(&Phase) -> (isize, usize), small: usize| {
             let (mut low, mut high) = (0isize, small as isize);
-            for phase in 0..self.stride.min(large) {
-                let (taps, first) = self.reach(phase, before);
-                let places = (large - phase).div_ceil(self.stride);
+            for (first, reached) in self.phases().filter(Phase::is_there).map(|phase| first(&phase)) {
                 low = low.min(first);
-                high = high.max(first + (places + taps.len()) as isize - 1);
+                high = high.max(first + reached as isize - 1);
             }
             ((-low) as usize, (high - low) as usize)
         };
-        let (above, height) = axis(self.above, self.large.0, self.small.0);
-        let (left, width) = axis(self.left, self.large.1, self.small.1);
+        let (above, height) = axis(
+            |phase| (phase.first.0, phase.size.0 + phase.lines.len()),
+            self.small.0,
+        );
+        let (left, width) = axis(
+            |phase| (phase.first.1, phase.size.1 + phase.columns.len()),
+            self.small.1,
+        );
         Bordered::new((height, width), (above, left), self.small)
     }
 
@@ -107,22 +156,19 @@ impl Window {
         columns: usize,
         row: impl Fn(usize, usize, usize) -> &'a [f32] + Sync,
     ) -> Vec<Panels> {
-        let mut all = Vec::with_capacity(self.stride * self.stride);
-        for phase_y in 0..self.stride {
-            for phase_x in 0..self.stride {
-                let (ys, _) = self.reach(phase_y, self.above);
-                let (xs, _) = self.reach(phase_x, self.left);
-                let depth = ys.len() * xs.len() * small_channels;
-                all.push(Panels::from_rows(pool, set, depth, columns, |k| {
-                    let (tap, channel) = (k / small_channels, k % small_channels);
-                    row(ys[tap / xs.len()], xs[tap % xs.len()], channel)
-                }));
-            }
-        }
-        all
+        let panels = |phase: Phase| {
+            let depth = phase.lines.len() * phase.columns.len() * small_channels;
+            Panels::from_rows(pool, set, depth, columns, |k| {
+                let (tap, channel) = (k / small_channels, k % small_channels);
+                let (i, j) = (tap / phase.columns.len(), tap % phase.columns.len());
+                row(phase.lines[i], phase.columns[j], channel)
+            })
+        };
+        self.phases().map(panels).collect()
     }
 
-    /// `out[y, x] = Σ window · weights`, a convolution; `grid` is the bordered large grid.
+    /// `out[y, x] = Σ window · weights`, a convolution; `grid` are the bordered large grids of as many images
+    /// as `out` has room for.
     pub(crate) fn gather(
         &self,
         set: InstructionSet,
@@ -132,13 +178,17 @@ impl Window {
         out: &mut [f32],
         end: End<'_>,
     ) {
-        let pitch = self.bordered_large().pitch(inputs);
-        let places = Places::of_image(self.small);
+        let border = self.bordered_large();
+        let pitch = border.pitch(inputs);
+        let places = Places {
+            images: out.len() / (self.small.0 * self.small.1 * panels.columns()),
+            ..Places::of_image(self.small)
+        };
         set.run(Product {
             left: grid,
             places,
             left_distances: Distances {
-                image: 0,
+                image: border.len(inputs),
                 line: self.stride * pitch,
                 step: self.stride * inputs,
             },
@@ -153,7 +203,8 @@ impl Window {
     }
 
     /// The adjoint of [`Window::gather`]: every place of the small grid adds to the large grid's
-    /// places in its window. `grid` is the bordered small grid of `channels`.
+    /// places in its window. `grid` are the bordered small grids of `channels`,
+    /// of as many images as `out` has room for.
     pub(crate) fn spread(
         &self,
         set: InstructionSet,
@@ -166,45 +217,49 @@ impl Window {
         let border = self.bordered_small();
         let pitch = border.pitch(channels);
         let columns = panels[0].columns();
-        let places = |phase: usize, large: usize| large.saturating_sub(phase).div_ceil(self.stride);
-        // Places of one phase see the same places of the window, whose weights are one matrix.
-        for (phase, panels) in panels.iter().enumerate() {
-            let (phase_y, phase_x) = (phase / self.stride, phase % self.stride);
-            let places = Places {
-                images: 1,
-                lines: places(phase_y, self.large.0),
-                steps: places(phase_x, self.large.1),
-            };
-            if places.lines == 0 || places.steps == 0 {
+        let images = out.len() / (self.large.0 * self.large.1 * columns);
+        for (phase, panels) in self.phases().zip(panels) {
+            if !phase.is_there() {
                 continue;
             }
-            let (ys, first_y) = self.reach(phase_y, self.above);
-            let (xs, first_x) = self.reach(phase_x, self.left);
             // Where no window reaches the phase, a product without depth finishes its zeros.
-            let reached = !ys.is_empty() && !xs.is_empty();
+            let reached = !phase.lines.is_empty() && !phase.columns.is_empty();
             let start = |first: isize, before: usize| (first + before as isize) as usize;
-            let from = start(first_y, border.above) * pitch + start(first_x, border.left) * channels;
-            let to = (phase_y * self.large.1 + phase_x) * columns;
+            let from =
+                start(phase.first.0, border.above) * pitch + start(phase.first.1, border.left) * channels;
+            let to = phase.start(self.large, columns);
             set.run(Product {
                 left: if reached { &grid[from..] } else { grid },
-                places,
+                places: Places {
+                    images,
+                    ..Places::of_image(phase.size)
+                },
                 left_distances: Distances {
-                    image: 0,
+                    image: if reached { border.len(channels) } else { 0 },
                     line: if reached { pitch } else { 0 },
                     step: if reached { channels } else { 0 },
                 },
-                runs: if reached { ys.len() } else { 0 },
+                runs: if reached { phase.lines.len() } else { 0 },
                 run_pitch: pitch,
-                run_length: if reached { xs.len() * channels } else { 0 },
+                run_length: if reached {
+                    phase.columns.len() * channels
+                } else {
+                    0
+                },
                 right: panels.all(),
                 out: &mut out[to..],
-                out_distances: Distances {
-                    image: 0,
-                    line: self.stride * self.large.1 * columns,
-                    step: self.stride * columns,
-                },
+                out_distances: self.distances_of_phase(columns),
                 end: end.behind(to),
             });
+        }
+    }
+
+    /// How far apart the large grid's places of one phase lie.
+    pub(crate) fn distances_of_phase(&self, channels: usize) -> Distances {
+        Distances {
+            image: self.large.0 * self.large.1 * channels,
+            line: self.stride * self.large.1 * channels,
+            step: self.stride * channels,
         }
     }
 

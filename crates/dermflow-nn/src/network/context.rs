@@ -11,6 +11,7 @@ use crate::kernels::parallel;
 use crate::kernels::product::OuterSum;
 use crate::kernels::rows::Affine;
 use crate::kernels::window::Window;
+use crate::kernels::winograd;
 
 use super::norm::Constants;
 use super::plan::{Convolution, Kind};
@@ -198,7 +199,14 @@ pub(crate) fn lanes(units: usize, places: usize) -> usize {
     units.min(16).min(places / 96).max(1)
 }
 
-/// The same for a convolution by Winograd's way, whose sums are four times as many and go back
+/// Into how many groups of images a convolution by Winograd's way is cut forward, for a result of `size`:
+/// by shape alone; a group fills a band of tiles, where enough groups are left for several threads.
+pub(crate) fn winograd_groups(count: usize, size: (usize, usize)) -> usize {
+    let most = count.div_ceil(8).max(1);
+    count.div_ceil(winograd::images_of_band(size).min(most))
+}
+
+/// The same as [`lanes`] for a convolution by Winograd's way, whose sums are four times as many and go back
 /// through a transform.
 pub(crate) fn winograd_lanes(units: usize, places: usize) -> usize {
     units.min(16).min(places / 512).max(1)

@@ -10,12 +10,12 @@ use crate::kernels::buffer::Buffer;
 use crate::kernels::depthwise::Depthwise;
 use crate::kernels::panels::Panels;
 use crate::kernels::parallel;
-use crate::kernels::product::{End, Finishing, Product};
+use crate::kernels::product::{Distances, End, Finishing, Places, Product};
 use crate::kernels::rows::{Extent, Moments, NormActivate};
 use crate::kernels::window::Window;
-use crate::kernels::winograd::{self, Filters};
+use crate::kernels::winograd::{self, Filters3, Frame};
 
-use super::context::{Context, Grid, Source};
+use super::context::{Context, Grid, Source, winograd_groups};
 use super::norm::BatchMoments;
 use super::plan::{Convolution, Kind};
 
@@ -71,13 +71,7 @@ pub(super) fn forward(
             pointwise(context, grid, source, &panels, moments)
         }
         Kind::Dense if winograd::applies(of.kernel, of.stride, of.inputs, of.outputs) => {
-            let filters = Filters::of_weights(context.pool, context.set, weight, of.outputs);
-            let border = Filters::bordered(window.small, (window.above, window.left));
-            let zeros = vec![0.0; of.outputs];
-            by_bordered_image(&border, &|bordered, out| {
-                let nothing = Finishing::nothing(&zeros);
-                filters.run(context.pool, context.set, bordered, window.small, out, nothing);
-            })
+            by_winograd(context, of, &window, grid, source, moments)
         }
         Kind::Dense => {
             let panels = window.gather_panels(context.pool, context.set, weight, of.outputs, None);
@@ -195,6 +189,48 @@ fn pointwise(
         grid,
         moments: moments.then(|| BatchMoments::of_pieces(outputs, &found, &counts)),
     }
+}
+
+/// A 3×3 convolution that makes fewer products: as many images at a time as fill a band of tiles.
+fn by_winograd(
+    context: &Context<'_>,
+    of: &Convolution,
+    window: &Window,
+    grid: Grid,
+    source: Source<'_>,
+    moments: bool,
+) -> Convolved {
+    let Source::Plain(values) = source else {
+        unreachable!("a 3×3 convolution reads what is stored");
+    };
+    let weight = &context.decayed[of.weight.clone()];
+    let filters = Filters3::of_weights(context.pool, context.set, weight, of.outputs);
+    let zeros = vec![0.0; of.outputs];
+    let groups = vec![(); winograd_groups(grid.count, window.small)];
+    let out_grid = grid.with_size(window.small);
+    let len = grid.of_image() * of.inputs;
+    by_images(
+        context,
+        out_grid,
+        of.outputs,
+        moments,
+        groups,
+        |images, out, ()| {
+            let places = Places {
+                images: images.len(),
+                ..Places::of_image(window.small)
+            };
+            let images = winograd::Images {
+                frame: Frame::of(window),
+                read: &values[images.start * len..images.end * len],
+                places,
+                distances: Distances::adjacent(places, of.outputs),
+                out,
+                finishing: Finishing::nothing(&zeros),
+            };
+            filters.run(context.pool, context.set, images);
+        },
+    )
 }
 
 /// Joins the moments of `rows` to those of `before` rows, means first, then squares.

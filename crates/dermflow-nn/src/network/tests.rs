@@ -107,6 +107,29 @@ fn regressor(upsampling: Upsampling) -> Architecture {
     }
 }
 
+/// Wide enough for convolutions that make fewer products, in its neck and heads, too.
+fn wide_regressor() -> Architecture {
+    let stages = vec![
+        stage(BlockKind::Fused, 3, 2, 1, 24, 1),
+        stage(BlockKind::Fused, 3, 2, 1, 25, 1),
+        stage(BlockKind::Inverted, 3, 2, 2, 30, 1),
+    ];
+    let step = |channels| NeckStep {
+        channels,
+        upsampling: Upsampling::Learned,
+        lateral: true,
+    };
+    Architecture {
+        name: "wide".into(),
+        backbone: backbone(stages, Activation::Silu, Padding::Symmetric),
+        task: Task::Regressor(Regressor {
+            neck: vec![step(26), step(24)],
+            head_channels: 17,
+            classes: 3,
+        }),
+    }
+}
+
 /// Wide enough for convolutions that make fewer products, and for gradients of weights that are not
 /// cut into lanes.
 fn wide() -> Architecture {
@@ -131,6 +154,7 @@ fn all() -> Vec<Architecture> {
         lite(),
         regressor(Upsampling::Learned),
         regressor(Upsampling::Bilinear),
+        wide_regressor(),
     ]
 }
 

@@ -138,11 +138,11 @@ impl Backward<'_, '_> {
             }
             Kind::Dense if of.by_winograd() => {
                 let (inputs, outputs) = (of.inputs as usize, of.outputs as usize);
-                let own = winograd::scratch_numbers(to.size_in_tiles(), inputs, outputs);
-                let read = to.tiled(2) * of.inputs;
-                let up = to.tiled(0) * of.outputs;
-                let back = if gradient.is_some() { read } else { 0 };
-                let mut all = vec![up, read, back];
+                let of_lane = from.images.div_ceil(pieces.max(1));
+                let images = (winograd::images_of_band(to.size()) as u64).min(of_lane);
+                let tiles = to.size_in_tiles();
+                let own = winograd::scratch_numbers(images as usize, tiles, inputs, outputs);
+                let mut all = vec![images * to.of_image() * of.outputs];
                 all.extend(own.map(|numbers| numbers as u64));
                 all
             }

@@ -1,7 +1,7 @@
 //! Grids, and convolutions by their lengths: what one takes forward.
 
 use super::BatchShape;
-use super::cuts::tile_rows;
+use super::cuts::{tile_rows, winograd_groups};
 use super::replay::{Held, Replay};
 use crate::architecture::{Block, NeckLayer, Upsampling};
 use crate::kernels::winograd;
@@ -40,19 +40,15 @@ impl Grid {
         }
     }
 
-    /// Tiles of Winograd's way, top to bottom and left to right.
-    pub(super) fn size_in_tiles(self) -> (usize, usize) {
-        winograd::tiles(
-            [self.height, self.width]
-                .map(|side| usize::try_from(side).unwrap_or(usize::MAX))
-                .into(),
-        )
+    /// Lines and columns.
+    pub(super) fn size(self) -> (usize, usize) {
+        let side = |side: u64| usize::try_from(side).unwrap_or(usize::MAX);
+        (side(self.height), side(self.width))
     }
 
-    /// The numbers of an image of one channel in whole tiles, with a border of `more` places in all.
-    pub(super) fn tiled(self, more: u64) -> u64 {
-        let side = |side: u64| side.next_multiple_of(winograd::PLACES as u64) + more;
-        side(self.height) * side(self.width)
+    /// Tiles of Winograd's way, top to bottom and left to right.
+    pub(super) fn size_in_tiles(self) -> (usize, usize) {
+        winograd::tiles(self.size())
     }
 
     /// Numbers of an image with a border for windows of `kernel`.
@@ -144,9 +140,16 @@ impl Convolution {
         self.kind == Kind::Dense && winograd::applies(kernel, stride, inputs, outputs)
     }
 
+    /// Whether that is so for each phase of a doubled grid, in inference.
+    pub(super) fn by_phases(&self) -> bool {
+        let [kernel, stride, inputs, outputs] =
+            [self.kernel, self.stride, self.inputs, self.outputs].map(|number| number as usize);
+        self.kind == Kind::Transposed && winograd::applies_to_phases(kernel, stride, inputs, outputs)
+    }
+
     /// Transformed windows as right sides of this depth and so many columns.
     pub(super) fn windows(&self, replay: &mut Replay, depth: u64, columns: u64) -> Held {
-        let products = winograd::PRODUCTS as u64;
+        let products = winograd::products(3) as u64;
         let windows = replay.take(products * self.inputs * self.outputs);
         let panels = replay.take(products * depth * columns.next_multiple_of(16));
         replay.give(windows);
@@ -178,9 +181,10 @@ impl Convolution {
             }
             Kind::Dense if self.by_winograd() => {
                 let (inputs, outputs) = (self.inputs as usize, self.outputs as usize);
-                let band = winograd::band_numbers(to.size_in_tiles(), inputs, outputs);
-                let [read, sums] = band.map(|numbers| numbers as u64);
-                replay.pieces(to.images, &[to.tiled(2) * self.inputs, read, sums]);
+                let groups = winograd_groups(to.images, to.size());
+                let images = to.images.div_ceil(groups.max(1)) as usize;
+                let band = winograd::band_numbers(3, images, to.size_in_tiles(), inputs, outputs);
+                replay.pieces(groups, &band.map(|numbers| numbers as u64));
             }
             Kind::Dense | Kind::Depthwise => {
                 replay.pieces(to.images, &[to.bordered(self.kernel, self.stride) * self.inputs]);

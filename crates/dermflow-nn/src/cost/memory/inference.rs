@@ -111,10 +111,26 @@ impl Step {
         }
     }
 
+    /// See [`Extent::rows`].
+    fn rows(&self) -> usize {
+        let of_tiles = |size: (usize, usize)| {
+            let (lines, columns) = winograd::tiles(size);
+            lines * columns
+        };
+        let (lines, columns) = self.to.size();
+        let by_winograd = self.layers().first().is_some_and(Convolution::by_winograd);
+        match &self.kind {
+            StepKind::Neck(up, _) if up.by_phases() => of_tiles((lines.div_ceil(2), columns.div_ceil(2))),
+            StepKind::Neck(up, _) if up.kind == Kind::Transposed => lines * columns / 4,
+            _ if by_winograd => of_tiles((lines, columns)),
+            _ => lines * columns,
+        }
+    }
+
     fn extent(&self) -> Extent {
         let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         Extent {
-            places: number(self.to.of_image()),
+            rows: self.rows(),
             weights: number(self.layers().iter().map(weights).sum()),
             kept: self.kept,
         }
@@ -181,21 +197,40 @@ impl<'a> Group<'a> {
         match of.kind {
             _ if of.is_pointwise() => {}
             Kind::Dense if of.by_winograd() => {
-                let (lines, columns) = to.size_in_tiles();
-                let pieces = pieces_of(to.of_image() * of.weights(), self.threads);
-                let pieces = pieces.min(lines.max(1) as u64);
-                let lines = lines.div_ceil(usize::try_from(pieces).unwrap_or(usize::MAX));
-                let (inputs, outputs) = (of.inputs as usize, of.outputs as usize);
-                let band = winograd::band_numbers((lines, columns), inputs, outputs);
-                let mut lengths = vec![to.tiled(2) * of.inputs];
-                for _ in 0..pieces {
-                    lengths.extend(band.map(|numbers| numbers as u64));
-                }
-                self.touch(&lengths);
+                self.bands(3, of, to.of_image(), to.size_in_tiles());
             }
-            Kind::Transposed => self.touch(&[from.bordered(3, 1) * of.inputs]),
-            Kind::Dense | Kind::Depthwise => self.touch(&[to.bordered(of.kernel, of.stride) * of.inputs]),
+            Kind::Transposed if of.by_phases() => {
+                let half = |side: usize| side.div_ceil(2);
+                let tiles = winograd::tiles((half(to.size().0), half(to.size().1)));
+                self.bands(2, of, to.of_image(), tiles);
+            }
+            Kind::Transposed => self.bordered(from.bordered(3, 1) * of.inputs),
+            Kind::Dense | Kind::Depthwise => self.bordered(to.bordered(of.kernel, of.stride) * of.inputs),
         }
+    }
+
+    /// Images with a border: all of them, or one after another where other threads take pieces of each.
+    fn bordered(&mut self, of_image: u64) {
+        let images = if self.threads == 1 { self.images } else { 1 };
+        self.touch(&[images * of_image]);
+    }
+
+    /// Bands of tiles, all images' together or those of pieces of one's.
+    fn bands(&mut self, window: usize, of: &Convolution, places: u64, (lines, columns): (usize, usize)) {
+        let (inputs, outputs) = (of.inputs as usize, of.outputs as usize);
+        let (pieces, images) = match self.threads {
+            1 => (1, usize::try_from(self.images).unwrap_or(usize::MAX)),
+            threads => (
+                pieces_of(places * of.weights(), threads).min(lines.max(1) as u64),
+                1,
+            ),
+        };
+        let lines = lines.div_ceil(usize::try_from(pieces).unwrap_or(usize::MAX));
+        let band = winograd::band_numbers(window, images, (lines, columns), inputs, outputs);
+        let lengths: Vec<u64> = (0..pieces)
+            .flat_map(|_| band.map(|numbers| numbers as u64))
+            .collect();
+        self.touch(&lengths);
     }
 
     fn block(&mut self, block: &Block, from: Grid, to: Grid) {

@@ -59,8 +59,18 @@ pub(super) fn load(architecture: &Architecture, replay: &mut Replay) -> Loaded {
 /// Nothing of it is given back before the network is dropped, but for a copy that is laid out from.
 fn lay_out(layer: &Convolution, replay: &mut Replay) {
     let copied = match layer.kind {
+        Kind::Transposed if layer.by_phases() => {
+            for _ in 0..pieces(layer) {
+                let windows = replay.take(winograd::products(2) as u64 * layer.inputs * layer.outputs);
+                replay.take(weights(layer) / pieces(layer));
+                replay.give(windows);
+            }
+            return;
+        }
         Kind::Transposed => Some(layer.weights()),
-        Kind::Dense if layer.by_winograd() => Some(winograd::PRODUCTS as u64 * layer.inputs * layer.outputs),
+        Kind::Dense if layer.by_winograd() => {
+            Some(winograd::products(3) as u64 * layer.inputs * layer.outputs)
+        }
         Kind::Dense | Kind::Depthwise => None,
     };
     let copied = copied.map(|numbers| replay.take(numbers));
@@ -86,9 +96,11 @@ fn of_top(network: &Forward) -> Vec<Convolution> {
 
 /// Numbers of a layer's weights as kernels read them.
 pub(super) fn weights(of: &Convolution) -> u64 {
+    let (inputs, outputs) = (of.inputs as usize, of.outputs as usize);
     match of.kind {
         Kind::Depthwise => of.weights(),
-        Kind::Dense if of.by_winograd() => winograd::numbers(of.inputs as usize, of.outputs as usize) as u64,
+        Kind::Dense if of.by_winograd() => winograd::numbers(3, inputs, outputs) as u64,
+        Kind::Transposed if of.by_phases() => pieces(of) * winograd::numbers(2, inputs, outputs) as u64,
         Kind::Dense | Kind::Transposed => of.panels(),
     }
 }

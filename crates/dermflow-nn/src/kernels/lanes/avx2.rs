@@ -1,7 +1,7 @@
 //! [`Lanes`] on AVX2 with FMA: two registers.
 
 use std::arch::x86_64::*;
-use std::ops::{Add, Mul, Sub};
+use std::ops::{Add, Div, Mul, Sub};
 
 use super::Lanes;
 
@@ -46,6 +46,15 @@ impl Mul for Avx2 {
     fn mul(self, other: Self) -> Self {
         // SAFETY: as in `add`.
         unsafe { Avx2(_mm256_mul_ps(self.0, other.0), _mm256_mul_ps(self.1, other.1)) }
+    }
+}
+
+impl Div for Avx2 {
+    type Output = Self;
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        // SAFETY: as in `add`.
+        unsafe { Avx2(_mm256_div_ps(self.0, other.0), _mm256_div_ps(self.1, other.1)) }
     }
 }
 
@@ -157,17 +166,5 @@ impl Lanes for Avx2 {
         }
         // SAFETY: as in `add`.
         unsafe { Avx2(half(self.0, shifted.0), half(self.1, shifted.1)) }
-    }
-
-    #[inline(always)]
-    fn rough_reciprocal(self) -> Self {
-        // SAFETY: as in `add`.
-        unsafe {
-            let magic = _mm256_set1_epi32(super::portable::RECIPROCAL as i32);
-            Avx2(
-                _mm256_castsi256_ps(_mm256_sub_epi32(magic, _mm256_castps_si256(self.0))),
-                _mm256_castsi256_ps(_mm256_sub_epi32(magic, _mm256_castps_si256(self.1))),
-            )
-        }
     }
 }

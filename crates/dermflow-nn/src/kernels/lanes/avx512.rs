@@ -1,7 +1,7 @@
 //! [`Lanes`] on AVX-512: one register.
 
 use std::arch::x86_64::*;
-use std::ops::{Add, Mul, Sub};
+use std::ops::{Add, Div, Mul, Sub};
 
 use super::Lanes;
 
@@ -37,6 +37,15 @@ impl Mul for Avx512 {
     fn mul(self, other: Self) -> Self {
         // SAFETY: as in `add`.
         Avx512(unsafe { _mm512_mul_ps(self.0, other.0) })
+    }
+}
+
+impl Div for Avx512 {
+    type Output = Self;
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        // SAFETY: as in `add`.
+        Avx512(unsafe { _mm512_div_ps(self.0, other.0) })
     }
 }
 
@@ -118,15 +127,6 @@ impl Lanes for Avx512 {
         Avx512(unsafe {
             let exponent = _mm512_slli_epi32::<23>(_mm512_castps_si512(shifted.0));
             _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(self.0), exponent))
-        })
-    }
-
-    #[inline(always)]
-    fn rough_reciprocal(self) -> Self {
-        // SAFETY: as in `add`.
-        Avx512(unsafe {
-            let magic = _mm512_set1_epi32(super::portable::RECIPROCAL as i32);
-            _mm512_castsi512_ps(_mm512_sub_epi32(magic, _mm512_castps_si512(self.0)))
         })
     }
 }

@@ -29,7 +29,7 @@ impl Kernel for Everything<'_> {
                 a.where_above(b, b),
                 L::splat(1.5).scaled_by_low_bits(L::splat(12_582_912.0) + L::splat(5.0)),
                 L::load_first(self.b.as_ptr(), self.count),
-                (a * a + L::splat(0.1)).rough_reciprocal(),
+                a / (b * b + L::splat(0.1)),
                 sigmoid(a),
                 silu(b),
             ];

@@ -7,15 +7,19 @@
 
 use std::sync::Arc;
 
-use super::super::bordered::Bordered;
 use super::super::buffer::{Buffer, Pool};
 use super::super::lanes::{ByVectors, InstructionSet, Kernel, Lanes, each_vector, load, store};
 use super::super::panels::Panels;
 use super::super::product::{End, OuterSum, Product};
-use super::lines::{PLACES, SIDE, factors_back, results_back};
+use super::lines::three::{SIDE, factors_back, results_back};
+use super::lines::{PLACES, column};
+use super::tiles::{Band, Cut, Frame, Tile};
 use super::transform::TilesIn;
 use super::windows::WindowsBack;
-use super::{PRODUCTS, apart, band, transformed};
+use super::{apart, transformed};
+
+/// Products for each tile.
+const PRODUCTS: usize = SIDE * SIDE;
 
 /// Tiles of a band, about: more than forward, so that sums of the windows' gradients, which are as
 /// many as the windows, are read less often.
@@ -38,21 +42,28 @@ pub(crate) struct Scratch {
     windows: Buffer,
 }
 
-/// One image on its way back.
-pub(crate) struct Image<'a> {
+/// Some images on their way back.
+pub(crate) struct Gradients<'a> {
+    pub(crate) images: usize,
     /// Of the result.
     pub(crate) size: (usize, usize),
-    /// The gradient of the result in its [`Adjoint::bordered`] grid.
+    /// The gradient of the result, `[images, lines, columns, outputs]`.
     pub(crate) up: &'a [f32],
-    /// What was read, in its [`Filters::bordered`] grid.
+    /// Of what was read, `[images, lines, columns, inputs]`.
+    pub(crate) frame: Frame,
     pub(crate) read: &'a [f32],
-    /// A grid as that of `read`, to which its gradient is added; empty where it is unwanted.
-    pub(crate) back: &'a mut [f32],
+    /// To which its gradient is added, where that is wanted.
+    pub(crate) back: Option<&'a mut [f32]>,
 }
 
-/// Numbers of a [`Scratch`], for a grid of so many lines and columns of tiles.
-pub(crate) fn scratch_numbers((lines, columns): (usize, usize), inputs: usize, outputs: usize) -> [usize; 3] {
-    let tiles = band(lines, columns, BAND) * columns;
+/// Numbers of a [`Scratch`], for so many images of so many lines and columns of tiles.
+pub(crate) fn scratch_numbers(
+    images: usize,
+    tiles: (usize, usize),
+    inputs: usize,
+    outputs: usize,
+) -> [usize; 3] {
+    let tiles = Cut::new(images, tiles, BAND).tiles();
     let of = |numbers: usize| PRODUCTS * apart(numbers);
     [
         of(tiles * inputs),
@@ -87,16 +98,10 @@ impl Adjoint {
         }
     }
 
-    /// The grid that a result's gradients of `size` are read from.
-    pub(crate) fn bordered(size: (usize, usize)) -> Bordered {
-        let whole = (size.0.next_multiple_of(PLACES), size.1.next_multiple_of(PLACES));
-        Bordered::new(whole, (0, 0), size)
-    }
-
-    /// For images of this size, gradients of the windows at zero.
-    pub(crate) fn scratch(&self, pool: &Arc<Pool>, size: (usize, usize)) -> Scratch {
+    /// For so many images of this size, gradients of the windows at zero.
+    pub(crate) fn scratch(&self, pool: &Arc<Pool>, images: usize, size: (usize, usize)) -> Scratch {
         let tiles = super::tiles(size);
-        let [read, up, windows] = scratch_numbers(tiles, self.inputs, self.outputs);
+        let [read, up, windows] = scratch_numbers(images, tiles, self.inputs, self.outputs);
         Scratch {
             read: pool.take(read),
             up: pool.take(up),
@@ -104,31 +109,30 @@ impl Adjoint {
         }
     }
 
-    /// One image.
-    pub(crate) fn run(&self, set: InstructionSet, image: Image<'_>, scratch: &mut Scratch) {
+    /// Some images, no more than the scratch is for.
+    pub(crate) fn run(&self, set: InstructionSet, of: Gradients<'_>, scratch: &mut Scratch) {
         let (inputs, outputs) = (self.inputs, self.outputs);
-        let (lines, columns) = super::tiles(image.size);
-        let pitch = (PLACES * columns + 2) * inputs;
-        let most = band(lines, columns, BAND);
-        for first in (0..lines).step_by(most.max(1)) {
-            let lines = most.min(lines - first);
-            let count = lines * columns;
+        let mut back = of.back;
+        for band in Cut::new(of.images, super::tiles(of.size), BAND).bands() {
+            let count = band.tiles();
             let (read_apart, up_apart) = (apart(count * inputs), apart(count * outputs));
             let read = &mut scratch.read[..PRODUCTS * read_apart];
             let up = &mut scratch.up[..PRODUCTS * up_apart];
-            set.run(TilesIn {
-                grid: &image.read[PLACES * first * pitch..],
-                pitch,
+            set.run(TilesIn::<SIDE, 3> {
+                frame: of.frame,
+                images: of.read,
                 channels: inputs,
-                lines,
-                columns,
+                band,
                 tiles: read,
             });
             set.run(TilesUp {
-                up: &image.up[PLACES * PLACES * first * columns * outputs..],
+                frame: Frame {
+                    size: of.size,
+                    before: (0, 0),
+                },
+                up: of.up,
                 channels: outputs,
-                lines,
-                columns,
+                band,
                 sums: up,
             });
             let windows = scratch.windows.chunks_exact_mut(inputs * outputs);
@@ -155,14 +159,13 @@ impl Adjoint {
                     set.run(Product::plain(up, right, read, End::Store));
                 }
             }
-            if !image.back.is_empty() {
+            if let Some(back) = &mut back {
                 set.run(TilesBack {
                     tiles: read,
+                    frame: of.frame,
                     channels: inputs,
-                    lines,
-                    columns,
-                    pitch,
-                    grid: &mut image.back[PLACES * first * pitch..],
+                    band,
+                    back,
                 });
             }
         }
@@ -180,37 +183,67 @@ impl Adjoint {
 
 /// `A dy Aᵀ` of every tile's 16 places.
 struct TilesUp<'a> {
-    /// From the band's first line on, four lines for each line of tiles.
+    /// Of the result.
+    frame: Frame,
+    /// All images.
     up: &'a [f32],
     channels: usize,
-    lines: usize,
-    columns: usize,
+    band: Band,
     /// [`PRODUCTS`] matrices `[tiles, channels]`, [`apart`].
     sums: &'a mut [f32],
 }
 
-impl ByVectors for TilesUp<'_> {
+impl TilesUp<'_> {
+    /// A tile's lines through the transform.
+    ///
+    /// # Safety
+    /// As for [`Tile::line`].
     #[inline(always)]
-    unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, tile: usize, channel: usize, count: usize) {
-        let (line, column) = (tile / self.columns, tile % self.columns);
+    unsafe fn by_lines<L: Lanes, const WHOLE: bool, const INSIDE: bool>(
+        tile: Tile,
+        from: *const f32,
+        count: usize,
+    ) -> [[L; SIDE]; PLACES] {
         // SAFETY: as the caller vouches.
         unsafe {
-            let pitch = PLACES * self.columns * self.channels;
-            let at = PLACES * (line * pitch + column * self.channels) + channel;
             let mut turned = [[L::splat(0.0); SIDE]; PLACES];
             for (i, turned) in turned.iter_mut().enumerate() {
-                let from = self.up.as_ptr().add(at + i * pitch);
-                let mut y = [L::splat(0.0); PLACES];
-                for (j, y) in y.iter_mut().enumerate() {
-                    *y = load::<L, WHOLE>(from.add(j * self.channels), count);
-                }
-                *turned = results_back(y);
+                *turned = results_back(tile.line::<L, WHOLE, INSIDE, PLACES>(from, i, count));
             }
-            let apart = apart(self.lines * self.columns * self.channels);
-            let to = self.sums.as_mut_ptr().add(tile * self.channels + channel);
-            #[allow(clippy::needless_range_loop, reason = "columns, not lines")]
+            turned
+        }
+    }
+}
+
+impl ByVectors for TilesUp<'_> {
+    type Unit = (usize, Tile);
+
+    #[inline(always)]
+    fn unit(&self, tile: usize) -> (usize, Tile) {
+        (
+            tile * self.channels,
+            self.frame.tile(self.band.place(tile), self.channels),
+        )
+    }
+
+    #[inline(always)]
+    unsafe fn vector<L: Lanes, const WHOLE: bool>(
+        &mut self,
+        (to, tile): (usize, Tile),
+        channel: usize,
+        count: usize,
+    ) {
+        let from = self.up.as_ptr().wrapping_offset(tile.start).wrapping_add(channel);
+        // SAFETY: as the caller vouches.
+        unsafe {
+            let turned = match tile.is_inside(PLACES) {
+                true => Self::by_lines::<L, WHOLE, true>(tile, from, count),
+                false => Self::by_lines::<L, WHOLE, false>(tile, from, count),
+            };
+            let apart = apart(self.band.tiles() * self.channels);
+            let to = self.sums.as_mut_ptr().add(to + channel);
             for j in 0..SIDE {
-                let y = results_back(turned.map(|line| line[j]));
+                let y = results_back(column(&turned, j));
                 for (i, y) in y.into_iter().enumerate() {
                     store::<L, WHOLE>(y, to.add((SIDE * i + j) * apart), count);
                 }
@@ -224,10 +257,10 @@ impl Kernel for TilesUp<'_> {
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(mut self) {
-        let tiles = self.lines * self.columns;
-        assert!(PLACES * PLACES * tiles * self.channels <= self.up.len());
-        assert!(PRODUCTS * apart(tiles * self.channels) <= self.sums.len());
-        let channels = self.channels;
+        let (tiles, channels) = (self.band.tiles(), self.channels);
+        let images = self.band.image + self.band.images;
+        assert!(images * self.frame.places() * channels <= self.up.len());
+        assert!(PRODUCTS * apart(tiles * channels) <= self.sums.len());
         // SAFETY: checked above.
         unsafe { each_vector::<L, _>(&mut self, tiles, channels) }
     }
@@ -237,22 +270,36 @@ impl Kernel for TilesUp<'_> {
 struct TilesBack<'a> {
     /// [`PRODUCTS`] matrices `[tiles, channels]`, [`apart`].
     tiles: &'a [f32],
+    frame: Frame,
     channels: usize,
-    lines: usize,
-    columns: usize,
-    pitch: usize,
-    /// From the band's first line on.
-    grid: &'a mut [f32],
+    band: Band,
+    /// All images.
+    back: &'a mut [f32],
 }
 
 impl ByVectors for TilesBack<'_> {
+    type Unit = (usize, Tile);
+
     #[inline(always)]
-    unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, tile: usize, channel: usize, count: usize) {
-        let (line, column) = (tile / self.columns, tile % self.columns);
-        // SAFETY: as the caller vouches.
+    fn unit(&self, tile: usize) -> (usize, Tile) {
+        (
+            tile * self.channels,
+            self.frame.tile(self.band.place(tile), self.channels),
+        )
+    }
+
+    #[inline(always)]
+    unsafe fn vector<L: Lanes, const WHOLE: bool>(
+        &mut self,
+        (from, tile): (usize, Tile),
+        channel: usize,
+        count: usize,
+    ) {
+        let inside = tile.is_inside(SIDE);
+        // SAFETY: as the caller vouches; places outside are not touched.
         unsafe {
-            let apart = apart(self.lines * self.columns * self.channels);
-            let from = self.tiles.as_ptr().add(tile * self.channels + channel);
+            let apart = apart(self.band.tiles() * self.channels);
+            let from = self.tiles.as_ptr().add(from + channel);
             let mut turned = [[L::splat(0.0); SIDE]; SIDE];
             for (i, turned) in turned.iter_mut().enumerate() {
                 let mut d = [L::splat(0.0); SIDE];
@@ -261,14 +308,21 @@ impl ByVectors for TilesBack<'_> {
                 }
                 *turned = factors_back(d);
             }
-            let at = PLACES * (line * self.pitch + column * self.channels) + channel;
-            let to = self.grid.as_mut_ptr().add(at);
-            #[allow(clippy::needless_range_loop, reason = "columns, not lines")]
+            let to = self
+                .back
+                .as_mut_ptr()
+                .wrapping_offset(tile.start)
+                .wrapping_add(channel);
             for j in 0..SIDE {
-                let d = factors_back(turned.map(|line| line[j]));
+                let d = factors_back(column(&turned, j));
                 for (i, d) in d.into_iter().enumerate() {
-                    let to = to.add(i * self.pitch + j * self.channels);
-                    store::<L, WHOLE>(load::<L, WHOLE>(to, count) + d, to, count);
+                    let to = to.wrapping_add(tile.behind(i, j));
+                    if inside {
+                        store::<L, WHOLE>(load::<L, WHOLE>(to, count) + d, to, count);
+                    } else {
+                        let count = tile.part(i, j, count);
+                        (L::load_first(to, count) + d).store_first(to, count);
+                    }
                 }
             }
         }
@@ -280,14 +334,10 @@ impl Kernel for TilesBack<'_> {
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(mut self) {
-        let tiles = self.lines * self.columns;
-        if tiles == 0 || self.channels == 0 {
-            return;
-        }
-        assert!(PRODUCTS * apart(tiles * self.channels) <= self.tiles.len());
-        let written = (PLACES * self.lines + 1) * self.pitch + (PLACES * self.columns + 2) * self.channels;
-        assert!(written <= self.grid.len());
-        let channels = self.channels;
+        let (tiles, channels) = (self.band.tiles(), self.channels);
+        let images = self.band.image + self.band.images;
+        assert!(PRODUCTS * apart(tiles * channels) <= self.tiles.len());
+        assert!(images * self.frame.places() * channels <= self.back.len());
         // SAFETY: checked above.
         unsafe { each_vector::<L, _>(&mut self, tiles, channels) }
     }

@@ -4,45 +4,83 @@ use std::ops::Range;
 
 use super::super::activation::{Activate, with_activation};
 use super::super::lanes::{ByVectors, Kernel, Lanes, WIDTH, each_vector, load, store};
-use super::super::product::Finishing;
-use super::lines::{PLACES, SIDE, factors, results};
-use super::{PRODUCTS, apart};
+use super::super::product::{Distances, Finishing, Places};
+use super::apart;
+use super::lines::{Line, Minimal, PLACES, column};
+use super::tiles::{Band, Frame, Tile};
 
-/// `Bᵀ d B` of every tile d of 6×6 places, four apart.
-pub(super) struct TilesIn<'a> {
-    /// From the band's first line on.
-    pub(super) grid: &'a [f32],
-    pub(super) pitch: usize,
+/// `Bᵀ d B` of every tile d of `SIDE` × `SIDE` places, four apart.
+pub(super) struct TilesIn<'a, const SIDE: usize, const TAPS: usize> {
+    pub(super) frame: Frame,
+    /// All images.
+    pub(super) images: &'a [f32],
     pub(super) channels: usize,
-    /// Tiles from top to bottom, and from left to right.
-    pub(super) lines: usize,
-    pub(super) columns: usize,
-    /// [`PRODUCTS`] matrices `[tiles, channels]`, [`apart`].
+    pub(super) band: Band,
+    /// `SIDE` · `SIDE` matrices `[tiles, channels]`, [`apart`].
     pub(super) tiles: &'a mut [f32],
 }
 
-impl ByVectors for TilesIn<'_> {
+impl<const SIDE: usize, const TAPS: usize> TilesIn<'_, SIDE, TAPS>
+where
+    Minimal: Line<SIDE, TAPS>,
+{
+    /// A tile's lines through the transform.
+    ///
+    /// # Safety
+    /// As for [`Tile::line`].
     #[inline(always)]
-    unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, tile: usize, channel: usize, count: usize) {
-        let (line, column) = (tile / self.columns, tile % self.columns);
+    unsafe fn by_lines<L: Lanes, const WHOLE: bool, const INSIDE: bool>(
+        tile: Tile,
+        from: *const f32,
+        count: usize,
+    ) -> [[L; SIDE]; SIDE] {
         // SAFETY: as the caller vouches.
         unsafe {
-            let at = PLACES * (line * self.pitch + column * self.channels) + channel;
-            let from = self.grid.as_ptr().add(at);
             let mut turned = [[L::splat(0.0); SIDE]; SIDE];
             for (i, turned) in turned.iter_mut().enumerate() {
-                let from = from.add(i * self.pitch);
-                let mut d = [L::splat(0.0); SIDE];
-                for (j, d) in d.iter_mut().enumerate() {
-                    *d = load::<L, WHOLE>(from.add(j * self.channels), count);
-                }
-                *turned = factors(d);
+                *turned = Minimal::factors(tile.line::<L, WHOLE, INSIDE, SIDE>(from, i, count));
             }
-            let apart = apart(self.lines * self.columns * self.channels);
-            let to = self.tiles.as_mut_ptr().add(tile * self.channels + channel);
-            #[allow(clippy::needless_range_loop, reason = "columns, not lines")]
+            turned
+        }
+    }
+}
+
+impl<const SIDE: usize, const TAPS: usize> ByVectors for TilesIn<'_, SIDE, TAPS>
+where
+    Minimal: Line<SIDE, TAPS>,
+{
+    type Unit = (usize, Tile);
+
+    #[inline(always)]
+    fn unit(&self, tile: usize) -> (usize, Tile) {
+        (
+            tile * self.channels,
+            self.frame.tile(self.band.place(tile), self.channels),
+        )
+    }
+
+    #[inline(always)]
+    unsafe fn vector<L: Lanes, const WHOLE: bool>(
+        &mut self,
+        (to, tile): (usize, Tile),
+        channel: usize,
+        count: usize,
+    ) {
+        let from = self
+            .images
+            .as_ptr()
+            .wrapping_offset(tile.start)
+            .wrapping_add(channel);
+        // SAFETY: as the caller vouches.
+        unsafe {
+            let turned = match tile.is_inside(SIDE) {
+                true => Self::by_lines::<L, WHOLE, true>(tile, from, count),
+                false => Self::by_lines::<L, WHOLE, false>(tile, from, count),
+            };
+            let apart = apart(self.band.tiles() * self.channels);
+            let to = self.tiles.as_mut_ptr().add(to + channel);
             for j in 0..SIDE {
-                let d = factors(turned.map(|line| line[j]));
+                let d = Minimal::factors(column(&turned, j));
                 for (i, d) in d.into_iter().enumerate() {
                     store::<L, WHOLE>(d, to.add((SIDE * i + j) * apart), count);
                 }
@@ -51,42 +89,41 @@ impl ByVectors for TilesIn<'_> {
     }
 }
 
-impl Kernel for TilesIn<'_> {
+impl<const SIDE: usize, const TAPS: usize> Kernel for TilesIn<'_, SIDE, TAPS>
+where
+    Minimal: Line<SIDE, TAPS>,
+{
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(mut self) {
-        let tiles = self.lines * self.columns;
-        if tiles == 0 || self.channels == 0 {
-            return;
-        }
-        let read = (PLACES * self.lines + 1) * self.pitch + (PLACES * self.columns + 2) * self.channels;
-        assert!(read <= self.grid.len());
-        assert!(PRODUCTS * apart(tiles * self.channels) <= self.tiles.len());
-        let channels = self.channels;
+        let (tiles, channels) = (self.band.tiles(), self.channels);
+        let images = self.band.image + self.band.images;
+        assert!(images * self.frame.places() * channels <= self.images.len());
+        assert!(SIDE * SIDE * apart(tiles * channels) <= self.tiles.len());
         // SAFETY: checked above.
         unsafe { each_vector::<L, _>(&mut self, tiles, channels) }
     }
 }
 
 /// `Aᵀ m A` of every tile's sums m, and what follows a convolution.
-pub(super) struct TilesOut<'a> {
-    /// [`PRODUCTS`] matrices `[tiles, channels]`, [`apart`].
+pub(super) struct TilesOut<'a, const SIDE: usize, const TAPS: usize> {
+    /// `SIDE` · `SIDE` matrices `[tiles, channels]`, [`apart`].
     pub(super) sums: &'a [f32],
-    /// Which of the result's channels these are, of how many.
+    /// Which of the result's channels these are.
     pub(super) channels: Range<usize>,
-    pub(super) all_channels: usize,
-    /// The band's first line of tiles, and its tiles.
-    pub(super) first: usize,
-    pub(super) lines: usize,
-    pub(super) columns: usize,
-    /// The whole result.
-    pub(super) size: (usize, usize),
+    pub(super) band: Band,
+    /// All images of the result.
+    pub(super) places: Places,
+    pub(super) distances: Distances,
     pub(super) out: &'a mut [f32],
     pub(super) finishing: Finishing<'a>,
 }
 
-impl TilesOut<'_> {
+impl<const SIDE: usize, const TAPS: usize> TilesOut<'_, SIDE, TAPS>
+where
+    Minimal: Line<SIDE, TAPS>,
+{
     /// One tile.
     ///
     /// # Safety
@@ -99,13 +136,13 @@ impl TilesOut<'_> {
         count: usize,
     ) {
         let wide = self.channels.len();
-        let (y, x) = (
-            PLACES * (self.first + tile / self.columns),
-            PLACES * (tile % self.columns),
-        );
+        let (image, y, x) = self.band.place(tile);
+        let (y, x) = (PLACES * y, PLACES * x);
+        let Distances { line, step, .. } = self.distances;
+        let start = image * self.distances.image + y * line + x * step;
         // SAFETY: as the caller vouches; places outside of the result are left out.
         unsafe {
-            let apart = apart(self.lines * self.columns * wide);
+            let apart = apart(self.band.tiles() * wide);
             let from = self.sums.as_ptr().add(tile * wide + channel);
             let mut turned = [[L::splat(0.0); PLACES]; SIDE];
             for (i, turned) in turned.iter_mut().enumerate() {
@@ -113,15 +150,14 @@ impl TilesOut<'_> {
                 for (j, m) in m.iter_mut().enumerate() {
                     *m = load::<L, WHOLE>(from.add((SIDE * i + j) * apart), count);
                 }
-                *turned = results(m);
+                *turned = Minimal::results(m);
             }
             let channel = self.channels.start + channel;
             let bias = load::<L, WHOLE>(self.finishing.bias.as_ptr().add(channel), count);
-            #[allow(clippy::needless_range_loop, reason = "columns, not lines")]
-            for j in 0..PLACES.min(self.size.1 - x) {
-                let sums = results(turned.map(|line| line[j]));
-                for (i, sum) in sums.into_iter().enumerate().take(self.size.0 - y) {
-                    let at = ((y + i) * self.size.1 + x + j) * self.all_channels + channel;
+            for j in 0..PLACES.min(self.places.steps - x) {
+                let sums = Minimal::results(column(&turned, j));
+                for (i, sum) in sums.into_iter().enumerate().take(self.places.lines - y) {
+                    let at = start + i * line + j * step + channel;
                     let mut value = A::value(sum + bias);
                     if let Some(shortcut) = self.finishing.shortcut {
                         value = value + load::<L, WHOLE>(shortcut.as_ptr().add(at), count);
@@ -133,22 +169,26 @@ impl TilesOut<'_> {
     }
 }
 
-impl Kernel for TilesOut<'_> {
+impl<const SIDE: usize, const TAPS: usize> Kernel for TilesOut<'_, SIDE, TAPS>
+where
+    Minimal: Line<SIDE, TAPS>,
+{
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(mut self) {
-        let (tiles, wide) = (self.lines * self.columns, self.channels.len());
-        let places = self.size.0 * self.size.1;
-        assert!(PRODUCTS * apart(tiles * wide) <= self.sums.len());
-        assert!(self.channels.end <= self.all_channels && places * self.all_channels <= self.out.len());
-        assert!(self.first + self.lines <= self.size.0.div_ceil(PLACES));
-        assert!(self.columns <= self.size.1.div_ceil(PLACES));
+        let (tiles, wide) = (self.band.tiles(), self.channels.len());
+        if tiles == 0 {
+            return;
+        }
+        assert!(SIDE * SIDE * apart(tiles * wide) <= self.sums.len());
+        assert!(self.band.image + self.band.images <= self.places.images);
+        assert!(self.band.line + self.band.lines <= self.places.lines.div_ceil(PLACES));
+        assert!(self.band.columns <= self.places.steps.div_ceil(PLACES));
+        let written = self.distances.last(self.places) + self.channels.end;
+        assert!(written <= self.out.len());
         assert!(self.finishing.gain.is_none());
-        assert!(
-            self.finishing
-                .holds(self.channels.end, places * self.all_channels)
-        );
+        assert!(self.finishing.holds(self.channels.end, written));
         let whole = wide / WIDTH * WIDTH;
         with_activation!(self.finishing.nonlinearity, A => {
             for tile in 0..tiles {

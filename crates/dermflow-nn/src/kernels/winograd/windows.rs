@@ -1,8 +1,11 @@
 //! Windows through the transforms: `G w Gᵀ` before the products, `Gᵀ s G` of their gradients.
 
 use super::super::lanes::{ByVectors, Kernel, Lanes, each_vector, load, store};
-use super::PRODUCTS;
-use super::lines::{SIDE, window, window_back};
+use super::lines::column;
+use super::lines::three::{SIDE, window, window_back};
+
+/// Numbers of a transformed window.
+const PRODUCTS: usize = SIDE * SIDE;
 
 /// `[outputs, 3, 3, inputs]` to `[outputs, 6, 6, inputs]`.
 pub(super) struct WindowsIn<'a> {
@@ -19,6 +22,13 @@ pub(super) struct WindowsBack<'a> {
 }
 
 impl ByVectors for WindowsIn<'_> {
+    type Unit = usize;
+
+    #[inline(always)]
+    fn unit(&self, output: usize) -> usize {
+        output
+    }
+
     #[inline(always)]
     unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, output: usize, channel: usize, count: usize) {
         // SAFETY: as the caller vouches.
@@ -36,9 +46,8 @@ impl ByVectors for WindowsIn<'_> {
                 .windows
                 .as_mut_ptr()
                 .add(PRODUCTS * output * self.inputs + channel);
-            #[allow(clippy::needless_range_loop, reason = "columns, not lines")]
             for j in 0..SIDE {
-                let u = window(turned.map(|line| line[j]));
+                let u = window(column(&turned, j));
                 for (i, u) in u.into_iter().enumerate() {
                     store::<L, WHOLE>(u, to.add((SIDE * i + j) * self.inputs), count);
                 }
@@ -61,6 +70,13 @@ impl Kernel for WindowsIn<'_> {
 }
 
 impl ByVectors for WindowsBack<'_> {
+    type Unit = usize;
+
+    #[inline(always)]
+    fn unit(&self, output: usize) -> usize {
+        output
+    }
+
     #[inline(always)]
     unsafe fn vector<L: Lanes, const WHOLE: bool>(&mut self, output: usize, channel: usize, count: usize) {
         // SAFETY: as the caller vouches.
@@ -76,9 +92,8 @@ impl ByVectors for WindowsBack<'_> {
                 *turned = window_back(u);
             }
             let to = self.weight.as_mut_ptr().add(9 * output * self.inputs + channel);
-            #[allow(clippy::needless_range_loop, reason = "columns, not lines")]
             for j in 0..3 {
-                let w = window_back(turned.map(|line| line[j]));
+                let w = window_back(column(&turned, j));
                 for (i, w) in w.into_iter().enumerate() {
                     let to = to.add((3 * i + j) * self.inputs);
                     store::<L, WHOLE>(load::<L, WHOLE>(to, count) + w, to, count);

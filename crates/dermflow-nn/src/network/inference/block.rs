@@ -61,6 +61,11 @@ impl FoldedBlock {
                 .map_or(0, |squeeze| squeeze.panels.numbers())
     }
 
+    /// See [`Extent::rows`](super::segments::Extent::rows), for an output on this grid.
+    pub(super) fn rows(&self, to: Grid) -> usize {
+        self.inner().rows(to)
+    }
+
     /// Channels of the output.
     pub(super) fn outputs(&self) -> usize {
         self.project.as_ref().unwrap_or(self.inner()).of.outputs

@@ -8,9 +8,9 @@ use crate::kernels::activation::Nonlinearity;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::panels::{Panels, Right};
 use crate::kernels::parallel;
-use crate::kernels::product::{End, Finishing, Product};
-use crate::kernels::window::Window;
-use crate::kernels::winograd::{self, Filters};
+use crate::kernels::product::{Distances, End, Finishing, Places, Product};
+use crate::kernels::window::{Phase, Window};
+use crate::kernels::winograd::{self, Filters2, Filters3, Frame};
 
 use super::super::context::{Context, Grid};
 use super::super::convolve::transposed_panels;
@@ -26,11 +26,23 @@ pub(super) struct Folded {
 
 enum Weights {
     Panels(Panels),
-    /// Of a 3×3 convolution.
-    Winograd(Filters),
+    /// Of a 3×3 convolution that makes fewer products.
+    Winograd(Filters3),
     Depthwise(Buffer),
     /// One for each phase of the doubled grid, and the gain, which is not folded.
     Transposed(Vec<Panels>, Vec<f32>),
+    /// One for each phase, where that makes fewer products.
+    Phases(Vec<Filters2>),
+}
+
+/// Lines of the result: all of some images, or some of one.
+struct Piece<'a> {
+    images: usize,
+    lines: Range<usize>,
+    /// The whole images.
+    input: &'a [f32],
+    out: &'a mut [f32],
+    finishing: Finishing<'a>,
 }
 
 impl Folded {
@@ -46,7 +58,10 @@ impl Folded {
         };
         let weights = match of.kind {
             Kind::Dense if winograd::applies(of.kernel, of.stride, of.inputs, of.outputs) => {
-                Weights::Winograd(Filters::new(context.pool, context.set, weight, &gain))
+                let tap = |output: usize, (i, j): (usize, usize)| {
+                    &weight[(output * 9 + i * 3 + j) * of.inputs..][..of.inputs]
+                };
+                Weights::Winograd(Filters3::new(context.pool, context.set, of.inputs, &gain, tap))
             }
             Kind::Dense => {
                 let depth = weight.len() / of.outputs;
@@ -70,8 +85,19 @@ impl Folded {
                 }
                 Weights::Depthwise(folded)
             }
+            Kind::Transposed if winograd::applies_to_phases(of.kernel, of.stride, of.inputs, of.outputs) => {
+                let (inputs, outputs) = (of.inputs, of.outputs);
+                let filters = |phase: Phase| {
+                    let tap = |output: usize, (i, j): (usize, usize)| {
+                        let tap = phase.lines[i] * of.kernel + phase.columns[j];
+                        &weight[(tap * outputs + output) * inputs..][..inputs]
+                    };
+                    Filters2::new(context.pool, context.set, inputs, &gain, tap)
+                };
+                // Windows don't depend on the size of the grid.
+                Weights::Phases(context.window(of, (2, 2), None).phases().map(filters).collect())
+            }
             Kind::Transposed => {
-                // Phases don't depend on the size of the grid.
                 let window = context.window(of, (2, 2), None);
                 Weights::Transposed(transposed_panels(context, of, &window), gain)
             }
@@ -90,6 +116,22 @@ impl Folded {
             Weights::Winograd(filters) => filters.numbers(),
             Weights::Depthwise(weights) => weights.len(),
             Weights::Transposed(phases, _) => phases.iter().map(Panels::numbers).sum(),
+            Weights::Phases(phases) => phases.iter().map(Filters2::numbers).sum(),
+        }
+    }
+
+    /// See [`Extent::rows`](super::segments::Extent::rows), for a result on this grid.
+    pub(super) fn rows(&self, to: Grid) -> usize {
+        let of_tiles = |size: (usize, usize)| {
+            let (lines, columns) = winograd::tiles(size);
+            lines * columns
+        };
+        match &self.weights {
+            Weights::Winograd(_) => of_tiles(to.size()),
+            Weights::Phases(_) => of_tiles((to.height.div_ceil(2), to.width.div_ceil(2))),
+            // Of each phase.
+            Weights::Transposed(..) => to.of_image() / 4,
+            Weights::Panels(_) | Weights::Depthwise(_) => to.of_image(),
         }
     }
 
@@ -116,7 +158,9 @@ impl Folded {
         Finishing {
             gain: match &self.weights {
                 Weights::Transposed(_, gain) => Some(gain),
-                Weights::Panels(_) | Weights::Winograd(_) | Weights::Depthwise(_) => None,
+                Weights::Panels(_) | Weights::Winograd(_) | Weights::Depthwise(_) | Weights::Phases(_) => {
+                    None
+                }
             },
             bias: &self.bias,
             nonlinearity,
@@ -128,7 +172,9 @@ impl Folded {
     pub(super) fn panels(&self) -> impl Iterator<Item = Right<'_>> {
         match &self.weights {
             Weights::Panels(panels) => Some(panels.each()),
-            Weights::Winograd(_) | Weights::Depthwise(_) | Weights::Transposed(..) => None,
+            Weights::Winograd(_) | Weights::Depthwise(_) | Weights::Transposed(..) | Weights::Phases(_) => {
+                None
+            }
         }
         .into_iter()
         .flatten()
@@ -138,7 +184,7 @@ impl Folded {
     pub(super) fn depthwise(&self) -> &[f32] {
         match &self.weights {
             Weights::Depthwise(weights) => weights,
-            Weights::Panels(_) | Weights::Winograd(_) | Weights::Transposed(..) => &[],
+            Weights::Panels(_) | Weights::Winograd(_) | Weights::Transposed(..) | Weights::Phases(_) => &[],
         }
     }
 
@@ -169,9 +215,10 @@ impl Folded {
             Weights::Panels(panels) => {
                 let border = window.bordered_large();
                 let pitch = window.stride * border.pitch(inputs);
-                let mut bordered = context.pool.take(border.len(inputs));
-                self.by_image(from, input, finishing, out, |image, out, finishing| {
-                    border.copy(inputs, from.width, image, &mut bordered);
+                let numbers = self.together(context, from) * border.len(inputs);
+                let mut bordered = context.pool.take(numbers);
+                self.by_images(context, from, input, finishing, out, |images, out, finishing| {
+                    border.copy_all(inputs, from.width, images, &mut bordered);
                     self.by_lines(context, window.small, 1, out, |lines, own, out| {
                         let end = End::Finish(finishing).behind(own.start);
                         let small = (lines.len(), window.small.1);
@@ -182,25 +229,57 @@ impl Folded {
                 });
             }
             Weights::Winograd(filters) => {
-                let border = Filters::bordered(window.small, (window.above, window.left));
-                let pitch = border.pitch(inputs);
-                let mut bordered = context.pool.take(border.len(inputs));
-                self.by_image(from, input, finishing, out, |image, out, finishing| {
-                    border.copy(inputs, from.width, image, &mut bordered);
-                    self.by_lines(context, window.small, winograd::PLACES, out, |lines, own, out| {
-                        let size = (lines.len(), window.small.1);
-                        let grid = &bordered[lines.start * pitch..];
-                        let finishing = finishing.behind(own.start);
-                        filters.run(context.pool, context.set, grid, size, out, finishing);
-                    });
+                let whole = (from, window.small, winograd::PLACES);
+                self.by_piece(context, whole, input, finishing, out, |piece| {
+                    let places = Places {
+                        images: piece.images,
+                        lines: piece.lines.len(),
+                        steps: window.small.1,
+                    };
+                    let images = winograd::Images {
+                        frame: Frame::of(&window).moved_down(piece.lines.start),
+                        read: piece.input,
+                        places,
+                        distances: Distances::adjacent(places, self.of.outputs),
+                        out: piece.out,
+                        finishing: piece.finishing,
+                    };
+                    filters.run(context.pool, context.set, images);
+                });
+            }
+            Weights::Phases(phases) => {
+                let whole = (from, window.large, window.stride * winograd::PLACES);
+                self.by_piece(context, whole, input, finishing, out, |piece| {
+                    let large = (piece.lines.len(), window.large.1);
+                    let window = Window { large, ..window };
+                    let phases = window.phases().zip(phases);
+                    for (phase, filters) in phases.filter(|(phase, _)| phase.is_there()) {
+                        let (lines, steps) = phase.size;
+                        let to = phase.start(large, self.of.outputs);
+                        let frame = Frame::of_phase(&window, &phase);
+                        let images = winograd::Images {
+                            frame: frame.moved_down(piece.lines.start / window.stride),
+                            read: piece.input,
+                            places: Places {
+                                images: piece.images,
+                                lines,
+                                steps,
+                            },
+                            distances: window.distances_of_phase(self.of.outputs),
+                            out: &mut piece.out[to..],
+                            finishing: piece.finishing.behind(to),
+                        };
+                        filters.run(context.pool, context.set, images);
+                    }
                 });
             }
             Weights::Transposed(phases, _) => {
                 let border = window.bordered_small();
                 let pitch = border.pitch(inputs);
-                let mut bordered = context.pool.take(border.len(inputs));
-                self.by_image(from, input, finishing, out, |image, out, finishing| {
-                    border.copy(inputs, from.width, image, &mut bordered);
+                let numbers = self.together(context, from) * border.len(inputs);
+                let mut bordered = context.pool.take(numbers);
+                self.by_images(context, from, input, finishing, out, |images, out, finishing| {
+                    border.copy_all(inputs, from.width, images, &mut bordered);
                     self.by_lines(context, window.large, window.stride, out, |lines, own, out| {
                         let end = End::Finish(finishing).behind(own.start);
                         let large = (lines.len(), window.large.1);
@@ -219,9 +298,40 @@ impl Folded {
         }
     }
 
+    /// Runs `work` for lines of the result, of this size: those of all images, or pieces, of so many lines
+    /// or a multiple of that, of one image's after another.
+    fn by_piece(
+        &self,
+        context: &Context<'_>,
+        (from, size, together): (Grid, (usize, usize), usize),
+        input: &[f32],
+        finishing: Finishing<'_>,
+        out: &mut [f32],
+        work: impl Fn(Piece<'_>) + Sync + Send,
+    ) {
+        self.by_images(context, from, input, finishing, out, |input, out, finishing| {
+            self.by_lines(context, size, together, out, |lines, own, out| {
+                work(Piece {
+                    images: self.together(context, from),
+                    lines,
+                    input,
+                    out,
+                    finishing: finishing.behind(own.start),
+                });
+            });
+        });
+    }
+
+    /// How many images go through at once: all of them, so that weights are read once, unless other threads
+    /// are idle, which then take pieces of each.
+    fn together(&self, context: &Context<'_>, from: Grid) -> usize {
+        if context.pieces == 1 { from.count } else { 1 }
+    }
+
     /// Runs `work(lines, numbers, out)` for pieces of the lines of one image's result of this size,
     /// `together` lines at least: which lines, which numbers of the result, and those. Each piece
-    /// is an image for itself that reads over its edge.
+    /// is an image for itself that reads over its edge. Where no other threads are idle, for all lines of
+    /// all images.
     fn by_lines(
         &self,
         context: &Context<'_>,
@@ -230,6 +340,9 @@ impl Folded {
         out: &mut [f32],
         work: impl Fn(Range<usize>, Range<usize>, &mut [f32]) + Sync + Send,
     ) {
+        if context.pieces == 1 {
+            return work(0..size.0, 0..out.len(), out);
+        }
         let products = size.0 * size.1 * self.of.weight.len();
         let groups = size.0.div_ceil(together);
         let pieces = context.pieces_of(products).min(groups.max(1));
@@ -245,28 +358,24 @@ impl Folded {
         });
     }
 
-    fn by_image(
+    /// Runs `work(input, out, finishing)` for so many images as go through [together](Self::together), one
+    /// batch of them after another.
+    fn by_images(
         &self,
+        context: &Context<'_>,
         from: Grid,
         input: &[f32],
         finishing: Finishing<'_>,
         out: &mut [f32],
         mut work: impl FnMut(&[f32], &mut [f32], Finishing<'_>),
     ) {
-        let (from_len, to_len) = (from.of_image() * self.of.inputs, out.len() / from.count);
-        let images = input.chunks_exact(from_len).zip(out.chunks_exact_mut(to_len));
-        for (image, (input, out)) in images.enumerate() {
-            let shortcut = finishing
-                .shortcut
-                .map(|shortcut| &shortcut[image * to_len..(image + 1) * to_len]);
-            work(
-                input,
-                out,
-                Finishing {
-                    shortcut,
-                    ..finishing
-                },
-            );
+        let together = self.together(context, from);
+        let (of_input, of_output) = (from.of_image() * self.of.inputs, out.len() / from.count);
+        let images = input
+            .chunks_exact(together * of_input)
+            .zip(out.chunks_exact_mut(together * of_output));
+        for (index, (input, out)) in images.enumerate() {
+            work(input, out, finishing.behind(index * together * of_output));
         }
     }
 }

@@ -20,8 +20,8 @@ const ENOUGH_ROWS: usize = 72;
 /// What a step takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Extent {
-    /// Places of one image's result.
-    pub(crate) places: usize,
+    /// Rows that one image has in the products that read the most weights: places of its result, or tiles.
+    pub(crate) rows: usize,
     /// Numbers of its weights.
     pub(crate) weights: usize,
     /// Whether a later step asks for its result.
@@ -41,7 +41,7 @@ pub(crate) fn segments(steps: &[Extent], count: usize, threads: usize) -> Vec<Se
     let mut all: Vec<Segment> = Vec::new();
     let mut weights = 0;
     for (index, step) in steps.iter().enumerate() {
-        let groups = groups(step.places, count, threads);
+        let groups = groups(step.rows, count, threads);
         let together = all.last_mut().filter(|segment| {
             segment.groups == groups && !steps[index - 1].kept && weights + step.weights <= NEAR_WEIGHTS
         });
@@ -62,20 +62,20 @@ pub(crate) fn segments(steps: &[Extent], count: usize, threads: usize) -> Vec<Se
     all
 }
 
-/// Groups of a batch whose images have so many places; at least two for each thread where there
+/// Groups of a batch whose images have so many rows; at least two for each thread where there
 /// are as many images.
-pub(crate) fn groups(places: usize, count: usize, threads: usize) -> usize {
+pub(crate) fn groups(rows: usize, count: usize, threads: usize) -> usize {
     let most = count.div_ceil(2 * threads.max(1)).max(1);
-    count.div_ceil((ENOUGH_ROWS / places.max(1)).clamp(1, most))
+    count.div_ceil((ENOUGH_ROWS / rows.max(1)).clamp(1, most))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn step(places: usize, weights: usize) -> Extent {
+    fn step(rows: usize, weights: usize) -> Extent {
         Extent {
-            places,
+            rows,
             weights,
             kept: false,
         }

@@ -46,6 +46,14 @@ impl Step {
         }
     }
 
+    /// See [`Extent::rows`], for a result on this grid.
+    fn rows(&self, to: Grid) -> usize {
+        match self {
+            Step::Stem(of) | Step::Neck { up: of, .. } => of.rows(to),
+            Step::Block(block) => block.rows(to),
+        }
+    }
+
     fn join(&self) -> Option<usize> {
         match self {
             Step::Neck { join, .. } => *join,
@@ -127,7 +135,7 @@ impl Steps {
             .zip(&grids)
             .enumerate()
             .map(|(index, (step, grid))| Extent {
-                places: grid.of_image(),
+                rows: step.rows(*grid),
                 weights: step.numbers(),
                 kept: kept(index),
             });

@@ -2,32 +2,46 @@
 
 use super::*;
 
+/// Compares it for so many images of a height and width.
+fn agrees(architecture: &Architecture, shape: (usize, usize, usize)) {
+    let case = Case::new(architecture, shape);
+    let (mut reference, images) = case.reference();
+    let manner = Manner {
+        draws: None,
+        of_batch: false,
+        frozen_stages: 0,
+    };
+    let expected = reference.forward(&images, manner);
+    let inference = case
+        .network
+        .inference(&case.parameters, &case.statistics)
+        .unwrap();
+    let found = if architecture.classifier().is_some() {
+        [inference.logits(case.images()).unwrap(), Vec::new()]
+    } else {
+        inference.maps(case.images()).unwrap().map(|grids| grids.values)
+    };
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_eq!(found.len(), expected.len());
+        found
+            .iter()
+            .zip(expected)
+            .for_each(|(found, expected)| close(*found, *expected, 1e-4));
+    }
+}
+
 #[test]
 fn inference_agrees_with_the_float64_network() {
     for architecture in all() {
-        let case = Case::new(&architecture, (3, 33, 25));
-        let (mut reference, images) = case.reference();
-        let manner = Manner {
-            draws: None,
-            of_batch: false,
-            frozen_stages: 0,
-        };
-        let expected = reference.forward(&images, manner);
-        let inference = case
-            .network
-            .inference(&case.parameters, &case.statistics)
-            .unwrap();
-        let found = if architecture.classifier().is_some() {
-            [inference.logits(case.images()).unwrap(), Vec::new()]
-        } else {
-            inference.maps(case.images()).unwrap().map(|grids| grids.values)
-        };
-        for (found, expected) in found.iter().zip(&expected) {
-            assert_eq!(found.len(), expected.len());
-            found
-                .iter()
-                .zip(expected)
-                .for_each(|(found, expected)| close(*found, *expected, 1e-4));
+        agrees(&architecture, (3, 33, 25));
+    }
+}
+
+#[test]
+fn pictures_that_are_a_single_place_in_the_end_are_no_exception() {
+    for architecture in all() {
+        for shape in [(2, 1, 1), (1, 3, 4), (3, 5, 2)] {
+            agrees(&architecture, shape);
         }
     }
 }
