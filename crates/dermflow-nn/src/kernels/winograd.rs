@@ -26,9 +26,9 @@ use super::lanes::InstructionSet;
 use super::panels::Panels;
 use super::product::{Distances, End, Finishing, Places, Product};
 pub(crate) use back::{Adjoint, Gradients, scratch_numbers};
-use lines::{Line, Minimal};
-use tiles::Cut;
+use lines::{Factors, Line, Minimal};
 pub(crate) use tiles::Frame;
+use tiles::{Cut, Tiles};
 use transform::{TilesIn, TilesOut};
 use windows::WindowsIn;
 
@@ -84,10 +84,15 @@ pub(crate) fn tiles(size: (usize, usize)) -> (usize, usize) {
     (size.0.div_ceil(PLACES), size.1.div_ceil(PLACES))
 }
 
+/// How many tiles that are.
+pub(crate) fn count_of_tiles(size: (usize, usize)) -> usize {
+    let (lines, columns) = tiles(size);
+    lines * columns
+}
+
 /// How many images of a result of `size` fill a band.
 pub(crate) fn images_of_band(size: (usize, usize)) -> usize {
-    let (lines, columns) = tiles(size);
-    (BAND / (lines * columns).max(1)).max(1)
+    (BAND / count_of_tiles(size).max(1)).max(1)
 }
 
 /// How far apart matrices of so many numbers begin that are written and read together: an odd number
@@ -154,11 +159,12 @@ where
         tap: impl Fn(usize, (usize, usize)) -> &'a [f32],
     ) -> Self {
         let mut windows = pool.take(Self::PRODUCTS * gain.len() * inputs);
+        let mut sums = vec![0.0; inputs];
         let of_outputs = windows.chunks_exact_mut((Self::PRODUCTS * inputs).max(1));
         for (output, to) in of_outputs.enumerate() {
             for (product, to) in to.chunks_exact_mut(inputs).enumerate() {
                 let (row, column) = (&Minimal::WINDOW[product / SIDE], &Minimal::WINDOW[product % SIDE]);
-                let mut sums = vec![0.0; inputs];
+                sums.fill(0.0);
                 for (i, row) in row.iter().enumerate() {
                     for (j, column) in column.iter().enumerate() {
                         for (sum, number) in sums.iter_mut().zip(tap(output, (i, j))) {
@@ -166,7 +172,7 @@ where
                         }
                     }
                 }
-                for (to, sum) in to.iter_mut().zip(sums) {
+                for (to, sum) in to.iter_mut().zip(&sums) {
                     *to = (sum * f64::from(gain[output])) as f32;
                 }
             }
@@ -197,20 +203,23 @@ where
         let [mut read, mut sums] = numbers.map(|numbers| pool.take(numbers));
         for band in Cut::new(places.images, tiles, BAND).bands() {
             let count = band.tiles();
-            let read_apart = apart(count * inputs);
-            set.run(TilesIn::<SIDE, TAPS> {
+            let of_read = Tiles {
                 frame: images.frame,
-                images: images.read,
                 channels: inputs,
                 band,
-                tiles: &mut read,
+            };
+            set.run(TilesIn {
+                turn: Factors::<TAPS>,
+                of: of_read,
+                images: images.read,
+                matrices: &mut read,
             });
             for panel in self.products.each() {
                 let wide = panel.columns();
                 let numbers = count * wide.len();
                 for product in 0..Self::PRODUCTS {
                     let sums = &mut sums[product * apart(numbers)..][..numbers];
-                    let read = &read[product * read_apart..][..count * inputs];
+                    let read = &read[product * of_read.apart()..][..count * inputs];
                     let right = panel.matrix(product, inputs);
                     set.run(Product::plain(read, right, sums, End::Store));
                 }

@@ -113,16 +113,14 @@ impl Step {
 
     /// See [`Extent::rows`].
     fn rows(&self) -> usize {
-        let of_tiles = |size: (usize, usize)| {
-            let (lines, columns) = winograd::tiles(size);
-            lines * columns
-        };
         let (lines, columns) = self.to.size();
         let by_winograd = self.layers().first().is_some_and(Convolution::by_winograd);
         match &self.kind {
-            StepKind::Neck(up, _) if up.by_phases() => of_tiles((lines.div_ceil(2), columns.div_ceil(2))),
+            StepKind::Neck(up, _) if up.by_phases() => {
+                winograd::count_of_tiles((lines.div_ceil(2), columns.div_ceil(2)))
+            }
             StepKind::Neck(up, _) if up.kind == Kind::Transposed => lines * columns / 4,
-            _ if by_winograd => of_tiles((lines, columns)),
+            _ if by_winograd => winograd::count_of_tiles((lines, columns)),
             _ => lines * columns,
         }
     }

@@ -11,9 +11,9 @@ use super::super::buffer::{Buffer, Pool};
 use super::super::lanes::{ByVectors, InstructionSet, Kernel, Lanes, each_vector, load, store};
 use super::super::panels::Panels;
 use super::super::product::{End, OuterSum, Product};
-use super::lines::three::{SIDE, factors_back, results_back};
-use super::lines::{PLACES, column};
-use super::tiles::{Band, Cut, Frame, Tile};
+use super::lines::three::{SIDE, factors_back};
+use super::lines::{Factors, ResultsBack, column};
+use super::tiles::{Cut, Frame, Tile, Tiles};
 use super::transform::TilesIn;
 use super::windows::WindowsBack;
 use super::{apart, transformed};
@@ -115,25 +115,33 @@ impl Adjoint {
         let mut back = of.back;
         for band in Cut::new(of.images, super::tiles(of.size), BAND).bands() {
             let count = band.tiles();
-            let (read_apart, up_apart) = (apart(count * inputs), apart(count * outputs));
-            let read = &mut scratch.read[..PRODUCTS * read_apart];
-            let up = &mut scratch.up[..PRODUCTS * up_apart];
-            set.run(TilesIn::<SIDE, 3> {
+            let of_read = Tiles {
                 frame: of.frame,
-                images: of.read,
                 channels: inputs,
                 band,
-                tiles: read,
-            });
-            set.run(TilesUp {
+            };
+            let of_up = Tiles {
                 frame: Frame {
                     size: of.size,
                     before: (0, 0),
                 },
-                up: of.up,
                 channels: outputs,
                 band,
-                sums: up,
+            };
+            let (read_apart, up_apart) = (of_read.apart(), of_up.apart());
+            let read = &mut scratch.read[..PRODUCTS * read_apart];
+            let up = &mut scratch.up[..PRODUCTS * up_apart];
+            set.run(TilesIn {
+                turn: Factors::<3>,
+                of: of_read,
+                images: of.read,
+                matrices: read,
+            });
+            set.run(TilesIn {
+                turn: ResultsBack,
+                of: of_up,
+                images: of.up,
+                matrices: up,
             });
             let windows = scratch.windows.chunks_exact_mut(inputs * outputs);
             let pairs = up.chunks_exact(up_apart).zip(read.chunks_exact_mut(read_apart));
@@ -161,11 +169,9 @@ impl Adjoint {
             }
             if let Some(back) = &mut back {
                 set.run(TilesBack {
-                    tiles: read,
-                    frame: of.frame,
-                    channels: inputs,
-                    band,
-                    back,
+                    of: of_read,
+                    matrices: read,
+                    images: back,
                 });
             }
         }
@@ -181,100 +187,13 @@ impl Adjoint {
     }
 }
 
-/// `A dy Aᵀ` of every tile's 16 places.
-struct TilesUp<'a> {
-    /// Of the result.
-    frame: Frame,
-    /// All images.
-    up: &'a [f32],
-    channels: usize,
-    band: Band,
-    /// [`PRODUCTS`] matrices `[tiles, channels]`, [`apart`].
-    sums: &'a mut [f32],
-}
-
-impl TilesUp<'_> {
-    /// A tile's lines through the transform.
-    ///
-    /// # Safety
-    /// As for [`Tile::line`].
-    #[inline(always)]
-    unsafe fn by_lines<L: Lanes, const WHOLE: bool, const INSIDE: bool>(
-        tile: Tile,
-        from: *const f32,
-        count: usize,
-    ) -> [[L; SIDE]; PLACES] {
-        // SAFETY: as the caller vouches.
-        unsafe {
-            let mut turned = [[L::splat(0.0); SIDE]; PLACES];
-            for (i, turned) in turned.iter_mut().enumerate() {
-                *turned = results_back(tile.line::<L, WHOLE, INSIDE, PLACES>(from, i, count));
-            }
-            turned
-        }
-    }
-}
-
-impl ByVectors for TilesUp<'_> {
-    type Unit = (usize, Tile);
-
-    #[inline(always)]
-    fn unit(&self, tile: usize) -> (usize, Tile) {
-        (
-            tile * self.channels,
-            self.frame.tile(self.band.place(tile), self.channels),
-        )
-    }
-
-    #[inline(always)]
-    unsafe fn vector<L: Lanes, const WHOLE: bool>(
-        &mut self,
-        (to, tile): (usize, Tile),
-        channel: usize,
-        count: usize,
-    ) {
-        let from = self.up.as_ptr().wrapping_offset(tile.start).wrapping_add(channel);
-        // SAFETY: as the caller vouches.
-        unsafe {
-            let turned = match tile.is_inside(PLACES) {
-                true => Self::by_lines::<L, WHOLE, true>(tile, from, count),
-                false => Self::by_lines::<L, WHOLE, false>(tile, from, count),
-            };
-            let apart = apart(self.band.tiles() * self.channels);
-            let to = self.sums.as_mut_ptr().add(to + channel);
-            for j in 0..SIDE {
-                let y = results_back(column(&turned, j));
-                for (i, y) in y.into_iter().enumerate() {
-                    store::<L, WHOLE>(y, to.add((SIDE * i + j) * apart), count);
-                }
-            }
-        }
-    }
-}
-
-impl Kernel for TilesUp<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<L: Lanes>(mut self) {
-        let (tiles, channels) = (self.band.tiles(), self.channels);
-        let images = self.band.image + self.band.images;
-        assert!(images * self.frame.places() * channels <= self.up.len());
-        assert!(PRODUCTS * apart(tiles * channels) <= self.sums.len());
-        // SAFETY: checked above.
-        unsafe { each_vector::<L, _>(&mut self, tiles, channels) }
-    }
-}
-
 /// Adds `B d Bᵀ` of every tile's 36 gradients d to the places that the tile was read from.
 struct TilesBack<'a> {
-    /// [`PRODUCTS`] matrices `[tiles, channels]`, [`apart`].
-    tiles: &'a [f32],
-    frame: Frame,
-    channels: usize,
-    band: Band,
+    of: Tiles,
+    /// [`PRODUCTS`] matrices `[tiles, channels]`, [`Tiles::apart`].
+    matrices: &'a [f32],
     /// All images.
-    back: &'a mut [f32],
+    images: &'a mut [f32],
 }
 
 impl ByVectors for TilesBack<'_> {
@@ -282,10 +201,7 @@ impl ByVectors for TilesBack<'_> {
 
     #[inline(always)]
     fn unit(&self, tile: usize) -> (usize, Tile) {
-        (
-            tile * self.channels,
-            self.frame.tile(self.band.place(tile), self.channels),
-        )
+        self.of.tile(tile)
     }
 
     #[inline(always)]
@@ -298,8 +214,8 @@ impl ByVectors for TilesBack<'_> {
         let inside = tile.is_inside(SIDE);
         // SAFETY: as the caller vouches; places outside are not touched.
         unsafe {
-            let apart = apart(self.band.tiles() * self.channels);
-            let from = self.tiles.as_ptr().add(from + channel);
+            let apart = self.of.apart();
+            let from = self.matrices.as_ptr().add(from + channel);
             let mut turned = [[L::splat(0.0); SIDE]; SIDE];
             for (i, turned) in turned.iter_mut().enumerate() {
                 let mut d = [L::splat(0.0); SIDE];
@@ -308,11 +224,8 @@ impl ByVectors for TilesBack<'_> {
                 }
                 *turned = factors_back(d);
             }
-            let to = self
-                .back
-                .as_mut_ptr()
-                .wrapping_offset(tile.start)
-                .wrapping_add(channel);
+            let to = self.images.as_mut_ptr();
+            let to = to.wrapping_offset(tile.start).wrapping_add(channel);
             for j in 0..SIDE {
                 let d = factors_back(column(&turned, j));
                 for (i, d) in d.into_iter().enumerate() {
@@ -334,10 +247,8 @@ impl Kernel for TilesBack<'_> {
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(mut self) {
-        let (tiles, channels) = (self.band.tiles(), self.channels);
-        let images = self.band.image + self.band.images;
-        assert!(PRODUCTS * apart(tiles * channels) <= self.tiles.len());
-        assert!(images * self.frame.places() * channels <= self.back.len());
+        self.of.check::<SIDE>(self.images, self.matrices);
+        let (tiles, channels) = (self.of.band.tiles(), self.of.channels);
         // SAFETY: checked above.
         unsafe { each_vector::<L, _>(&mut self, tiles, channels) }
     }

@@ -32,6 +32,38 @@ pub(crate) trait Line<const SIDE: usize, const TAPS: usize> {
 /// Minimal filtering of windows of two and of three.
 pub(crate) struct Minimal;
 
+/// What lines of a grid become as a tile goes into the products.
+pub(super) trait Turn<const FROM: usize, const TO: usize> {
+    /// # Safety
+    /// As for [`Lanes`].
+    unsafe fn turn<L: Lanes>(&self, line: [L; FROM]) -> [L; TO];
+}
+
+/// [`Line::factors`], for windows of `TAPS`.
+pub(super) struct Factors<const TAPS: usize>;
+
+impl<const SIDE: usize, const TAPS: usize> Turn<SIDE, SIDE> for Factors<TAPS>
+where
+    Minimal: Line<SIDE, TAPS>,
+{
+    #[inline(always)]
+    unsafe fn turn<L: Lanes>(&self, line: [L; SIDE]) -> [L; SIDE] {
+        // SAFETY: as the caller vouches.
+        unsafe { Minimal::factors(line) }
+    }
+}
+
+/// [`three::results_back`].
+pub(super) struct ResultsBack;
+
+impl Turn<PLACES, { three::SIDE }> for ResultsBack {
+    #[inline(always)]
+    unsafe fn turn<L: Lanes>(&self, line: [L; PLACES]) -> [L; three::SIDE] {
+        // SAFETY: as the caller vouches.
+        unsafe { three::results_back(line) }
+    }
+}
+
 /// Each of these numbers in all lanes.
 ///
 /// # Safety

@@ -2,6 +2,7 @@
 
 use super::super::lanes::{Lanes, load};
 use super::super::window::{Phase, Window};
+use super::apart;
 use super::lines::PLACES;
 
 /// The images that windows are read from, of so many lines and columns, one behind another. Around
@@ -38,14 +39,9 @@ impl Frame {
         }
     }
 
-    /// Places of one image.
-    pub(super) fn places(&self) -> usize {
-        self.size.0 * self.size.1
-    }
-
     /// The tile in this line and column of tiles of an image.
     #[inline(always)]
-    pub(super) fn tile(self, (image, line, column): (usize, usize, usize), channels: usize) -> Tile {
+    fn tile(self, (image, line, column): (usize, usize, usize), channels: usize) -> Tile {
         let at = |tile: usize, before: isize| (PLACES * tile) as isize - before;
         let corner = (at(line, self.before.0), at(column, self.before.1));
         let (lines, columns) = (self.size.0 as isize, self.size.1 as isize);
@@ -153,6 +149,37 @@ impl Band {
             self.line + line % self.lines,
             column,
         )
+    }
+}
+
+/// A band's tiles in images of so many channels.
+#[derive(Clone, Copy)]
+pub(super) struct Tiles {
+    pub(super) frame: Frame,
+    pub(super) channels: usize,
+    pub(super) band: Band,
+}
+
+impl Tiles {
+    /// Where a tile's numbers begin in each of the matrices `[tiles, channels]`, and where it lies in the
+    /// images.
+    #[inline(always)]
+    pub(super) fn tile(&self, tile: usize) -> (usize, Tile) {
+        let place = self.band.place(tile);
+        (tile * self.channels, self.frame.tile(place, self.channels))
+    }
+
+    /// How far apart the matrices are.
+    #[inline(always)]
+    pub(super) fn apart(&self) -> usize {
+        apart(self.band.tiles() * self.channels)
+    }
+
+    /// Panics unless there are so many numbers of images, and of `SIDE` · `SIDE` matrices.
+    pub(super) fn check<const SIDE: usize>(&self, images: &[f32], matrices: &[f32]) {
+        let last = self.band.image + self.band.images;
+        assert!(last * self.frame.size.0 * self.frame.size.1 * self.channels <= images.len());
+        assert!(SIDE * SIDE * self.apart() <= matrices.len());
     }
 }
 

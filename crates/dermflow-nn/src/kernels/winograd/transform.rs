@@ -6,57 +6,51 @@ use super::super::activation::{Activate, with_activation};
 use super::super::lanes::{ByVectors, Kernel, Lanes, WIDTH, each_vector, load, store};
 use super::super::product::{Distances, Finishing, Places};
 use super::apart;
-use super::lines::{Line, Minimal, PLACES, column};
-use super::tiles::{Band, Frame, Tile};
+use super::lines::{self, Line, Minimal, PLACES, Turn};
+use super::tiles::{Band, Tile, Tiles};
 
-/// `Bᵀ d B` of every tile d of `SIDE` × `SIDE` places, four apart.
-pub(super) struct TilesIn<'a, const SIDE: usize, const TAPS: usize> {
-    pub(super) frame: Frame,
+/// `T d Tᵀ` of every tile d of `FROM` × `FROM` places, four apart, where T is what [`Turn`] does to a line:
+/// `Bᵀ d B` of what is read, or `A dy Aᵀ` of a result's gradient.
+pub(super) struct TilesIn<'a, T, const FROM: usize, const TO: usize> {
+    pub(super) turn: T,
+    pub(super) of: Tiles,
     /// All images.
     pub(super) images: &'a [f32],
-    pub(super) channels: usize,
-    pub(super) band: Band,
-    /// `SIDE` · `SIDE` matrices `[tiles, channels]`, [`apart`].
-    pub(super) tiles: &'a mut [f32],
+    /// `TO` · `TO` matrices `[tiles, channels]`, [`Tiles::apart`].
+    pub(super) matrices: &'a mut [f32],
 }
 
-impl<const SIDE: usize, const TAPS: usize> TilesIn<'_, SIDE, TAPS>
-where
-    Minimal: Line<SIDE, TAPS>,
-{
+impl<T: Turn<FROM, TO>, const FROM: usize, const TO: usize> TilesIn<'_, T, FROM, TO> {
     /// A tile's lines through the transform.
     ///
     /// # Safety
     /// As for [`Tile::line`].
     #[inline(always)]
     unsafe fn by_lines<L: Lanes, const WHOLE: bool, const INSIDE: bool>(
+        &self,
         tile: Tile,
         from: *const f32,
         count: usize,
-    ) -> [[L; SIDE]; SIDE] {
+    ) -> [[L; TO]; FROM] {
         // SAFETY: as the caller vouches.
         unsafe {
-            let mut turned = [[L::splat(0.0); SIDE]; SIDE];
+            let mut turned = [[L::splat(0.0); TO]; FROM];
             for (i, turned) in turned.iter_mut().enumerate() {
-                *turned = Minimal::factors(tile.line::<L, WHOLE, INSIDE, SIDE>(from, i, count));
+                *turned = self
+                    .turn
+                    .turn(tile.line::<L, WHOLE, INSIDE, FROM>(from, i, count));
             }
             turned
         }
     }
 }
 
-impl<const SIDE: usize, const TAPS: usize> ByVectors for TilesIn<'_, SIDE, TAPS>
-where
-    Minimal: Line<SIDE, TAPS>,
-{
+impl<T: Turn<FROM, TO>, const FROM: usize, const TO: usize> ByVectors for TilesIn<'_, T, FROM, TO> {
     type Unit = (usize, Tile);
 
     #[inline(always)]
     fn unit(&self, tile: usize) -> (usize, Tile) {
-        (
-            tile * self.channels,
-            self.frame.tile(self.band.place(tile), self.channels),
-        )
+        self.of.tile(tile)
     }
 
     #[inline(always)]
@@ -66,41 +60,33 @@ where
         channel: usize,
         count: usize,
     ) {
-        let from = self
-            .images
-            .as_ptr()
-            .wrapping_offset(tile.start)
-            .wrapping_add(channel);
+        let from = self.images.as_ptr();
+        let from = from.wrapping_offset(tile.start).wrapping_add(channel);
         // SAFETY: as the caller vouches.
         unsafe {
-            let turned = match tile.is_inside(SIDE) {
-                true => Self::by_lines::<L, WHOLE, true>(tile, from, count),
-                false => Self::by_lines::<L, WHOLE, false>(tile, from, count),
+            let turned = match tile.is_inside(FROM) {
+                true => self.by_lines::<L, WHOLE, true>(tile, from, count),
+                false => self.by_lines::<L, WHOLE, false>(tile, from, count),
             };
-            let apart = apart(self.band.tiles() * self.channels);
-            let to = self.tiles.as_mut_ptr().add(to + channel);
-            for j in 0..SIDE {
-                let d = Minimal::factors(column(&turned, j));
+            let apart = self.of.apart();
+            let to = self.matrices.as_mut_ptr().add(to + channel);
+            for j in 0..TO {
+                let d = self.turn.turn(lines::column(&turned, j));
                 for (i, d) in d.into_iter().enumerate() {
-                    store::<L, WHOLE>(d, to.add((SIDE * i + j) * apart), count);
+                    store::<L, WHOLE>(d, to.add((TO * i + j) * apart), count);
                 }
             }
         }
     }
 }
 
-impl<const SIDE: usize, const TAPS: usize> Kernel for TilesIn<'_, SIDE, TAPS>
-where
-    Minimal: Line<SIDE, TAPS>,
-{
+impl<T: Turn<FROM, TO>, const FROM: usize, const TO: usize> Kernel for TilesIn<'_, T, FROM, TO> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(mut self) {
-        let (tiles, channels) = (self.band.tiles(), self.channels);
-        let images = self.band.image + self.band.images;
-        assert!(images * self.frame.places() * channels <= self.images.len());
-        assert!(SIDE * SIDE * apart(tiles * channels) <= self.tiles.len());
+        self.of.check::<TO>(self.images, self.matrices);
+        let (tiles, channels) = (self.of.band.tiles(), self.of.channels);
         // SAFETY: checked above.
         unsafe { each_vector::<L, _>(&mut self, tiles, channels) }
     }
@@ -124,7 +110,7 @@ impl<const SIDE: usize, const TAPS: usize> TilesOut<'_, SIDE, TAPS>
 where
     Minimal: Line<SIDE, TAPS>,
 {
-    /// One tile.
+    /// One tile, of this image, line and column of tiles.
     ///
     /// # Safety
     /// As for [`Kernel::run`], which checked the slices: the tile and the channels are there.
@@ -132,12 +118,12 @@ where
     unsafe fn vector<L: Lanes, A: Activate, const WHOLE: bool>(
         &mut self,
         tile: usize,
+        (image, line, column): (usize, usize, usize),
         channel: usize,
         count: usize,
     ) {
         let wide = self.channels.len();
-        let (image, y, x) = self.band.place(tile);
-        let (y, x) = (PLACES * y, PLACES * x);
+        let (y, x) = (PLACES * line, PLACES * column);
         let Distances { line, step, .. } = self.distances;
         let start = image * self.distances.image + y * line + x * step;
         // SAFETY: as the caller vouches; places outside of the result are left out.
@@ -155,7 +141,7 @@ where
             let channel = self.channels.start + channel;
             let bias = load::<L, WHOLE>(self.finishing.bias.as_ptr().add(channel), count);
             for j in 0..PLACES.min(self.places.steps - x) {
-                let sums = Minimal::results(column(&turned, j));
+                let sums = Minimal::results(lines::column(&turned, j));
                 for (i, sum) in sums.into_iter().enumerate().take(self.places.lines - y) {
                     let at = start + i * line + j * step + channel;
                     let mut value = A::value(sum + bias);
@@ -192,13 +178,14 @@ where
         let whole = wide / WIDTH * WIDTH;
         with_activation!(self.finishing.nonlinearity, A => {
             for tile in 0..tiles {
+                let place = self.band.place(tile);
                 // SAFETY: checked above.
                 unsafe {
                     for channel in (0..whole).step_by(WIDTH) {
-                        self.vector::<L, A, true>(tile, channel, WIDTH);
+                        self.vector::<L, A, true>(tile, place, channel, WIDTH);
                     }
                     if whole < wide {
-                        self.vector::<L, A, false>(tile, whole, wide - whole);
+                        self.vector::<L, A, false>(tile, place, whole, wide - whole);
                     }
                 }
             }

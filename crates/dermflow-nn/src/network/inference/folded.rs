@@ -122,13 +122,9 @@ impl Folded {
 
     /// See [`Extent::rows`](super::segments::Extent::rows), for a result on this grid.
     pub(super) fn rows(&self, to: Grid) -> usize {
-        let of_tiles = |size: (usize, usize)| {
-            let (lines, columns) = winograd::tiles(size);
-            lines * columns
-        };
         match &self.weights {
-            Weights::Winograd(_) => of_tiles(to.size()),
-            Weights::Phases(_) => of_tiles((to.height.div_ceil(2), to.width.div_ceil(2))),
+            Weights::Winograd(_) => winograd::count_of_tiles(to.size()),
+            Weights::Phases(_) => winograd::count_of_tiles((to.height.div_ceil(2), to.width.div_ceil(2))),
             // Of each phase.
             Weights::Transposed(..) => to.of_image() / 4,
             Weights::Panels(_) | Weights::Depthwise(_) => to.of_image(),
@@ -303,14 +299,14 @@ impl Folded {
     fn by_piece(
         &self,
         context: &Context<'_>,
-        (from, size, together): (Grid, (usize, usize), usize),
+        (from, size, lines_together): (Grid, (usize, usize), usize),
         input: &[f32],
         finishing: Finishing<'_>,
         out: &mut [f32],
         work: impl Fn(Piece<'_>) + Sync + Send,
     ) {
         self.by_images(context, from, input, finishing, out, |input, out, finishing| {
-            self.by_lines(context, size, together, out, |lines, own, out| {
+            self.by_lines(context, size, lines_together, out, |lines, own, out| {
                 work(Piece {
                     images: self.together(context, from),
                     lines,
@@ -329,14 +325,14 @@ impl Folded {
     }
 
     /// Runs `work(lines, numbers, out)` for pieces of the lines of one image's result of this size,
-    /// `together` lines at least: which lines, which numbers of the result, and those. Each piece
+    /// `lines_together` or a multiple of that: which lines, which numbers of the result, and those. Each piece
     /// is an image for itself that reads over its edge. Where no other threads are idle, for all lines of
     /// all images.
     fn by_lines(
         &self,
         context: &Context<'_>,
         size: (usize, usize),
-        together: usize,
+        lines_together: usize,
         out: &mut [f32],
         work: impl Fn(Range<usize>, Range<usize>, &mut [f32]) + Sync + Send,
     ) {
@@ -344,11 +340,11 @@ impl Folded {
             return work(0..size.0, 0..out.len(), out);
         }
         let products = size.0 * size.1 * self.of.weight.len();
-        let groups = size.0.div_ceil(together);
+        let groups = size.0.div_ceil(lines_together);
         let pieces = context.pieces_of(products).min(groups.max(1));
         let lines = |piece: usize| {
             let share = parallel::share(groups, pieces, piece);
-            share.start * together..(share.end * together).min(size.0)
+            share.start * lines_together..(share.end * lines_together).min(size.0)
         };
         let line = size.1 * self.of.outputs;
         let parts = parallel::cut(out, (0..pieces).map(|piece| lines(piece).len() * line));
