@@ -62,7 +62,7 @@ pub use class_gradients::ClassGradients;
 pub(crate) use context::{idle_threads, is_one_sum, lanes, pieces_of, winograd_groups, winograd_lanes};
 pub(crate) use convolve::tile_rows;
 pub use error::NetworkError;
-pub(crate) use gated::images_together;
+pub(crate) use gated::{gated_lanes, images_together};
 use inference::Loading;
 pub(crate) use inference::{GIVEN_UP, segments};
 pub use inference::{Grids, Inference};

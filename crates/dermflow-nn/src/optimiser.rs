@@ -21,7 +21,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use gradients::{global_norm, scale};
+pub use gradients::{clear, global_norm, scale};
 pub use rates::{Rates, Span};
 
 use crate::parameters::Parameters;

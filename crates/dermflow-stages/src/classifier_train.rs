@@ -63,7 +63,7 @@ pub struct ClassifierTrainParameters {
 impl StageKind for ClassifierTrain {
     type Parameters = ClassifierTrainParameters;
     const NAME: &'static str = "classifier-train";
-    const VERSION: u32 = 9;
+    const VERSION: u32 = 10;
     const ABOUT: &'static str = "Trains a classifier on labelled pictures.";
     const EXAMPLE: &'static str = "\
 name: classifier-train-example

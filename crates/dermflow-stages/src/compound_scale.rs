@@ -55,7 +55,7 @@ fn ten() -> u32 {
 impl StageKind for CompoundScale {
     type Parameters = CompoundScaleParameters;
     const NAME: &'static str = "compound-scale";
-    const VERSION: u32 = 6;
+    const VERSION: u32 = 7;
     const ABOUT: &'static str = "Scales depth, width and image size of a network together, as far as limits on its cost allow, by grid search.";
     const EXAMPLE: &'static str = "\
 name: compound-scale-example

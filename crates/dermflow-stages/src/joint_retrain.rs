@@ -33,7 +33,7 @@ pub struct JointRetrainParameters {
 impl StageKind for JointRetrain {
     type Parameters = JointRetrainParameters;
     const NAME: &'static str = "joint-retrain";
-    const VERSION: u32 = 9;
+    const VERSION: u32 = 10;
     const ABOUT: &'static str =
         "Trains a classifier on stored labels, showing a random share of pictures by their foreground only.";
     const EXAMPLE: &'static str = "\

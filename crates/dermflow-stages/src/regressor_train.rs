@@ -171,7 +171,7 @@ impl RegressorTrainParameters {
 impl StageKind for RegressorTrain {
     type Parameters = RegressorTrainParameters;
     const NAME: &'static str = "regressor-train";
-    const VERSION: u32 = 8;
+    const VERSION: u32 = 9;
     const ABOUT: &'static str = "Trains a network that finds lesions, on heat maps drawn from boxes.";
     const EXAMPLE: &'static str = "\
 name: regressor-train-example

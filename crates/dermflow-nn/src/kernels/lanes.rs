@@ -40,8 +40,9 @@ pub(crate) trait Lanes:
 {
     /// The most vectors of sixteen that one tile of a matrix product is wide.
     const MOST_VECTORS: usize;
-    /// The most rows of a tile that is so many vectors wide; what the registers hold.
-    fn most_rows(vectors: usize) -> usize;
+    /// The most rows of a tile that is so many vectors wide, where the registers hold it `copies` times:
+    /// its sums, or chains of them and what those add up to.
+    fn most_rows(vectors: usize, copies: usize) -> usize;
 
     /// All lanes the same.
     ///
@@ -87,6 +88,20 @@ pub(crate) trait Lanes:
     /// `self · 2^n`, where the low bits of `shifted` hold n (see `exponential`), and neither
     /// `self` nor the result is near the ends of what float32 holds.
     fn scaled_by_low_bits(self, shifted: Self) -> Self;
+}
+
+/// Asks for the cache line in which a number lies, or would lie: what will be written later is there
+/// by then.
+#[inline(always)]
+pub(crate) fn prefetch(number: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every processor of this kind has the instruction, which reads nothing itself.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(number.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = number;
 }
 
 /// The first `count` numbers; `WHOLE` says that those are sixteen.

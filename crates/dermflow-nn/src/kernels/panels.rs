@@ -62,11 +62,11 @@ impl Panels {
         columns: usize,
         row: impl Fn(usize) -> &'a [f32] + Sync,
     ) -> Panels {
-        Self::fill(pool, set, depth, columns, |panel, out| {
+        Self::fill(pool, set, depth, columns, |panel, rows, out| {
             let width = panel.vectors * WIDTH;
             let first = panel.start * WIDTH;
             let count = width.min(columns - first);
-            for (k, line) in out.chunks_exact_mut(width).enumerate() {
+            for (k, line) in rows.zip(out.chunks_exact_mut(width)) {
                 line[..count].copy_from_slice(&row(k)[first..first + count]);
                 line[count..].fill(0.0);
             }
@@ -82,7 +82,7 @@ impl Panels {
         column: impl Fn(usize) -> &'a [f32] + Sync,
         scale: Option<&[f32]>,
     ) -> Panels {
-        Self::fill(pool, set, depth, columns, |panel, out| {
+        Self::fill(pool, set, depth, columns, |panel, rows, out| {
             let width = panel.vectors * WIDTH;
             let first = panel.start * WIDTH;
             let count = width.min(columns - first);
@@ -91,13 +91,11 @@ impl Panels {
             }
             // Blocks of the depth that stay in the nearest cache while columns are interleaved.
             const BLOCK: usize = 64;
-            for block in (0..depth).step_by(BLOCK) {
-                let end = (block + BLOCK).min(depth);
+            for (block, out) in rows.step_by(BLOCK).zip(out.chunks_mut(BLOCK * width)) {
                 for at in 0..count {
-                    let values = &column(first + at)[block..end];
+                    let values = &column(first + at)[block..block + out.len() / width];
                     let factor = scale.map_or(1.0, |scale| scale[first + at]);
-                    let lines = out[block * width..end * width].chunks_exact_mut(width);
-                    for (line, value) in lines.zip(values) {
+                    for (line, value) in out.chunks_exact_mut(width).zip(values) {
                         line[at] = value * factor;
                     }
                 }
@@ -105,18 +103,25 @@ impl Panels {
         })
     }
 
+    /// `fill(panel, rows, out)` writes some rows of a panel.
     fn fill(
         pool: &Arc<Pool>,
         set: InstructionSet,
         depth: usize,
         columns: usize,
-        fill: impl Fn(Panel, &mut [f32]) + Sync,
+        fill: impl Fn(Panel, Range<usize>, &mut [f32]) + Sync,
     ) -> Panels {
+        /// Rows for one thread; a narrow matrix has one panel.
+        const ROWS: usize = 256;
         let mut values = pool.take(columns.div_ceil(WIDTH) * WIDTH * depth);
         let panels: Vec<Panel> = cut(columns, set.most_vectors()).collect();
-        let lengths = panels.iter().map(|panel| panel.vectors * WIDTH * depth);
-        parallel::for_each(parallel::cut(&mut values, lengths), |index, out| {
-            fill(panels[index], out);
+        let rows = |from: usize| from..depth.min(from + ROWS);
+        let parts =
+            || (0..panels.len()).flat_map(|panel| (0..depth).step_by(ROWS).map(move |from| (panel, from)));
+        let lengths = parts().map(|(panel, from)| panels[panel].vectors * WIDTH * rows(from).len());
+        let out = parallel::cut(&mut values, lengths);
+        parallel::for_each(parts().zip(out).collect(), |_, ((panel, from), out)| {
+            fill(panels[panel], rows(from), out);
         });
         Panels {
             values,

@@ -287,7 +287,7 @@ impl Kernel for Product<'_> {
                 tile.right = values.as_ptr();
                 tile.last = (columns.end - column - (panel.vectors - 1) * WIDTH).min(WIDTH);
                 let mut lie = first;
-                for (_, size) in RowTiles::new(rows, L::most_rows(panel.vectors)) {
+                for (_, size) in RowTiles::new(rows, L::most_rows(panel.vectors, 2)) {
                     // SAFETY: rows are below `count` and columns among those of the right side,
                     // for which `check` has seen that they lie in the slices; a panel holds
                     // `depth` rows of its vectors.

@@ -8,11 +8,11 @@ use crate::kernels::activation::Nonlinearity;
 use crate::kernels::buffer::Buffer;
 use crate::kernels::panels::Panels;
 use crate::kernels::parallel;
-use crate::kernels::product::{End, Finishing, OuterSum, Product};
+use crate::kernels::product::{End, Finishing, Product};
 use crate::kernels::rows::{ColumnSums, Extent, NormActivate};
 
 use super::block::{Forward, activation_back, convolution_back};
-use super::context::{Context, Gradients, Grid, Normed, Source};
+use super::context::{Context, Gradients, Grid, Normed, Source, one_sum};
 use super::convolve_back::Downstream;
 use super::plan::Convolution;
 
@@ -120,20 +120,9 @@ impl SavedClassifier {
         (trained, below): (bool, bool),
     ) -> Option<Buffer> {
         let (count, channels) = (self.grid.count, last.inputs);
-        context.set.run(OuterSum {
-            left: logits_gradient,
-            left_line: 0,
-            left_step: last.outputs,
-            right: &self.features,
-            right_line: 0,
-            right_step: channels,
-            lines: 1,
-            steps: count,
-            rows: last.outputs,
-            columns: channels,
-            out: &mut gradients.decayed[last.weight.clone()],
-            out_stride: channels,
-        });
+        let weight_gradient = &mut gradients.decayed[last.weight.clone()];
+        let up = (logits_gradient, last.outputs);
+        one_sum(context.set, up, (&self.features, channels), weight_gradient);
         if let Some(bias) = &last.bias {
             context.set.run(ColumnSums {
                 rows: logits_gradient,

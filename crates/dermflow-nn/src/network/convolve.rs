@@ -15,7 +15,7 @@ use crate::kernels::rows::{Extent, Moments, NormActivate};
 use crate::kernels::window::Window;
 use crate::kernels::winograd::{self, Filters3, Frame};
 
-use super::context::{Context, Grid, Source, winograd_groups};
+use super::context::{Context, Grid, Source, row_pieces, winograd_groups};
 use super::norm::BatchMoments;
 use super::plan::{Convolution, Kind};
 
@@ -141,7 +141,7 @@ fn pointwise(
 ) -> Convolved {
     let (inputs, outputs) = (panels.depth(), panels.columns());
     let rows = grid.places();
-    let pieces = (rows / 240).clamp(1, 64);
+    let pieces = row_pieces(rows);
     let mut y = context.pool.take(rows * outputs);
     let mut found = vec![0.0; if moments { pieces * 2 * outputs } else { 0 }];
     let parts = parallel::shares(&mut y, rows, pieces, outputs)

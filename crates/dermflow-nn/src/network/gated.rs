@@ -14,8 +14,10 @@ use crate::kernels::rows::{
     ColumnSums, Extent, Finish, Gate, NormActivate, NormBack, ScaleChannels, SqueezeBack, SqueezeSums,
 };
 
-use super::context::{Context, Gradients, Normed, is_one_sum, join_sums, lanes, one_sum, sum_in_lanes};
-use super::convolve::{Convolved, by_images, tile_rows};
+use super::context::{
+    Context, Gradients, Normed, even, is_one_sum, join_sums, lanes, one_sum, row_pieces, sum_in_lanes,
+};
+use super::convolve::{Convolved, by_images};
 use super::convolve_back::Gone;
 use super::norm::BackConstants;
 use super::plan::{Convolution, SqueezePlan};
@@ -95,6 +97,12 @@ pub(super) fn bias<'a>(context: &Context<'a>, of: &Convolution) -> &'a [f32] {
 /// weights. By shape alone.
 pub(crate) fn images_together(places: usize, count: usize) -> usize {
     (72 / places.max(1)).clamp(1, count.div_ceil(4).max(1))
+}
+
+/// Into how many pieces the way back through the gates is cut, where the gradient of the projection's
+/// weights is [`one_sum`]: by shape alone.
+pub(crate) fn gated_lanes(count: usize) -> usize {
+    even(count.min(16))
 }
 
 /// Forward over a batch.
@@ -189,9 +197,13 @@ impl GatedBack<'_> {
         });
         let small = SmallBack::new(&self);
         let mut out = context.pool.take(count * places * channels);
-        let lane_count = lanes(count, count * places);
+        let whole = is_one_sum(count * places, channels, outputs);
+        let lane_count = match whole {
+            true => gated_lanes(count),
+            false => lanes(count, count * places),
+        };
         let mut sums = vec![0.0; lane_count * 2 * channels];
-        if is_one_sum(count * places, channels, outputs) {
+        if whole {
             self.whole(&panels, &small, &mut out, &mut sums, gradients);
             return self.gone(small, out, &sums, gradients);
         }
@@ -251,8 +263,7 @@ impl GatedBack<'_> {
         let (rows, of_image) = (grid.places(), grid.of_image() * channels);
         let mut ups = context.pool.take(rows * outputs);
         let mut values = context.pool.take(rows * channels);
-        let tile = tile_rows(channels + outputs);
-        let pieces = rows.div_ceil(tile);
+        let pieces = row_pieces(rows);
         let parts = parallel::shares(&mut ups, rows, pieces, outputs)
             .into_iter()
             .zip(parallel::shares(out, rows, pieces, channels));
@@ -348,23 +359,10 @@ impl GatedBack<'_> {
     fn small_weights(&self, wide: &[f32], narrow: &[f32], gradients: &mut Gradients<'_>) {
         let set = self.context.set;
         let (squeeze, excite) = (&self.plan.squeeze, &self.plan.excite);
-        let count = self.from.grid.count;
         let inside = self.inside();
         for (of, up, read) in [(excite, wide, &*inside), (squeeze, narrow, &*self.gates.pooled)] {
-            set.run(OuterSum {
-                left: up,
-                left_line: 0,
-                left_step: of.outputs,
-                right: read,
-                right_line: 0,
-                right_step: of.inputs,
-                lines: 1,
-                steps: count,
-                rows: of.outputs,
-                columns: of.inputs,
-                out: &mut gradients.decayed[of.weight.clone()],
-                out_stride: of.inputs,
-            });
+            let weight_gradient = &mut gradients.decayed[of.weight.clone()];
+            one_sum(set, (up, of.outputs), (read, of.inputs), weight_gradient);
             if let Some(range) = &of.bias {
                 set.run(ColumnSums {
                     rows: up,

@@ -1,4 +1,4 @@
-//! The length of the gradient of all parameters together, and scaling it.
+//! The length of the gradient of all parameters together, scaling it, and clearing it.
 
 use rayon::prelude::*;
 
@@ -40,5 +40,12 @@ pub fn scale(gradients: &mut ParameterGradients, factor: f32) {
         buffer.par_chunks_mut(BLOCK).for_each(|block| {
             block.iter_mut().for_each(|element| *element *= factor);
         });
+    }
+}
+
+/// Sets the whole gradient to zero.
+pub fn clear(gradients: &mut ParameterGradients) {
+    for buffer in [&mut gradients.decayed, &mut gradients.plain] {
+        buffer.par_chunks_mut(BLOCK).for_each(|block| block.fill(0.0));
     }
 }

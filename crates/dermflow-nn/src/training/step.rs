@@ -8,7 +8,7 @@ use super::error::TrainingError;
 use super::objective::{Batches, Objective, ObjectiveError, StepContext};
 use super::prefetch::Feed;
 use super::run::Run;
-use crate::optimiser::{ParameterGradients, global_norm, scale};
+use crate::optimiser::{ParameterGradients, clear, global_norm, scale};
 use crate::parameters::{Parameters, tape_onto};
 
 /// What a step's batches amounted to.
@@ -128,10 +128,10 @@ where
     /// Gradients of 0 in the memory of the last ones.
     fn zeroed(&mut self) -> Result<Gradients<f32, Cpu>, CpuError> {
         let mut gradients = Gradients::leaky();
+        clear(&mut self.buffers);
         let Parameters { decayed, plain } = &self.state.current.parameters;
         let buffers = [&mut self.buffers.decayed, &mut self.buffers.plain];
         for (flat, buffer) in [decayed, plain].into_iter().zip(buffers) {
-            buffer.fill(0.0);
             buffer.resize(flat.values().len(), 0.0);
             flat.slot().put_gradient(&mut gradients, std::mem::take(buffer))?;
         }

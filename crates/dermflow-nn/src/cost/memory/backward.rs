@@ -1,7 +1,7 @@
 //! A training step's way back, which frees what the way forward has kept.
 
 use super::convolution::{Convolution, Grid, Kind};
-use super::cuts::{is_one_sum, lanes, tile_rows, winograd_lanes};
+use super::cuts::{gated_lanes, is_one_sum, lanes, tile_rows, winograd_lanes};
 use super::forward::{Forward, Saved, SavedBlock, SavedStep, SavedTop};
 use super::replay::{Held, Replay};
 use crate::architecture::{Block, BlockKind, NeckLayer, Upsampling};
@@ -207,13 +207,13 @@ impl Backward<'_, '_> {
         held.push(self.replay.take(channels * narrow.next_multiple_of(16)));
         held.push(self.replay.take(narrow * channels.next_multiple_of(16)));
         let gradient = self.replay.take(grid.places().saturating_mul(channels));
-        let pieces = lanes(grid.images, grid.places());
         let wide = grid.of_image() * channels;
         if is_one_sum(grid.places(), channels, of.outputs) {
             held.push(self.replay.take(grid.places() * of.outputs));
             held.push(self.replay.take(grid.places() * channels));
-            self.replay.pieces(pieces, &[wide, channels]);
+            self.replay.pieces(gated_lanes(grid.images), &[wide, channels]);
         } else {
+            let pieces = lanes(grid.images, grid.places());
             held.push(self.replay.take(pieces * of.weights()));
             self.replay
                 .pieces(pieces, &[grid.of_image() * of.outputs, wide, wide, channels]);

@@ -13,6 +13,11 @@ pub(super) fn lanes(units: u64, places: u64) -> u64 {
     network::lanes(length(units), length(places)) as u64
 }
 
+/// See [`network::gated_lanes`].
+pub(super) fn gated_lanes(images: u64) -> u64 {
+    network::gated_lanes(length(images)) as u64
+}
+
 /// See [`network::winograd_groups`].
 pub(super) fn winograd_groups(count: u64, size: (usize, usize)) -> u64 {
     network::winograd_groups(length(count), size) as u64

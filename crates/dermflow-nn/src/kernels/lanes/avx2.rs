@@ -62,7 +62,7 @@ impl Lanes for Avx2 {
     const MOST_VECTORS: usize = 1;
 
     #[inline(always)]
-    fn most_rows(_vectors: usize) -> usize {
+    fn most_rows(_vectors: usize, _copies: usize) -> usize {
         // 16 registers: 2 a row, 2 for the vector, and one number.
         6
     }

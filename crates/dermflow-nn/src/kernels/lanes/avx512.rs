@@ -53,9 +53,12 @@ impl Lanes for Avx512 {
     const MOST_VECTORS: usize = 4;
 
     #[inline(always)]
-    fn most_rows(vectors: usize) -> usize {
-        // 32 registers: rows · vectors sums, the vectors, and one number.
-        [0, 12, 12, 8, 6][vectors]
+    fn most_rows(vectors: usize, copies: usize) -> usize {
+        // 32 registers: rows · vectors sums or twice as many, the vectors, and one number.
+        match copies {
+            1 => [0, 12, 12, 8, 6][vectors],
+            _ => [0, 12, 6, 4, 3][vectors],
+        }
     }
 
     #[inline(always)]

@@ -57,7 +57,7 @@ impl Lanes for Portable {
     const MOST_VECTORS: usize = 1;
 
     #[inline(always)]
-    fn most_rows(_vectors: usize) -> usize {
+    fn most_rows(_vectors: usize, _copies: usize) -> usize {
         4
     }
 

@@ -118,7 +118,7 @@ impl Kernel for OuterSum<'_> {
         for panel in cut(self.columns, L::MOST_VECTORS) {
             let column = panel.start * WIDTH;
             let last = (self.columns - column - (panel.vectors - 1) * WIDTH).min(WIDTH);
-            for (row, size) in RowTiles::new(self.rows, L::most_rows(panel.vectors)) {
+            for (row, size) in RowTiles::new(self.rows, L::most_rows(panel.vectors, 1)) {
                 // SAFETY: the assertions above hold for all rows, columns and places.
                 unsafe {
                     let tile = OuterTile {

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::super::lanes::{Lanes, WIDTH};
+use super::super::lanes::{Lanes, WIDTH, prefetch};
 use super::outer::{OuterTile, accumulate};
 
 /// The most rows that a tile has on any instruction set.
@@ -27,7 +27,7 @@ pub(crate) struct Tile {
 }
 
 /// The most products that are summed in one chain, about. Rounding errors grow with the length of a
-/// chain; but where one ends, the tile is written, and read again. A window of 3×3 over a colour
+/// chain; but what chains add up to takes half of the registers. A window of 3×3 over a colour
 /// image, with a map or without, is one.
 const CHAIN: usize = 36;
 
@@ -65,36 +65,56 @@ fn opaque(pointer: *const f32) -> *const f32 {
     pointer
 }
 
-/// A tile's sums: [`Chains`], each begun at zero, and one after another added to the result.
+/// A tile's sums: [`Chains`], each begun at zero, and one after another added to the result, which
+/// stays in registers as well.
 ///
 /// # Safety
 /// All that the tile addresses can be read or written, and the processor has the instructions.
 #[inline(always)]
 unsafe fn multiply<L: Lanes, const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
-    let mut right = tile.right;
-    let mut add = tile.add;
-    let mut run = 0;
-    loop {
-        let runs = run..tile.runs.min(run + tile.chains.runs);
-        run = runs.end;
-        let mut number = 0;
+    // SAFETY: the caller vouches for the memory and the instruction set.
+    unsafe {
+        let mut totals = [[L::splat(0.0); VECTORS]; ROWS];
+        if tile.add {
+            for (totals, out) in totals.iter_mut().zip(tile.out) {
+                for (vector, total) in totals[..VECTORS - 1].iter_mut().enumerate() {
+                    *total = L::load(out.add(vector * WIDTH));
+                }
+                totals[VECTORS - 1] = L::load_first(out.add((VECTORS - 1) * WIDTH), tile.last);
+            }
+        } else {
+            for out in &tile.out[..ROWS] {
+                (0..VECTORS).for_each(|vector| prefetch(out.wrapping_add(vector * WIDTH)));
+            }
+        }
+        let mut right = tile.right;
+        let mut run = 0;
         loop {
-            let numbers = number..tile.run_length.min(number + tile.chains.numbers);
-            number = numbers.end;
-            // SAFETY: the caller vouches for the memory and the instruction set.
-            right = unsafe { chain::<L, ROWS, VECTORS>(tile, runs.clone(), numbers, right, add) };
-            add = true;
-            if number == tile.run_length {
+            let runs = run..tile.runs.min(run + tile.chains.runs);
+            run = runs.end;
+            let mut number = 0;
+            loop {
+                let numbers = number..tile.run_length.min(number + tile.chains.numbers);
+                number = numbers.end;
+                right = chain::<L, ROWS, VECTORS>(tile, runs.clone(), numbers, right, &mut totals);
+                if number == tile.run_length {
+                    break;
+                }
+            }
+            if run == tile.runs {
                 break;
             }
         }
-        if run == tile.runs {
-            break;
+        for (totals, out) in totals.iter().zip(tile.out) {
+            for (vector, total) in totals[..VECTORS - 1].iter().enumerate() {
+                total.store(out.add(vector * WIDTH));
+            }
+            store_last(totals[VECTORS - 1], out.add((VECTORS - 1) * WIDTH), tile.last);
         }
     }
 }
 
-/// A tile's sums over some numbers of some runs, kept in registers. `right` is where the right side's
+/// Adds a tile's sums over some numbers of some runs to the totals. `right` is where the right side's
 /// numbers for them begin; where they end is given back.
 ///
 /// # Safety
@@ -105,7 +125,7 @@ unsafe fn chain<L: Lanes, const ROWS: usize, const VECTORS: usize>(
     runs: Range<usize>,
     numbers: Range<usize>,
     mut right: *const f32,
-    add: bool,
+    totals: &mut [[L; VECTORS]; ROWS],
 ) -> *const f32 {
     // SAFETY: the caller vouches for the memory and the instruction set.
     unsafe {
@@ -143,20 +163,10 @@ unsafe fn chain<L: Lanes, const ROWS: usize, const VECTORS: usize>(
                 at += 1;
             }
         }
-        if add {
-            for (sums, out) in sums.iter_mut().zip(tile.out) {
-                for (vector, sum) in sums[..VECTORS - 1].iter_mut().enumerate() {
-                    *sum = *sum + L::load(out.add(vector * WIDTH));
-                }
-                let last = L::load_first(out.add((VECTORS - 1) * WIDTH), tile.last);
-                sums[VECTORS - 1] = sums[VECTORS - 1] + last;
+        for (totals, sums) in totals.iter_mut().zip(sums) {
+            for (total, sum) in totals.iter_mut().zip(sums) {
+                *total = sum + *total;
             }
-        }
-        for (sums, out) in sums.iter().zip(tile.out) {
-            for (vector, sum) in sums[..VECTORS - 1].iter().enumerate() {
-                sum.store(out.add(vector * WIDTH));
-            }
-            store_last(sums[VECTORS - 1], out.add((VECTORS - 1) * WIDTH), tile.last);
         }
         right
     }
@@ -193,13 +203,17 @@ pub(crate) trait Tiles: Sized {
 
 /// Implements [`Tiles`] with the sizes listed: vectors, then rows.
 macro_rules! tiles {
-    ($lanes:ty: $($vectors:literal: $($rows:literal)+;)+) => {
+    (
+        $lanes:ty:
+        multiply { $($products:literal: $($rows:literal)+;)+ }
+        accumulate { $($sums:literal: $($sum_rows:literal)+;)+ }
+    ) => {
         impl Tiles for $lanes {
             #[inline(always)]
             unsafe fn multiply(rows: usize, vectors: usize, tile: &Tile) {
                 match (vectors, rows) {
                     // SAFETY: as the caller vouches.
-                    $($(($vectors, $rows) => unsafe { multiply::<$lanes, $rows, $vectors>(tile) },)+)+
+                    $($(($products, $rows) => unsafe { multiply::<$lanes, $rows, $products>(tile) },)+)+
                     _ => unreachable!("tiles are cut to fit the registers"),
                 }
             }
@@ -208,7 +222,7 @@ macro_rules! tiles {
             unsafe fn accumulate(rows: usize, vectors: usize, tile: OuterTile) {
                 match (vectors, rows) {
                     // SAFETY: as the caller vouches.
-                    $($(($vectors, $rows) => unsafe { accumulate::<$lanes, $rows, $vectors>(tile) },)+)+
+                    $($(($sums, $sum_rows) => unsafe { accumulate::<$lanes, $sum_rows, $sums>(tile) },)+)+
                     _ => unreachable!("tiles are cut to fit the registers"),
                 }
             }
@@ -218,11 +232,19 @@ macro_rules! tiles {
 
 #[cfg(target_arch = "x86_64")]
 tiles!(super::super::lanes::Avx512:
-    1: 1 2 3 4 5 6 7 8 9 10 11 12;
-    2: 1 2 3 4 5 6 7 8 9 10 11 12;
-    3: 1 2 3 4 5 6 7 8;
-    4: 1 2 3 4 5 6;
+    multiply {
+        1: 1 2 3 4 5 6 7 8 9 10 11 12;
+        2: 1 2 3 4 5 6;
+        3: 1 2 3 4;
+        4: 1 2 3;
+    }
+    accumulate {
+        1: 1 2 3 4 5 6 7 8 9 10 11 12;
+        2: 1 2 3 4 5 6 7 8 9 10 11 12;
+        3: 1 2 3 4 5 6 7 8;
+        4: 1 2 3 4 5 6;
+    }
 );
 #[cfg(target_arch = "x86_64")]
-tiles!(super::super::lanes::Avx2: 1: 1 2 3 4 5 6;);
-tiles!(super::super::lanes::Portable: 1: 1 2 3 4;);
+tiles!(super::super::lanes::Avx2: multiply { 1: 1 2 3 4 5 6; } accumulate { 1: 1 2 3 4 5 6; });
+tiles!(super::super::lanes::Portable: multiply { 1: 1 2 3 4; } accumulate { 1: 1 2 3 4; });

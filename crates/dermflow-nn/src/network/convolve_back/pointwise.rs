@@ -5,7 +5,7 @@ use crate::kernels::parallel;
 use crate::kernels::product::{End, OuterSum, Product};
 use crate::kernels::rows::{ActivationBack, Extent, NormBack};
 
-use super::super::context::{Source, is_one_sum, join_sums, lanes, one_sum, sum_in_lanes};
+use super::super::context::{Source, is_one_sum, join_sums, lanes, one_sum, row_pieces, sum_in_lanes};
 use super::super::convolve::tile_rows;
 use super::Backward;
 
@@ -78,7 +78,7 @@ impl Backward<'_> {
         let rows = self.grid.places();
         let panels = out.is_some().then(|| self.turned_panels());
         let tile = tile_rows(inputs + outputs);
-        let pieces = lanes(rows.div_ceil(tile), rows);
+        let pieces = row_pieces(rows);
         // What is already there as it is multiplied is not copied.
         let of_up = self.upstream.norm.map_or(0, |_| outputs);
         let of_value = match self.source {
