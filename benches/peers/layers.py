@@ -9,19 +9,19 @@ Needs PyTorch for the other side, and our example program:
 A layer is a convolution with its batch norm and SiLU; inference has the norm in the weights on our
 side, and PyTorch runs its own in evaluation mode. A training step is forward with the batch's
 statistics, and backward to the weights and the input (the stem's input needs none). PyTorch runs
-channels-last and in its default layout; `times` compares with the faster. Every figure is the fastest
-round of a fresh process, and the fastest of all turns counts.
+channels-last and in its default layout; `times` compares with the faster. All take short turns
+(turns.py): seconds are the median of the turns' fastest rounds, ratios the median of the turns' ratios.
 
 `of the ceiling`: for layers that multiply, multiply-adds a second as a share of those of a product of
-square matrices of 1024 in the same run, on the same side; for depthwise convolutions and norms, bytes
+square matrices of 1024 in the same turns, on the same side; for depthwise convolutions and norms, bytes
 that have to be read and written once a second, as a share of a plain copy's. Above 1 means that fewer
 multiplications are made (Winograd), or that the layer's numbers stay in a cache.
 """
 
 import argparse
-import json
-import subprocess
 import sys
+
+import turns
 
 # What, kind, kernel, stride, inputs, outputs, size, batch, why it is as far from the ceiling.
 ROWS = [
@@ -41,6 +41,7 @@ ROWS = [
     ("depthwise 3x3, squeeze-and-excite, 1x1", "squeeze", 3, 1, 384, 96, 8, 32, "gates wait for a mean over all places"),
     ("norm and SiLU", "norm", 3, 1, 192, 192, 16, 32, "SiLU, 24 operations a number"),
 ]
+LAYOUTS = ("channels-last", "default")
 SQUARE = ("product of 1024", "relu", 1, 1, 1024, 1024, 16, 4)
 
 
@@ -85,10 +86,8 @@ def build(kind, kernel, stride, inputs, outputs):
     return nn.Sequential(convolution(inputs, outputs), nn.BatchNorm2d(outputs), nn.SiLU())
 
 
-def measure_peer(kind, kernel, stride, inputs, outputs, size, batch, what, threads, seconds, layout):
-    """Runs in a process of its own and prints a line of JSON."""
-    import time
-
+def measure_peer(kind, kernel, stride, inputs, outputs, size, batch, what, threads, layout):
+    """Runs in a process of its own."""
     import torch
 
     torch.set_num_threads(threads)
@@ -117,92 +116,67 @@ def measure_peer(kind, kernel, stride, inputs, outputs, size, batch, what, threa
                 with torch.inference_mode():
                     model(images)
 
-    step()
-    start = time.perf_counter()
-    step()
-    together = max(1, round(0.25 / max(time.perf_counter() - start, 1e-9)))
-    wall, cpu, rounds = float("inf"), float("inf"), 0
-    begin = time.perf_counter()
-    while rounds < 3 or time.perf_counter() - begin < seconds:
-        start, start_cpu = time.perf_counter(), time.process_time()
-        for _ in range(together):
-            step()
-        wall = min(wall, (time.perf_counter() - start) / together)
-        cpu = min(cpu, (time.process_time() - start_cpu) / together)
-        rounds += 1
-    print(json.dumps({"wall": wall, "cpu": cpu}))
+    turns.answer(step, turns.rounds_together(step))
 
 
-def run(command):
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
+def ceilings(options):
+    """Products of squares: what the machine can multiply and add, on each side."""
+    square = [*map(str, SQUARE[1:]), "infer", str(options.threads)]
+    peer = [sys.executable, __file__, "--peer", *square, "default"]
+    return {"our squares": [options.layers, *square], "PyTorch's squares": peer}
 
 
-class Bench:
-    def __init__(self, options):
-        self.options = options
-        self.clock = "cpu" if options.threads == 1 else "wall"
-
-    def times(self, shape, what):
-        """Seconds: ours, PyTorch's channels-last, PyTorch's default."""
-        rest = [what, str(self.options.threads), str(self.options.seconds)]
-        arguments = [str(each) for each in shape] + rest
-        peer = [sys.executable, __file__, "--peer", *arguments]
-        commands = [[self.options.program, *arguments], [*peer, "channels-last"], [*peer, "default"]]
-        best = [float("inf")] * 3
-        for _ in range(self.options.turns):
-            for index, command in enumerate(commands):
-                best[index] = min(best[index], run(command)[self.clock])
-        return best
-
-    def copied(self):
-        """Bytes a second that a copy reads and writes."""
-        numbers = 1 << 25
-        found = run([self.options.program, "copy", str(numbers), str(self.options.seconds)])
-        return 8 * numbers / found[self.clock]
+def commands(shape, what, options):
+    arguments = [*map(str, shape), what, str(options.threads)]
+    peer = [sys.executable, __file__, "--peer", *arguments]
+    layouts = {layout: [*peer, layout] for layout in LAYOUTS}
+    return {"ours": [options.program, *arguments], **layouts, **ceilings(options)}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", default="target/release/examples/layer_speed")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each process")
-    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=0.2, help="of each turn")
+    parser.add_argument("--turns", type=int, default=9)
     parser.add_argument("--only", default="", help="rows whose name has this in it")
-    parser.add_argument("--peer", nargs=11, help=argparse.SUPPRESS)
+    parser.add_argument("--peer", nargs=10, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peer:
-        kind, *numbers, what, threads, seconds, layout = options.peer
-        return measure_peer(kind, *map(int, numbers), what, int(threads), float(seconds), layout)
-    bench = Bench(options)
-    print(f"{options.threads} threads, {bench.clock} milliseconds of the fastest round\n")
-    _, products = work(*SQUARE[1:])
-    ours, *theirs = bench.times(SQUARE[1:], "infer")
-    ceilings = {"multiply-adds": (products / ours, 1024**3 / min(theirs))}
-    copied = bench.copied()
-    ceilings["bytes"] = (copied, copied)
-    print(f"Ceilings: products of 1024, ours {2e-9 * products / ours:.0f} GFLOP/s, PyTorch's "
-          f"{2e-9 * 1024**3 / min(theirs):.0f}; a copy {1e-9 * copied:.1f} GB/s (one thread).\n")
-    print("| layer | channels | grid | | ours | channels-last | default | times PyTorch | of the ceiling "
+        kind, *numbers, what, threads, layout = options.peer
+        return measure_peer(kind, *map(int, numbers), what, int(threads), layout)
+    options.layers = options.program
+    numbers = 1 << 25
+    copy = turns.Comparison({"copy": [options.program, "copy", str(numbers)]}, ["copy"], options)
+    copied = 8 * numbers / copy.seconds["copy"]
+    print(f"{options.threads} threads, {copy.clock} milliseconds; a copy of memory, on one thread, {1e-9 * copied:.1f} GB/s\n")
+    print("| layer | channels | grid | | ours | channels-last | default | times PyTorch | quartiles | of the ceiling "
           "| PyTorch | why |")
-    print("|---|---|---|---|--:|--:|--:|--:|--:|--:|---|")
+    print("|---|---|---|---|--:|--:|--:|--:|--:|--:|--:|---|")
     for name, *shape, why in ROWS:
         if options.only not in name:
             continue
         kind, kernel, stride, inputs, outputs, size, batch = shape
         unit, forward = work(*shape)
         for what in ("infer", "train"):
+            found = turns.Comparison(commands(shape, what, options), LAYOUTS, options)
             # A step back makes as many products for the weights, and for the input, as one forward.
-            times = {"infer": 1, "train": 2 if kind == "stem" else 3}[what]
-            found, *other = bench.times(shape, what)
-            shares = [times * forward / seconds / ceiling
-                      for seconds, ceiling in zip((found, min(other)), ceilings[unit])]
+            steps = {"infer": 1, "train": 2 if kind == "stem" else 3}[what]
+            shares = of_the_ceiling(found, steps * forward, copied if unit == "bytes" else None)
+            low, median, high = found.times(found.other, "ours")
             channels = f"{3 if kind == 'stem' else inputs} to {outputs}"
-            print(f"| {name} | {channels} | {batch} x {size}² | {what} | {1e3 * found:.2f} | {1e3 * other[0]:.2f} "
-                  f"| {1e3 * other[1]:.2f} | {min(other) / found:.2f} | {shares[0]:.2f} | {shares[1]:.2f} "
-                  f"| {why} |", flush=True)
+            milliseconds = " | ".join(f"{1e3 * found.seconds[side]:.2f}" for side in ("ours", *LAYOUTS))
+            print(f"| {name} | {channels} | {batch} x {size}² | {what} | {milliseconds} | {median:.2f} "
+                  f"| {low:.2f} to {high:.2f} | {shares[0]:.2f} | {shares[1]:.2f} | {why} |", flush=True)
+
+
+def of_the_ceiling(found, amount, ceiling=None):
+    """Ours and PyTorch's share of what can be done in a second; products, if nothing else is given."""
+    if ceiling:
+        return [amount / found.seconds[side] / ceiling for side in ("ours", found.other)]
+    ours, theirs = work(*SQUARE[1:])[1], 1024**3
+    return [amount / ours * found.times("our squares", "ours")[1],
+            amount / theirs * found.times("PyTorch's squares", found.other)[1]]
 
 
 if __name__ == "__main__":

@@ -5,20 +5,20 @@ Needs PyTorch and timm for the other side, and our example program:
     cargo build --release -p dermflow-nn --example network_speed --example layer_speed
     ../peers/bin/python benches/peers/network_speed.py --threads 2
 
-Every figure is the fastest round of a fresh process; processes take turns, and the fastest of
-all turns counts. PyTorch runs twice, channels-last and in its default layout; ratios are to the
-faster of the two. `of the ceiling` are multiply-adds a second (three times a forward pass' for a
-training step) as a share of those of a product of square matrices of 1024, measured at the start on
-each side by `layer_speed` (see layers.py). With one thread, processor time is compared, so that other work on the machine
+All take short turns (turns.py): seconds are the median of the turns' fastest rounds, `times` the
+median of how many times as long PyTorch takes, in the faster of channels-last and its default layout, and
+its quartiles over the turns. `of the ceiling` are multiply-adds a second (three times a forward pass' for a
+training step) as a share of those of a product of square matrices of 1024 in the same turns, on each side (see
+layers.py). With one thread, processor time is compared, so that other work on the machine
 matters less. Memory is the most that a process had, less what it had before its first step.
+`--before PROGRAM` compares with an older build of ours in PyTorch's place.
 """
 
 import argparse
-import json
-import subprocess
 import sys
 
 import layers
+import turns
 
 ROWS = [
     ("efficientnetv2-b0", 96, 32),
@@ -84,10 +84,8 @@ def build(network):
     return Regressor()
 
 
-def measure_peer(network, size, batch, what, threads, seconds, layout):
-    """Runs in a process of its own and prints a line of JSON."""
-    import time
-
+def measure_peer(network, size, batch, what, threads, layout):
+    """Runs in a process of its own."""
     import torch
 
     torch.set_num_threads(threads)
@@ -121,24 +119,7 @@ def measure_peer(network, size, batch, what, threads, seconds, layout):
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")
     base = status("VmRSS")
-    step()
-    wall, cpu, rounds = float("inf"), float("inf"), 0
-    begin = time.perf_counter()
-    while rounds < 3 or time.perf_counter() - begin < seconds:
-        start, start_cpu = time.perf_counter(), time.process_time()
-        step()
-        wall = min(wall, time.perf_counter() - start)
-        cpu = min(cpu, time.process_time() - start_cpu)
-        rounds += 1
-    result = {"wall": wall, "cpu": cpu, "rounds": rounds, "base": base, "peak": status("VmHWM")}
-    print(json.dumps(result))
-
-
-def run(command):
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    turns.answer(step, turns.rounds_together(step), lambda: {"base": base, "peak": status("VmHWM")})
 
 
 def main():
@@ -146,59 +127,46 @@ def main():
     parser.add_argument("--program", default="target/release/examples/network_speed")
     parser.add_argument("--layers", default="target/release/examples/layer_speed")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each process")
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=0.4, help="of each turn")
+    parser.add_argument("--turns", type=int, default=15)
+    parser.add_argument("--before", help="another build of the program, in PyTorch's place")
     parser.add_argument("--only", default="", help="rows whose name has this in it")
     parser.add_argument("--what", default="train,infer")
     parser.add_argument("--batch", type=int, help="images at a time, in the place of each row's own")
-    parser.add_argument("--peer", nargs=7, help=argparse.SUPPRESS)
+    parser.add_argument("--peer", nargs=6, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peer:
-        network, size, batch, what, threads, seconds, layout = options.peer
-        measure_peer(network, int(size), int(batch), what, int(threads), float(seconds), layout)
+        network, size, batch, what, threads, layout = options.peer
+        measure_peer(network, int(size), int(batch), what, int(threads), layout)
         return
-    clock = "cpu" if options.threads == 1 else "wall"
-    print(f"{options.threads} threads, {clock} seconds of the fastest round; MiB above the start\n")
-    squares = argparse.Namespace(**{**vars(options), "program": options.layers, "seconds": 1.0})
-    ours, *theirs = layers.Bench(squares).times(layers.SQUARE[1:], "infer")
-    ceilings = layers.work(*layers.SQUARE[1:])[1] / ours, 1024**3 / min(theirs)
-    print("| network | size | batch | | ours | channels-last | default | ratio | of the ceiling | PyTorch "
-          "| ours MiB | PyTorch MiB | ratio |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+    others = ["before"] if options.before else list(layers.LAYOUTS)
+    print(f"{options.threads} threads, {'cpu' if options.threads == 1 else 'wall'} seconds; MiB above the start\n")
+    print(f"| network | size | batch | | ours | {' | '.join(others)} | times | quartiles | of the ceiling | other "
+          "| ours MiB | other MiB | share |")
+    print(f"|---|---|---|---|{'---|' * len(others)}---|---|---|---|---|---|---|---|")
     for network, size, batch in ROWS:
-        if options.only not in network:
-            continue
-        batch = options.batch or batch
-        for what in options.what.split(","):
-            arguments = [network, str(size), str(batch), what, str(options.threads), str(options.seconds)]
-            peer = [sys.executable, __file__, "--peer", *arguments]
-            commands = {
-                "ours": [options.program, *arguments],
-                "channels-last": [*peer, "channels-last"],
-                "default": [*peer, "default"],
-            }
-            times = {name: [] for name in commands}
-            memory = {name: [] for name in commands}
-            products = 0
-            for _ in range(options.turns):
-                for name, command in commands.items():
-                    result = run(command)
-                    times[name].append(result[clock])
-                    products = result.get("multiply_adds", products)
-                    memory[name].append((result["peak"] - result["base"]) / 2**20)
-            best = {name: min(values) for name, values in times.items()}
-            held = {name: min(values) for name, values in memory.items()}
-            other = min(best["channels-last"], best["default"])
-            products *= 3 if what == "train" else 1
-            shares = [products / seconds / ceiling for seconds, ceiling in zip((best["ours"], other), ceilings)]
-            other_memory = min(held["channels-last"], held["default"])
-            print(
-                f"| {network} | {size} | {batch} | {what} | {best['ours']:.4f} | {best['channels-last']:.4f} "
-                f"| {best['default']:.4f} | {other / best['ours']:.2f} "
-                f"| {shares[0]:.2f} | {shares[1]:.2f} | {held['ours']:.0f} "
-                f"| {other_memory:.0f} | {held['ours'] / max(other_memory, 1):.2f} |",
-                flush=True,
-            )
+        if options.only in network:
+            for what in options.what.split(","):
+                print(row(network, size, options.batch or batch, what, others, options), flush=True)
+
+
+def row(network, size, batch, what, others, options):
+    arguments = [network, str(size), str(batch), what, str(options.threads)]
+    peer = [sys.executable, __file__, "--peer", *arguments]
+    commands = {"ours": [options.program, *arguments]}
+    commands |= {side: [options.before, *arguments] if side == "before" else [*peer, side] for side in others}
+    found = turns.Comparison(commands | layers.ceilings(options), others, options)
+    low, median, high = found.times(found.other, "ours")
+    products = found.answers["ours"][0]["multiply_adds"] * (3 if what == "train" else 1)
+    shares = layers.of_the_ceiling(found, products)
+    held = {side: max(each["peak"] - each["base"] for each in found.answers[side]) / 2**20 for side in commands}
+    other_memory = min(held[side] for side in others)
+    seconds = " | ".join(f"{found.seconds[side]:.4f}" for side in commands)
+    return (
+        f"| {network} | {size} | {batch} | {what} | {seconds} | {median:.2f} | {low:.2f} to {high:.2f} "
+        f"| {shares[0]:.2f} | {shares[1]:.2f} | {held['ours']:.0f} | {other_memory:.0f} "
+        f"| {held['ours'] / max(other_memory, 1):.2f} |"
+    )
 
 
 if __name__ == "__main__":

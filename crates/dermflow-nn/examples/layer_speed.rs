@@ -1,8 +1,9 @@
 //! How long one layer takes: inference, or a training step of it (forward with batch statistics,
-//! backward to weights and input). Prints one line of JSON.
+//! backward to weights and input). Each line of standard input, seconds, is answered by one of JSON
+//! after a turn that long, with the times of its fastest round.
 //!
-//!     layer_speed LAYER KERNEL STRIDE INPUTS OUTPUTS SIZE BATCH infer|train THREADS SECONDS
-//!     layer_speed copy NUMBERS SECONDS
+//!     echo 1 | layer_speed LAYER KERNEL STRIDE INPUTS OUTPUTS SIZE BATCH infer|train THREADS
+//!     echo 1 | layer_speed copy NUMBERS
 //!
 //! LAYER is `dense`, `depthwise`, `norm` (norm and activation behind a depthwise convolution),
 //! `squeeze` (depthwise convolution, squeeze-and-excite to a quarter, 1x1 convolution) or `relu` (a
@@ -10,9 +11,9 @@
 //! processor time, for one thread; times are of the fastest round. `copy` tells how long numbers
 //! of memory take to be copied.
 
-use std::error::Error;
+mod turns;
+
 use std::sync::Arc;
-use std::time::Instant;
 
 use dermflow_nn::Parameters;
 use dermflow_nn::architecture::{
@@ -20,27 +21,16 @@ use dermflow_nn::architecture::{
 };
 use dermflow_nn::layout::Weights;
 use dermflow_nn::network::{Images, Layer, Network, Part};
+use turns::Failure;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [what, count, seconds] = &arguments[..]
+    if let [what, count] = &arguments[..]
         && what == "copy"
     {
-        return copy(count.parse()?, seconds.parse()?);
+        return copy(count.parse()?);
     }
-    let [
-        layer,
-        kernel,
-        stride,
-        inputs,
-        outputs,
-        size,
-        batch,
-        what,
-        threads,
-        seconds,
-    ] = &arguments[..]
-    else {
+    let [layer, kernel, stride, inputs, outputs, size, batch, what, threads] = &arguments[..] else {
         return Err("usage: see the head of examples/layer_speed.rs".into());
     };
     let (kernel, stride): (u32, u32) = (kernel.parse()?, stride.parse()?);
@@ -75,13 +65,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads.parse()?)
         .build()?;
-    let seconds: f64 = seconds.parse()?;
-    let (wall, cpu) = pool.install(|| match &what[..] {
-        "train" => timed(seconds, || layer.train()),
-        _ => timed(seconds, || layer.infer()),
-    });
-    println!("{{\"wall\": {wall}, \"cpu\": {cpu}}}");
-    Ok(())
+    pool.install(|| match &what[..] {
+        "train" => take_turns(|| layer.train()),
+        _ => take_turns(|| layer.infer()),
+    })
+}
+
+fn take_turns(mut round: impl FnMut()) -> Result<(), Failure> {
+    let round = || {
+        round();
+        Ok(())
+    };
+    turns::take(round, String::new)
 }
 
 /// A network whose first block has the layer.
@@ -127,39 +122,11 @@ fn architecture(layer: &str, kernel: u32, stride: u32, inputs: u32, outputs: u32
     }
 }
 
-fn copy(count: usize, seconds: f64) -> Result<(), Box<dyn Error>> {
+fn copy(count: usize) -> Result<(), Failure> {
     let from = vec![1.0f32; count];
     let mut to = vec![0.0f32; count];
-    let (wall, cpu) = timed(seconds, || {
+    take_turns(|| {
         to.copy_from_slice(&from);
         std::hint::black_box(&mut to);
-    });
-    println!("{{\"wall\": {wall}, \"cpu\": {cpu}}}");
-    Ok(())
-}
-
-/// Wall and processor seconds of the fastest rounds, after one that doesn't count. Rounds are run
-/// together for a quarter of a second: the system tells processor time to a few milliseconds.
-fn timed(seconds: f64, mut round: impl FnMut()) -> (f64, f64) {
-    round();
-    let start = Instant::now();
-    round();
-    let together = (0.25 / start.elapsed().as_secs_f64().max(1e-9)).ceil().max(1.0) as u32;
-    let (mut wall, mut cpu, mut rounds) = (f64::MAX, f64::MAX, 0);
-    let begin = Instant::now();
-    while rounds < 3 || begin.elapsed().as_secs_f64() < seconds {
-        let (start, start_cpu) = (Instant::now(), processor_seconds());
-        (0..together).for_each(|_| round());
-        wall = wall.min(start.elapsed().as_secs_f64() / f64::from(together));
-        cpu = cpu.min((processor_seconds() - start_cpu) / f64::from(together));
-        rounds += 1;
-    }
-    (wall, cpu)
-}
-
-/// Of this thread; not a number where the system doesn't tell.
-fn processor_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanoseconds = text.split(' ').next().and_then(|first| first.parse::<f64>().ok());
-    nanoseconds.map_or(f64::NAN, |nanoseconds| nanoseconds / 1e9)
+    })
 }

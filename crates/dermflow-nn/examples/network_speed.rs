@@ -1,51 +1,41 @@
 //! How long a network takes: training steps (forward, backward, optimiser) or inference, and the
 //! most memory that the process had (`activations`: of that, activations and panels), and the
-//! multiply-adds of a batch forward. Prints one line of JSON.
+//! multiply-adds of a batch forward. Each line of standard input, seconds, is answered by one of JSON
+//! after a turn that long, with the times of its fastest round.
 //!
-//!     network_speed NETWORK SIZE BATCH train|infer THREADS SECONDS
+//!     echo 4 | network_speed NETWORK SIZE BATCH train|infer THREADS
 //!
-//! NETWORK is a published name, or `regressor:` and one. `cpu` counts the thread's processor
-//! time, for one thread; times are of the fastest round.
+//! NETWORK is a published name, or `regressor:` and one.
 
-use std::error::Error;
+mod turns;
+
 use std::sync::Arc;
-use std::time::Instant;
 
 use dermflow_nn::architecture::{Architecture, Flavour, Published, Regressor};
 use dermflow_nn::cost::multiply_adds;
 use dermflow_nn::layout::Weights;
 use dermflow_nn::network::{Draw, Images, Mode, Network};
-use dermflow_nn::optimiser::{Optimiser, OptimiserSettings, ParameterGradients, Rates};
+use dermflow_nn::optimiser::{Optimiser, OptimiserSettings, ParameterGradients, Rates, clear};
 use dermflow_nn::{Parameters, tape_onto};
 use dfdx::prelude::*;
 use dfdx::tensor::Gradients as OnTape;
+use turns::Failure;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [network, size, batch, what, threads, seconds] = &arguments[..] else {
-        return Err("usage: network_speed NETWORK SIZE BATCH train|infer THREADS SECONDS".into());
+    let [network, size, batch, what, threads] = &arguments[..] else {
+        return Err("usage: network_speed NETWORK SIZE BATCH train|infer THREADS".into());
     };
     let (size, batch): (usize, usize) = (size.parse()?, batch.parse()?);
-    let (threads, seconds): (usize, f64) = (threads.parse()?, seconds.parse()?);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-    let mut case = Case::new(network, size, batch)?;
-    // From here on, the most that the process had is counted anew.
-    std::fs::write("/proc/self/clear_refs", "5").unwrap_or_default();
-    let base = memory("VmRSS:");
-    let times = pool.install(|| match &what[..] {
-        "train" => case.train(seconds),
-        "infer" => case.infer(seconds),
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads.parse()?)
+        .build()?;
+    let case = Case::new(network, size, batch)?;
+    pool.install(|| match &what[..] {
+        "train" => case.train(),
+        "infer" => case.infer(),
         _ => Err("train or infer".into()),
-    });
-    let (wall, cpu, rounds) = times.map_err(|error| error.to_string())?;
-    println!(
-        "{{\"wall\": {wall}, \"cpu\": {cpu}, \"rounds\": {rounds}, \"base\": {base}, \"peak\": {}, \
-         \"activations\": {}, \"multiply_adds\": {}}}",
-        memory("VmHWM:"),
-        case.network.activation_bytes().1,
-        batch as u64 * multiply_adds(case.network.architecture(), size, size)
-    );
-    Ok(())
+    })
 }
 
 struct Case {
@@ -57,10 +47,8 @@ struct Case {
     batch: usize,
 }
 
-type Times = Result<(f64, f64, usize), Box<dyn Error + Send + Sync>>;
-
 impl Case {
-    fn new(name: &str, size: usize, batch: usize) -> Result<Case, Box<dyn Error>> {
+    fn new(name: &str, size: usize, batch: usize) -> Result<Case, Failure> {
         let architecture = architecture(name)?;
         let network = Network::new(&architecture)?;
         let [decayed, plain, statistics] =
@@ -87,7 +75,18 @@ impl Case {
         }
     }
 
-    fn train(&mut self, seconds: f64) -> Times {
+    /// What is told beside the times: memory, with what the process had before, and products.
+    fn memory_and_products(&self, base: u64) -> String {
+        format!(
+            ", \"base\": {base}, \"peak\": {}, \"activations\": {}, \"multiply_adds\": {}",
+            memory("VmHWM:"),
+            self.network.activation_bytes().1,
+            self.batch as u64 * multiply_adds(self.network.architecture(), self.size, self.size)
+        )
+    }
+
+    fn train(mut self) -> Result<(), Failure> {
+        let base = memory_from_here();
         // Moved, not copied: the other side's weights are part of what it had before, too.
         let mut parameters = std::mem::replace(&mut self.parameters, Parameters::new(vec![], vec![]));
         let mut statistics = std::mem::take(&mut self.statistics);
@@ -98,11 +97,10 @@ impl Case {
             decayed: vec![0.0; parameters.decayed.values().len()],
             plain: vec![0.0; parameters.plain.values().len()],
         };
-        timed(seconds, || {
+        let round = || {
             let mut on_tape = OnTape::leaky();
             let slots = [parameters.decayed.slot().clone(), parameters.plain.slot().clone()];
-            gradients.decayed.fill(0.0);
-            gradients.plain.fill(0.0);
+            clear(&mut gradients);
             slots[0].put_gradient(&mut on_tape, std::mem::take(&mut gradients.decayed))?;
             slots[1].put_gradient(&mut on_tape, std::mem::take(&mut gradients.plain))?;
             let tape = tape_onto(on_tape);
@@ -126,44 +124,31 @@ impl Case {
             gradients.plain = slots[1].take_gradient(&mut after)?;
             optimiser.step(&mut parameters, &gradients, 1e-4);
             Ok(())
-        })
+        };
+        turns::take(round, || self.memory_and_products(base))
     }
 
-    fn infer(&mut self, seconds: f64) -> Times {
+    fn infer(mut self) -> Result<(), Failure> {
+        let base = memory_from_here();
         let parameters = std::mem::replace(&mut self.parameters, Parameters::new(vec![], vec![]));
         let inference = self.network.inference_of(parameters, &self.statistics)?;
         let classifier = self.network.architecture().classifier().is_some();
-        timed(seconds, || {
+        let round = || {
             if classifier {
                 std::hint::black_box(inference.logits(self.images())?);
             } else {
                 std::hint::black_box(inference.maps(self.images())?);
             }
             Ok(())
-        })
+        };
+        turns::take(round, || self.memory_and_products(base))
     }
 }
 
-/// Wall and processor seconds of the fastest rounds, after one that doesn't count.
-fn timed(seconds: f64, mut round: impl FnMut() -> Result<(), Box<dyn Error + Send + Sync>>) -> Times {
-    round()?;
-    let (mut wall, mut cpu, mut rounds) = (f64::MAX, f64::MAX, 0);
-    let begin = Instant::now();
-    while rounds < 3 || begin.elapsed().as_secs_f64() < seconds {
-        let (start, start_cpu) = (Instant::now(), processor_seconds());
-        round()?;
-        wall = wall.min(start.elapsed().as_secs_f64());
-        cpu = cpu.min(processor_seconds() - start_cpu);
-        rounds += 1;
-    }
-    Ok((wall, cpu, rounds))
-}
-
-/// Of this thread; not a number where the system doesn't tell.
-fn processor_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanoseconds = text.split(' ').next().and_then(|first| first.parse::<f64>().ok());
-    nanoseconds.map_or(f64::NAN, |nanoseconds| nanoseconds / 1e9)
+/// What the process has; from here on, the most that it had is counted anew.
+fn memory_from_here() -> u64 {
+    std::fs::write("/proc/self/clear_refs", "5").unwrap_or_default();
+    memory("VmRSS:")
 }
 
 /// Bytes that the process has (`VmRSS:`) or had at most (`VmHWM:`) in memory.
@@ -174,7 +159,7 @@ fn memory(what: &str) -> u64 {
     kib.unwrap_or(0) * 1024
 }
 
-fn architecture(name: &str) -> Result<Architecture, Box<dyn Error>> {
+fn architecture(name: &str) -> Result<Architecture, Failure> {
     let (regressor, name) = match name.strip_prefix("regressor:") {
         Some(name) => (true, name),
         None => (false, name),
