@@ -194,19 +194,19 @@ pub(crate) fn pieces_of(multiply_adds: usize, most: usize) -> usize {
 }
 
 /// At most so many pieces, as a power of two: two, four or eight threads have equally many.
-pub(crate) fn even(pieces: usize) -> usize {
+pub(crate) fn power_of_two(pieces: usize) -> usize {
     1 << pieces.max(1).ilog2()
 }
 
 /// Into how many pieces the rows of a matrix product are cut, where each writes its own: by shape alone.
 pub(crate) fn row_pieces(rows: usize) -> usize {
-    even((rows / 64).min(64))
+    power_of_two((rows / 64).min(64))
 }
 
 /// Into how many pieces the sum of a weight's gradient over `units` is cut: by shape alone, and
 /// so that adding the pieces up is cheap beside making them. `places` are summed in all.
 pub(crate) fn lanes(units: usize, places: usize) -> usize {
-    even(units.min(16).min(places / 64))
+    power_of_two(units.min(16).min(places / 64))
 }
 
 /// Into how many groups of images a convolution by Winograd's way is cut forward, for a result of `size`:
@@ -219,7 +219,7 @@ pub(crate) fn winograd_groups(count: usize, size: (usize, usize)) -> usize {
 /// The same as [`lanes`] for a convolution by Winograd's way, whose sums are four times as many and go back
 /// through a transform.
 pub(crate) fn winograd_lanes(units: usize, places: usize) -> usize {
-    even(units.min(16).min(places / 512))
+    power_of_two(units.min(16).min(places / 512))
 }
 
 /// Whether the gradient of a 1x1 convolution's weights is one sum over all rows, for which what is
@@ -239,7 +239,7 @@ pub(super) fn one_sum(
 ) {
     /// Rows whose values, a panel wide, stay in the nearest cache.
     const ROWS: usize = 64;
-    let (rows, pieces) = (value.len() / inputs, even((outputs / 16).min(64)));
+    let (rows, pieces) = (value.len() / inputs, power_of_two((outputs / 16).min(64)));
     let parts = parallel::shares(weight_gradient, outputs, pieces, inputs);
     parallel::for_each(parts, |piece, out| {
         let share = parallel::share(outputs, pieces, piece);

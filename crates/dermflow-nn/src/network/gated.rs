@@ -15,7 +15,7 @@ use crate::kernels::rows::{
 };
 
 use super::context::{
-    Context, Gradients, Normed, even, is_one_sum, join_sums, lanes, one_sum, row_pieces, sum_in_lanes,
+    Context, Gradients, Normed, is_one_sum, join_sums, lanes, one_sum, power_of_two, row_pieces, sum_in_lanes,
 };
 use super::convolve::{Convolved, by_images};
 use super::convolve_back::Gone;
@@ -102,7 +102,7 @@ pub(crate) fn images_together(places: usize, count: usize) -> usize {
 /// Into how many pieces the way back through the gates is cut, where the gradient of the projection's
 /// weights is [`one_sum`]: by shape alone.
 pub(crate) fn gated_lanes(count: usize) -> usize {
-    even(count.min(16))
+    power_of_two(count.min(16))
 }
 
 /// Forward over a batch.
