@@ -178,26 +178,27 @@ impl Inference {
             return Err(NetworkError::NoRegressor);
         };
         let context = self.context();
-        let (out, grid) = self.steps.run(&context, images);
-        let mut maps = [0, 1].map(|head: usize| Grids::new(grid, heads[head][1].of.outputs, true));
-        let [heat, size] = &mut maps;
-        let context = context.for_groups(grid.count);
-        let parts = parallel::equal(&mut heat.values, grid.count)
-            .into_iter()
-            .zip(parallel::equal(&mut size.values, grid.count));
-        let from = out.len() / grid.count;
-        parallel::for_each(parts.collect(), |image, (heat, size)| {
-            let input = &out[image * from..(image + 1) * from];
-            let context = &context;
-            for ([hidden, output], map) in heads.iter().zip([heat, size]) {
-                let one = grid.with_count(1);
-                let mut inside = context.pool.take(one.places() * hidden.of.outputs);
-                let finishing = hidden.finishing(context.activation, None);
-                hidden.run(context, one, None, input, finishing, &mut inside);
-                let finishing = output.finishing(Nonlinearity::Identity, None);
-                output.run(context, one, None, &inside, finishing, map);
-            }
-        });
+        let grid = self.steps.grid(&context, images.grid());
+        let channels = [0, 1].map(|head: usize| heads[head][1].of.outputs);
+        let mut maps = channels.map(|channels| Grids::new(grid, channels, true));
+        let values = maps.each_mut().map(|map| &mut map.values[..]);
+        let parts = |groups| {
+            let [heat, size] = values;
+            let of_image = |head: usize| grid.of_image() * channels[head];
+            let heat = parallel::shares(heat, grid.count, groups, of_image(0));
+            let size = parallel::shares(size, grid.count, groups, of_image(1));
+            heat.into_iter().zip(size).collect()
+        };
+        self.steps
+            .run_then(&context, images, parts, |context, grid, input, (heat, size)| {
+                for ([hidden, output], map) in heads.iter().zip([heat, size]) {
+                    let mut inside = context.pool.take(grid.places() * hidden.of.outputs);
+                    let finishing = hidden.finishing(context.activation, None);
+                    hidden.run(context, grid, None, input, finishing, &mut inside);
+                    let finishing = output.finishing(Nonlinearity::Identity, None);
+                    output.run(context, grid, None, &inside, finishing, map);
+                }
+            });
         Ok(maps)
     }
 }

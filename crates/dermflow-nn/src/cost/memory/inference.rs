@@ -37,25 +37,47 @@ pub(super) fn run(architecture: &Architecture, batch: BatchShape, threads: u32, 
     let mut out: Option<Held> = None;
     for segment in segments(&extents, images, threads as usize) {
         let last = &steps[segment.steps.end - 1];
-        let next = replay.take(last.to.places().saturating_mul(last.outputs));
+        let heads = match segment.steps.end == steps.len() {
+            true => heads(&network),
+            false => None,
+        };
+        // A regressor's last features are there for a group at a time.
+        let next = match heads {
+            Some(_) => None,
+            None => Some(replay.take(last.to.places().saturating_mul(last.outputs))),
+        };
         let mut group = Group::new(replay, batch.images, segment.groups, threads);
         let mut held = Vec::new();
         for step in &steps[segment.steps.clone()] {
-            let next = match std::ptr::eq(step, last) {
+            let next = match std::ptr::eq(step, last) && heads.is_none() {
                 true => Vec::new(),
                 false => group.take(group.images * step.to.of_image() * step.outputs),
             };
             group.run(step);
             group.give(std::mem::replace(&mut held, next));
         }
-        let before = out.replace(next);
+        if let Some(hidden) = &heads {
+            let inside = group.take(group.images * last.to.of_image() * hidden.outputs);
+            group.convolution(hidden, last.to, last.to);
+            group.give(inside);
+        }
+        group.give(held);
+        let before = std::mem::replace(&mut out, next);
         match segment.steps.start.checked_sub(1) {
             Some(step) if steps[step].kept => joined.extend(before),
             _ => replay.give_all(before),
         }
     }
-    top(replay, &network, threads);
+    classifier(replay, &network, threads);
     replay.give_all(out.into_iter().chain(joined));
+}
+
+/// The hidden convolution of a regressor's heads, which run one after another.
+fn heads(network: &Forward) -> Option<Convolution> {
+    match network.architecture.task {
+        Task::Classifier(_) => None,
+        Task::Regressor(_) => Some(network.heads()[0][0]),
+    }
 }
 
 pub(super) fn steps(network: &Forward) -> Vec<Step> {
@@ -285,27 +307,17 @@ impl<'a> Group<'a> {
 /// out.
 const MOST_VECTORS: usize = 4;
 
-/// What stands on the backbone.
-fn top(replay: &mut Replay, network: &Forward, threads: u32) {
-    match &network.architecture.task {
-        Task::Classifier(classifier) => {
-            let (grid, channels) = (network.last_grid(), u64::from(classifier.head_channels));
-            let count = usize::try_from(grid.images).unwrap_or(usize::MAX);
-            let places = usize::try_from(grid.of_image()).unwrap_or(usize::MAX);
-            let groups = groups(places, count, threads as usize) as u64;
-            let pooled = replay.take(grid.images * channels);
-            let group = grid.images.div_ceil(groups);
-            replay.pieces(groups, &[group * grid.of_image() * channels]);
-            replay.give(pooled);
-        }
-        Task::Regressor(regressor) => {
-            let grid = network.image.strided(network.architecture.output_stride());
-            let [[hidden, _], _] = network.heads();
-            let images = u32::try_from(grid.images).unwrap_or(u32::MAX);
-            let mut one = Group::new(replay, images, images as usize, threads);
-            let inside = one.take(grid.of_image() * u64::from(regressor.head_channels));
-            one.convolution(&hidden, grid, grid);
-            one.give(inside);
-        }
-    }
+/// A classifier's head and pooling.
+fn classifier(replay: &mut Replay, network: &Forward, threads: u32) {
+    let Some(classifier) = network.architecture.classifier() else {
+        return;
+    };
+    let (grid, channels) = (network.last_grid(), u64::from(classifier.head_channels));
+    let count = usize::try_from(grid.images).unwrap_or(usize::MAX);
+    let places = usize::try_from(grid.of_image()).unwrap_or(usize::MAX);
+    let groups = groups(places, count, threads as usize) as u64;
+    let pooled = replay.take(grid.images * channels);
+    let group = grid.images.div_ceil(groups);
+    replay.pieces(groups, &[group * grid.of_image() * channels]);
+    replay.give(pooled);
 }

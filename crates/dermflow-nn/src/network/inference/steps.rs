@@ -123,13 +123,58 @@ struct Batch<'a> {
 impl Steps {
     /// The last step's result, and its grid.
     pub(super) fn run(&self, context: &Context<'_>, images: Images<'_>) -> (Arc<Buffer>, Grid) {
-        let steps = &self.0;
-        let mut grids: Vec<Grid> = Vec::with_capacity(steps.len());
-        for step in steps {
-            let from = grids.last().copied().unwrap_or(images.grid());
+        let (mut batch, segments) = self.batch(context, images);
+        // A network has a stem at least.
+        let values = batch.segments(&segments, images.pixels);
+        let values = values.unwrap_or_else(|| Arc::new(context.pool.copy(images.pixels)));
+        (values, batch.from(self.0.len()))
+    }
+
+    /// Gives each group's result to `finish` with its part of what that writes, of as many as `parts` cuts:
+    /// a large result is read while it is near, and is never there as a whole.
+    pub(super) fn run_then<P: Send>(
+        &self,
+        context: &Context<'_>,
+        images: Images<'_>,
+        parts: impl FnOnce(usize) -> Vec<P>,
+        finish: impl Fn(&Context<'_>, Grid, &[f32], P) + Sync + Send,
+    ) {
+        let (mut batch, segments) = self.batch(context, images);
+        let grid = batch.from(self.0.len());
+        let Some((last, before)) = segments.split_last() else {
+            return;
+        };
+        let values = batch.segments(before, images.pixels);
+        let input = values.as_ref().map_or(images.pixels, |values| values);
+        let channels = self.0[last.steps.end - 1].outputs();
+        let context = &context.for_groups(last.groups);
+        parallel::for_each(parts(last.groups), |group, part| {
+            let grid = grid.with_count(parallel::share(images.count, last.groups, group).len());
+            let mut out = context.pool.take(grid.places() * channels);
+            batch.group(context, last, group, input, &mut out);
+            finish(context, grid, &out, part);
+        });
+    }
+
+    /// The grid of every step's result.
+    fn grids(&self, context: &Context<'_>, image: Grid) -> Vec<Grid> {
+        let mut grids: Vec<Grid> = Vec::with_capacity(self.0.len());
+        for step in &self.0 {
+            let from = grids.last().copied().unwrap_or(image);
             grids.push(step.grid(context, from, &grids));
         }
-        let kept = |index: usize| steps.iter().any(|step| step.join() == Some(index));
+        grids
+    }
+
+    /// The grid of the last step's result.
+    pub(super) fn grid(&self, context: &Context<'_>, image: Grid) -> Grid {
+        self.grids(context, image).last().copied().unwrap_or(image)
+    }
+
+    /// A batch before its first step, and the segments that it goes through.
+    fn batch<'a>(&'a self, context: &'a Context<'a>, images: Images<'_>) -> (Batch<'a>, Vec<Segment>) {
+        let steps = &self.0;
+        let grids = self.grids(context, images.grid());
         let extents = steps
             .iter()
             .zip(&grids)
@@ -137,29 +182,18 @@ impl Steps {
             .map(|(index, (step, grid))| Extent {
                 rows: step.rows(*grid),
                 weights: step.numbers(),
-                kept: kept(index),
+                kept: steps.iter().any(|step| step.join() == Some(index)),
             });
         let extents: Vec<Extent> = extents.collect();
-        let mut batch = Batch {
+        let segments = segments(&extents, images.count, rayon::current_num_threads());
+        let batch = Batch {
             context,
             steps,
             image: images.grid(),
             grids,
             joined: Vec::new(),
         };
-        let mut values: Option<Arc<Buffer>> = None;
-        for segment in segments(&extents, images.count, rayon::current_num_threads()) {
-            let input = values.as_ref().map_or(images.pixels, |values| values);
-            let out = Arc::new(batch.segment(&segment, input));
-            let last = segment.steps.end - 1;
-            if extents[last].kept {
-                batch.joined.push((last, Arc::clone(&out)));
-            }
-            values = Some(out);
-        }
-        // A network has a stem at least.
-        let values = values.unwrap_or_else(|| Arc::new(context.pool.copy(images.pixels)));
-        (values, batch.from(steps.len()))
+        (batch, segments)
     }
 }
 
@@ -172,34 +206,43 @@ impl Batch<'_> {
         }
     }
 
+    /// The last one's result, if there is one.
+    fn segments(&mut self, segments: &[Segment], pixels: &[f32]) -> Option<Arc<Buffer>> {
+        let mut values: Option<Arc<Buffer>> = None;
+        for segment in segments {
+            let input = values.as_ref().map_or(pixels, |values| values);
+            let out = Arc::new(self.segment(segment, input));
+            let last = segment.steps.end - 1;
+            if self.steps.iter().any(|step| step.join() == Some(last)) {
+                self.joined.push((last, Arc::clone(&out)));
+            }
+            values = Some(out);
+        }
+        values
+    }
+
     fn segment(&self, segment: &Segment, input: &[f32]) -> Buffer {
         let context = &self.context.for_groups(segment.groups);
         let count = self.image.count;
         let last = segment.steps.end - 1;
         let to = self.grids[last].of_image() * self.steps[last].outputs();
-        let from = input.len() / count;
         let mut out = self.context.pool.take(count * to);
         let parts = parallel::shares(&mut out, count, segment.groups, to);
         parallel::for_each(parts, |group, out| {
-            let images = parallel::share(count, segment.groups, group);
-            let input = &input[images.start * from..images.end * from];
-            self.group(context, segment.steps.clone(), images, input, out);
+            self.group(context, segment, group, input, out);
         });
         out
     }
 
-    /// Some images through some steps.
-    fn group(
-        &self,
-        context: &Context<'_>,
-        steps: Range<usize>,
-        images: Range<usize>,
-        input: &[f32],
-        out: &mut [f32],
-    ) {
+    /// One group of images through the steps of a segment.
+    fn group(&self, context: &Context<'_>, segment: &Segment, group: usize, input: &[f32], out: &mut [f32]) {
+        let count = self.image.count;
+        let images = parallel::share(count, segment.groups, group);
+        let from = input.len() / count;
+        let input = &input[images.start * from..images.end * from];
         let mut held: Option<Buffer> = None;
-        let last = steps.end - 1;
-        for index in steps {
+        let last = segment.steps.end - 1;
+        for index in segment.steps.clone() {
             let step = &self.steps[index];
             let grids = (self.from(index), self.grids[index]);
             let grids = (grids.0.with_count(images.len()), grids.1.with_count(images.len()));
