@@ -116,21 +116,27 @@ def measure_peer(kind, kernel, stride, inputs, outputs, size, batch, what, threa
                 with torch.inference_mode():
                     model(images)
 
-    turns.answer(step, turns.rounds_together(step))
+    turns.answer(step)
 
 
-def ceilings(options):
+def ceilings(program, threads):
     """Products of squares: what the machine can multiply and add, on each side."""
-    square = [*map(str, SQUARE[1:]), "infer", str(options.threads)]
+    square = [*map(str, SQUARE[1:]), "infer", str(threads)]
     peer = [sys.executable, __file__, "--peer", *square, "default"]
-    return {"our squares": [options.layers, *square], "PyTorch's squares": peer}
+    return {"our squares": [program, *square], "PyTorch's squares": peer}
+
+
+def of_the_ceiling(found, side, products):
+    """A side's products in a second as a share of those of squares on the same side."""
+    squares = "PyTorch's squares" if side in LAYOUTS else "our squares"
+    return products / 1024**3 * found.times(squares, side)[1]
 
 
 def commands(shape, what, options):
     arguments = [*map(str, shape), what, str(options.threads)]
     peer = [sys.executable, __file__, "--peer", *arguments]
     layouts = {layout: [*peer, layout] for layout in LAYOUTS}
-    return {"ours": [options.program, *arguments], **layouts, **ceilings(options)}
+    return {"ours": [options.program, *arguments], **layouts, **ceilings(options.program, options.threads)}
 
 
 def main():
@@ -145,7 +151,6 @@ def main():
     if options.peer:
         kind, *numbers, what, threads, layout = options.peer
         return measure_peer(kind, *map(int, numbers), what, int(threads), layout)
-    options.layers = options.program
     numbers = 1 << 25
     copy = turns.Comparison({"copy": [options.program, "copy", str(numbers)]}, ["copy"], options)
     copied = 8 * numbers / copy.seconds["copy"]
@@ -162,21 +167,15 @@ def main():
             found = turns.Comparison(commands(shape, what, options), LAYOUTS, options)
             # A step back makes as many products for the weights, and for the input, as one forward.
             steps = {"infer": 1, "train": 2 if kind == "stem" else 3}[what]
-            shares = of_the_ceiling(found, steps * forward, copied if unit == "bytes" else None)
+            if unit == "bytes":
+                shares = [steps * forward / found.seconds[side] / copied for side in ("ours", found.other)]
+            else:
+                shares = [of_the_ceiling(found, side, steps * forward) for side in ("ours", found.other)]
             low, median, high = found.times(found.other, "ours")
             channels = f"{3 if kind == 'stem' else inputs} to {outputs}"
             milliseconds = " | ".join(f"{1e3 * found.seconds[side]:.2f}" for side in ("ours", *LAYOUTS))
             print(f"| {name} | {channels} | {batch} x {size}² | {what} | {milliseconds} | {median:.2f} "
                   f"| {low:.2f} to {high:.2f} | {shares[0]:.2f} | {shares[1]:.2f} | {why} |", flush=True)
-
-
-def of_the_ceiling(found, amount, ceiling=None):
-    """Ours and PyTorch's share of what can be done in a second; products, if nothing else is given."""
-    if ceiling:
-        return [amount / found.seconds[side] / ceiling for side in ("ours", found.other)]
-    ours, theirs = work(*SQUARE[1:])[1], 1024**3
-    return [amount / ours * found.times("our squares", "ours")[1],
-            amount / theirs * found.times("PyTorch's squares", found.other)[1]]
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def measure_peer(network, size, batch, what, threads, layout):
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")
     base = status("VmRSS")
-    turns.answer(step, turns.rounds_together(step), lambda: {"base": base, "peak": status("VmHWM")})
+    turns.answer(step, lambda: {"base": base, "peak": status("VmHWM")})
 
 
 def main():
@@ -155,10 +155,13 @@ def row(network, size, batch, what, others, options):
     peer = [sys.executable, __file__, "--peer", *arguments]
     commands = {"ours": [options.program, *arguments]}
     commands |= {side: [options.before, *arguments] if side == "before" else [*peer, side] for side in others}
-    found = turns.Comparison(commands | layers.ceilings(options), others, options)
+    squares = layers.ceilings(options.layers, options.threads)
+    if options.before:
+        del squares["PyTorch's squares"]
+    found = turns.Comparison(commands | squares, others, options)
     low, median, high = found.times(found.other, "ours")
     products = found.answers["ours"][0]["multiply_adds"] * (3 if what == "train" else 1)
-    shares = layers.of_the_ceiling(found, products)
+    shares = [layers.of_the_ceiling(found, side, products) for side in ("ours", found.other)]
     held = {side: max(each["peak"] - each["base"] for each in found.answers[side]) / 2**20 for side in commands}
     other_memory = min(held[side] for side in others)
     seconds = " | ".join(f"{found.seconds[side]:.4f}" for side in commands)

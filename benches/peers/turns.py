@@ -2,7 +2,7 @@
 
 A program is started once, warms up, and answers each line of its standard input, the seconds that a
 turn takes, with a line of JSON: `wall` and `cpu`, the seconds of the turn's fastest round. The speed of
-a virtual machine swings by a third within minutes; turns of half a second, one program right after the
+a virtual machine swings by a third within minutes; turns of less than a second, one program right after the
 other, have the same swing, and the median over many turns of one's seconds as a share of the
 other's is the figure that a second run finds again.
 """
@@ -15,8 +15,16 @@ import sys
 import time
 
 
-def answer(step, together=1, more=dict):
+# Short rounds are timed together, at least so many seconds of them.
+TOGETHER = 0.02
+
+
+def answer(step, more=dict):
     """The side of a program in Python: takes turns until its standard input ends."""
+    step()
+    start = time.perf_counter()
+    step()
+    together = max(1, -int(-TOGETHER // max(time.perf_counter() - start, 1e-9)))
     for line in sys.stdin:
         wall = cpu = float("inf")
         begin = time.perf_counter()
@@ -29,14 +37,6 @@ def answer(step, together=1, more=dict):
             if time.perf_counter() - begin >= float(line):
                 break
         print(json.dumps({"wall": wall, "cpu": cpu, **more()}), flush=True)
-
-
-def rounds_together(step, least=0.02):
-    """How many rounds are timed together, after one to warm up: short ones take too little alone."""
-    step()
-    start = time.perf_counter()
-    step()
-    return max(1, -int(-least // max(time.perf_counter() - start, 1e-9)))
 
 
 def take(commands, turns, seconds):

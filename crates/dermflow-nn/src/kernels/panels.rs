@@ -230,7 +230,8 @@ mod tests {
     #[test]
     fn rows_and_columns_give_the_same_panels() {
         let pool = Arc::new(Pool::default());
-        let (depth, columns) = (70, 37);
+        // Deeper than what one thread fills.
+        let (depth, columns) = (601, 37);
         let by_row: Vec<f32> = (0..depth * columns).map(|at| at as f32).collect();
         let by_column: Vec<f32> = (0..depth * columns)
             .map(|at| by_row[at % depth * columns + at / depth])
@@ -248,7 +249,7 @@ mod tests {
             None,
         );
         assert_eq!(&*rows.values, &*columns.values);
-        assert_eq!((columns.depth(), columns.columns()), (70, 37));
+        assert_eq!((columns.depth(), columns.columns()), (601, 37));
         let (panel, values) = rows.all().iter().last().unwrap();
         assert_eq!(panel.start + panel.vectors, 3);
         assert_eq!(values.last(), Some(&0.0));
@@ -261,6 +262,13 @@ mod tests {
         let below = rows.all().matrix(6, 10);
         assert_eq!((below.depth(), below.columns()), (10, 0..37));
         let (all, below) = (rows.all().iter().next().unwrap(), below.iter().next().unwrap());
-        assert_eq!((all.0, &all.1[60 * 48..]), below);
+        assert_eq!((all.0, &all.1[60 * 48..70 * 48]), below);
+        for k in 0..depth {
+            assert_eq!(
+                all.1[k * 48..k * 48 + 37],
+                by_row[k * 37..(k + 1) * 37],
+                "row {k}"
+            );
+        }
     }
 }

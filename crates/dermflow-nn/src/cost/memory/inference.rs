@@ -37,10 +37,7 @@ pub(super) fn run(architecture: &Architecture, batch: BatchShape, threads: u32, 
     let mut out: Option<Held> = None;
     for segment in segments(&extents, images, threads as usize) {
         let last = &steps[segment.steps.end - 1];
-        let heads = match segment.steps.end == steps.len() {
-            true => heads(&network),
-            false => None,
-        };
+        let heads = hidden_of_heads(&network).filter(|_| segment.steps.end == steps.len());
         // A regressor's last features are there for a group at a time.
         let next = match heads {
             Some(_) => None,
@@ -73,7 +70,7 @@ pub(super) fn run(architecture: &Architecture, batch: BatchShape, threads: u32, 
 }
 
 /// The hidden convolution of a regressor's heads, which run one after another.
-fn heads(network: &Forward) -> Option<Convolution> {
+fn hidden_of_heads(network: &Forward) -> Option<Convolution> {
     match network.architecture.task {
         Task::Classifier(_) => None,
         Task::Regressor(_) => Some(network.heads()[0][0]),

@@ -112,7 +112,7 @@ pub(super) struct Steps(pub(super) Vec<Step>);
 /// One batch on its way.
 struct Batch<'a> {
     context: &'a Context<'a>,
-    steps: &'a [Step],
+    steps: &'a Steps,
     image: Grid,
     /// Of every step's result.
     grids: Vec<Grid>,
@@ -141,6 +141,7 @@ impl Steps {
     ) {
         let (mut batch, segments) = self.batch(context, images);
         let grid = batch.from(self.0.len());
+        // A network has a stem at least.
         let Some((last, before)) = segments.split_last() else {
             return;
         };
@@ -154,6 +155,11 @@ impl Steps {
             batch.group(context, last, group, input, &mut out);
             finish(context, grid, &out, part);
         });
+    }
+
+    /// Whether a later step asks for this one's result.
+    fn is_kept(&self, index: usize) -> bool {
+        self.0.iter().any(|step| step.join() == Some(index))
     }
 
     /// The grid of every step's result.
@@ -173,22 +179,22 @@ impl Steps {
 
     /// A batch before its first step, and the segments that it goes through.
     fn batch<'a>(&'a self, context: &'a Context<'a>, images: Images<'_>) -> (Batch<'a>, Vec<Segment>) {
-        let steps = &self.0;
         let grids = self.grids(context, images.grid());
-        let extents = steps
+        let extents = self
+            .0
             .iter()
             .zip(&grids)
             .enumerate()
             .map(|(index, (step, grid))| Extent {
                 rows: step.rows(*grid),
                 weights: step.numbers(),
-                kept: steps.iter().any(|step| step.join() == Some(index)),
+                kept: self.is_kept(index),
             });
         let extents: Vec<Extent> = extents.collect();
         let segments = segments(&extents, images.count, rayon::current_num_threads());
         let batch = Batch {
             context,
-            steps,
+            steps: self,
             image: images.grid(),
             grids,
             joined: Vec::new(),
@@ -213,7 +219,7 @@ impl Batch<'_> {
             let input = values.as_ref().map_or(pixels, |values| values);
             let out = Arc::new(self.segment(segment, input));
             let last = segment.steps.end - 1;
-            if self.steps.iter().any(|step| step.join() == Some(last)) {
+            if self.steps.is_kept(last) {
                 self.joined.push((last, Arc::clone(&out)));
             }
             values = Some(out);
@@ -225,7 +231,7 @@ impl Batch<'_> {
         let context = &self.context.for_groups(segment.groups);
         let count = self.image.count;
         let last = segment.steps.end - 1;
-        let to = self.grids[last].of_image() * self.steps[last].outputs();
+        let to = self.grids[last].of_image() * self.steps.0[last].outputs();
         let mut out = self.context.pool.take(count * to);
         let parts = parallel::shares(&mut out, count, segment.groups, to);
         parallel::for_each(parts, |group, out| {
@@ -243,7 +249,7 @@ impl Batch<'_> {
         let mut held: Option<Buffer> = None;
         let last = segment.steps.end - 1;
         for index in segment.steps.clone() {
-            let step = &self.steps[index];
+            let step = &self.steps.0[index];
             let grids = (self.from(index), self.grids[index]);
             let grids = (grids.0.with_count(images.len()), grids.1.with_count(images.len()));
             let joined = step.join().map(|join| self.joined(join, &images));
@@ -260,7 +266,7 @@ impl Batch<'_> {
     /// What a step before gave for these images.
     fn joined(&self, step: usize, images: &Range<usize>) -> &[f32] {
         let of_step = self.joined.iter().find(|(kept, _)| *kept == step);
-        let len = self.grids[step].of_image() * self.steps[step].outputs();
+        let len = self.grids[step].of_image() * self.steps.0[step].outputs();
         of_step.map_or(&[], |(_, values)| &values[images.start * len..images.end * len])
     }
 }
